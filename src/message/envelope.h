@@ -1,0 +1,41 @@
+/*
+ * message/envelope.h - what is computed once at delivery and kept beside the message.
+ *
+ * Layer: message.  The envelope is kept in the text form of RFC 9051 section
+ * 7.5.2 (a parenthesised list): the one form that is standard, readable, and
+ * needs no work to be sent.  Strings with 8-bit bytes or CR/LF are literals there.
+ */
+#ifndef MESSAGE_ENVELOPE_H
+#define MESSAGE_ENVELOPE_H
+
+#include "message/message.h"
+
+/* ENVELOPE of a header block, "(...)": raw values, encoded words left as they are. */
+void envelope_write(struct buf *out, struct slice header_block, const struct message_limits *limits);
+
+/* One field of a kept envelope, for searching and sorting without parsing the message again. */
+enum envelope_field {
+    ENVELOPE_DATE, ENVELOPE_SUBJECT, ENVELOPE_FROM, ENVELOPE_SENDER, ENVELOPE_REPLY_TO,
+    ENVELOPE_TO, ENVELOPE_CC, ENVELOPE_BCC, ENVELOPE_IN_REPLY_TO, ENVELOPE_MESSAGE_ID,
+};
+/* nstring fields: the string itself (unescaped into the arena when needed); false for NIL or damage. */
+bool envelope_string(struct arena *a, struct slice envelope, enum envelope_field field, struct slice *out);
+/* Address fields; 0 for NIL or damage. */
+size_t envelope_addresses(struct arena *a, struct slice envelope, enum envelope_field field, struct address **out);
+
+/*
+ * BODYSTRUCTURE (extended true) or BODY of a tree (RFC 9051 section 7.5.2).
+ * `size_shift` and `line_shift` are unused for parts but the root's (a prefix of
+ * header lines does not change any body's size): so there are none.
+ */
+void bodystructure_write(struct buf *out, const struct mime_part *root, bool extended);
+
+/*
+ * A preview (RFC 8970): up to 200 characters of plain text of the first text
+ * part, white space folded, UTF-8.  `text` is that part's encoded bytes (a first
+ * piece of some 4 KB is enough); HTML is stripped of tags in the simplest safe way.
+ */
+const struct mime_part *preview_part(const struct mime_part *root); /* NULL if there is no text */
+void preview_write(struct buf *out, const struct mime_part *part, struct slice text);
+
+#endif

@@ -1,0 +1,68 @@
+/*
+ * message/message.h - a message taken apart, once, while it comes in.
+ *
+ * Layer: message.  RFC 5322 and MIME (RFC 2045-2049, 2231, 6532) over any bytes
+ * at all: never a crash, never more than linear time, never an error.  What is
+ * malformed is read as a careful mail program would read it.
+ *
+ * The parser is fed pieces of any size and keeps only header blocks and a tree
+ * of parts with offsets, so a message of a gigabyte needs a few kilobytes.  The
+ * result lives in the arena that was given.  Offsets count from the first byte fed.
+ */
+#ifndef MESSAGE_MESSAGE_H
+#define MESSAGE_MESSAGE_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+
+struct message_limits {
+    size_t   header_bytes;  /* of one header block that are looked at; default 256 KB; the rest is skipped */
+    unsigned depth;         /* of nested parts; default 50; deeper multiparts are leaves */
+    unsigned parts;         /* in all; default 2000; later ones belong to the last */
+    unsigned parameters;    /* of one field; default 100 */
+    unsigned addresses;     /* of one field; default 5000 */
+};
+void message_limits_default(struct message_limits *l);
+
+struct mime_parameter { struct slice name, value; }; /* decoded per RFC 2231, value UTF-8 where it names a charset */
+
+/* One body part; the root is the message itself. */
+struct mime_part {
+    struct mime_part *parent, *next, *first_child; /* message/rfc822 has one child: the message inside */
+    uint64_t header_offset, body_offset, end_offset; /* header incl. the empty line is [header, body), body is [body, end) */
+    uint64_t header_lines, body_lines;               /* counted in CRLF or LF */
+    struct slice type, subtype;                      /* as written; "text" "plain" when absent */
+    struct mime_parameter *parameters;               /* of Content-Type, in order, not decoded past RFC 2231 */
+    size_t   parameter_count;
+    struct slice id, description, encoding, md5, location; /* empty when absent; encoding "7bit" then */
+    struct slice disposition;
+    struct mime_parameter *disposition_parameters;
+    size_t   disposition_parameter_count;
+    struct slice *languages;
+    size_t   language_count;
+    struct slice header;     /* the block's bytes as they came (cut at header_bytes), kept in the arena: root and message/rfc822 children only */
+    bool     is_multipart, is_message; /* is_message: message/rfc822 or message/global with a child */
+};
+
+struct message_parser;
+
+/* The arena must outlive the parser and carries the result. */
+struct message_parser *message_parser_create(struct arena *a, const struct message_limits *limits);
+void                   message_parser_feed(struct message_parser *p, struct slice piece);
+/* Ends it; the root part, never NULL (the arena's limit reached: a root without children). */
+struct mime_part      *message_parser_finish(struct message_parser *p);
+
+/*
+ * The part that IMAP calls "1.2.3" (RFC 9051 section 6.4.5; numbers in `path`), or NULL.
+ * No numbers: the root.  A non-multipart message has one part, 1, itself.
+ */
+const struct mime_part *mime_part_find(const struct mime_part *root, const uint32_t *path, size_t depth);
+
+/*
+ * A compact form of the tree for keeping, and back.  Versioned; reading refuses
+ * (NULL) what is damaged.  Reading what was written gives an equal tree (without `header`).
+ */
+void              mime_pack(struct buf *out, const struct mime_part *root);
+struct mime_part *mime_unpack(struct arena *a, struct slice packed);
+
+#endif
