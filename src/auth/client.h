@@ -1,0 +1,67 @@
+/*
+ * auth/client.h - the side that asks.
+ *
+ * Layer: auth.  A session never sees a password hash: it hands SASL messages to
+ * the `auth` process and hears who it was.  Asking never waits: the session
+ * returns TURN_WAIT and is woken.
+ */
+#ifndef AUTH_CLIENT_H
+#define AUTH_CLIENT_H
+
+#include "base/arena.h"
+#include "base/fail.h"
+#include "base/waker.h"
+
+struct auth_client;
+struct ipc_client; /* net/ipc.h */
+
+struct auth_client *auth_client_create(struct ipc_client *ipc);
+void                auth_client_destroy(struct auth_client **c);
+
+/* For what and from where, for limits and the log. */
+struct auth_context {
+    struct slice service; /* "imap", "smtp", "pop3" */
+    struct slice peer;    /* address text */
+    struct slice session; /* log id */
+    bool         tls;
+};
+
+struct auth_exchange;
+
+/*
+ * Begins an exchange.  `mechanism` as the client named it; `initial` is its decoded initial
+ * response, has_initial false if it gave none.  Never NULL: failures come by auth_poll.
+ */
+struct auth_exchange *auth_start(struct auth_client *c, const struct auth_context *about, struct slice mechanism,
+                                 bool has_initial, struct slice initial, struct waker waker);
+/* LOGIN of IMAP, USER and PASS of POP3. */
+struct auth_exchange *auth_password(struct auth_client *c, const struct auth_context *about, struct slice user,
+                                    struct slice password, struct waker waker);
+
+enum auth_state {
+    AUTH_PENDING,   /* no answer yet: TURN_WAIT */
+    AUTH_CONTINUE,  /* send `challenge` (decoded) to the client, then auth_respond */
+    AUTH_OK,        /* `account` and `login` */
+    AUTH_FAILED,    /* `why`: FAIL_AUTH (wrong), FAIL_TEMP (auth is not there), FAIL_INVALID (unknown mechanism) */
+};
+struct auth_answer {
+    struct slice challenge; /* these live as long as the exchange */
+    uint64_t     account;
+    struct slice login;
+    struct fail  why;
+    unsigned     delay_ms;  /* AUTH_FAILED: wait that long before answering */
+};
+enum auth_state auth_poll(struct auth_exchange *x, struct auth_answer *out);
+void            auth_respond(struct auth_exchange *x, struct slice response);
+/* Also while pending (the session died).  Fine on NULL. */
+void            auth_exchange_destroy(struct auth_exchange **x);
+
+/* Mechanisms for EHLO and CAPABILITY, separated by spaces: "PLAIN LOGIN". */
+struct slice auth_mechanisms(const struct auth_client *c, bool tls);
+
+/* For the administrator, through `auth`'s own control socket, never through `mail`: see auth/control.h. */
+
+/* Called when an account's credentials changed or it was disabled: end its sessions. */
+void auth_client_on_change(struct auth_client *c, void (*changed)(void *ctx, uint64_t account), void *ctx);
+
+#endif

@@ -1,0 +1,62 @@
+/*
+ * deliver/deliver.h - an accepted message and its recipients: decide, record, place.
+ *
+ * Layer: deliver.  All that can refuse decides first.  Then one record is
+ * appended and synced: from there on the message is kept, whatever happens.  Rows
+ * follow at once, in batches per account; what fails stays on a retry list.
+ * After a start everything above the low-water mark is gone through again.
+ */
+#ifndef DELIVER_DELIVER_H
+#define DELIVER_DELIVER_H
+
+#include "base/arena.h"
+#include "base/body.h"
+#include "base/fail.h"
+#include "directory/directory.h"
+
+struct deliver;
+struct store;
+struct volumes;
+
+struct deliver_limits {
+    unsigned placers;        /* threads that write rows; default: cores, at least 2 */
+    unsigned backlog;        /* records waiting for rows before senders are held back; default 2000 */
+    unsigned retry_seconds;  /* first retry of a row that failed; doubles up to 5 minutes; default 5 */
+};
+void deliver_limits_default(struct deliver_limits *l);
+
+/* Starts the placers and goes through what a crash left (in the background; sessions may start). */
+bool deliver_open(struct store *st, struct volumes *v, struct directory *d, const struct deliver_limits *limits,
+                  struct deliver **out, struct fail *why);
+/* Places what is waiting (at most `seconds`), saves the low-water mark, ends the threads. */
+void deliver_close(struct deliver **d, unsigned seconds);
+
+/* One RCPT that was accepted. */
+struct delivery_recipient {
+    struct slice address; /* as given */
+    struct route route;   /* kind ROUTE_LOCAL */
+};
+
+/* May a message of `size` (0: not known) come in for this recipient now?  At RCPT and again at the end. */
+bool deliver_may(struct deliver *d, const struct delivery_recipient *r, uint64_t size, struct fail *why);
+
+struct delivery {
+    struct slice                     sender; /* reverse-path, "" for <> */
+    const struct delivery_recipient *recipients;
+    size_t                           recipient_count;
+    const struct body               *body;   /* with the Received field on top */
+    int64_t                          received; /* seconds since 1970: the internal date */
+    struct slice                     trace;  /* the session's log id */
+};
+/*
+ * True: on stable storage for every recipient.  A destination that several
+ * recipients lead to gets one copy; Return-Path and Delivered-To stand in its prefix.
+ */
+bool deliver_message(struct deliver *d, const struct delivery *in, struct fail *why);
+
+struct deliver_stats { uint64_t records, placed, waiting, retrying; };
+void deliver_stats(struct deliver *d, struct deliver_stats *out);
+/* Waits until everything that was accepted before the call has its rows (tests, shutdown). */
+void deliver_settle(struct deliver *d);
+
+#endif

@@ -1,0 +1,90 @@
+/*
+ * directory/directory.h - who is local, and where does this address go?
+ *
+ * Layer: directory.  Domains, accounts and aliases in directory.db.  Look-ups are
+ * answered from memory; changes are durable when the call returns.  Any thread.
+ * Domains compare without case (A-labels and U-labels are the same domain); local
+ * parts too (ASCII and Unicode case folded, NFC).
+ */
+#ifndef DIRECTORY_DIRECTORY_H
+#define DIRECTORY_DIRECTORY_H
+
+#include "base/arena.h"
+#include "base/fail.h"
+
+struct directory;
+
+struct directory_limits {
+    char     separator;         /* of plus-addresses: ann+lists@...; 0: none; default '+' */
+    unsigned alias_members;     /* default 1000 */
+    unsigned alias_depth;       /* aliases that lead to aliases; default 10 */
+};
+void directory_limits_default(struct directory_limits *l);
+
+bool directory_open(const char *path, const struct directory_limits *limits, struct directory **out, struct fail *why);
+void directory_close(struct directory **d);
+
+/* ---- asking ---- */
+
+struct directory_account {
+    uint64_t     id;      /* never used twice */
+    struct slice address; /* canonical: "ann@example.org" */
+    bool         disabled;
+    int64_t      created; /* seconds since 1970 */
+};
+
+/* One destination of an address. */
+struct route_target {
+    bool         local;
+    uint64_t     account;  /* local */
+    struct slice address;  /* canonical address of the account, or the remote address */
+    struct slice detail;   /* what stood after the separator ("lists"), "" if nothing */
+};
+
+enum route_kind {
+    ROUTE_LOCAL,           /* targets: one or more (alias members may be remote) */
+    ROUTE_REMOTE,          /* the domain is not ours */
+    ROUTE_UNKNOWN,         /* our domain, no such recipient: 550 5.1.1 */
+    ROUTE_DISABLED,        /* the account is disabled: 550 5.2.1 */
+    ROUTE_LOOP,            /* aliases lead in a circle or too deep: 550 5.4.6 */
+    ROUTE_INVALID,         /* not an address: 553 5.1.3 */
+};
+
+struct route {
+    enum route_kind      kind;
+    struct route_target *targets; /* in the arena, each destination once */
+    size_t               count;
+};
+/*
+ * `address` as RCPT gave it, without angle brackets; "postmaster" alone and at every
+ * domain always leads somewhere (RFC 5321 section 4.5.1): to its alias or account, else to
+ * the first account there is.  Order: account, alias, plus-address, catch-all ("@domain").
+ * FAIL_TEMP if it cannot be answered now.
+ */
+bool directory_route(struct directory *d, struct slice address, struct arena *a, struct route *out, struct fail *why);
+
+/* By login name (an account's address; a bare local part means the only or first domain) / by id.  FAIL_NOT_FOUND. */
+bool directory_login(struct directory *d, struct slice login, struct arena *a, struct directory_account *out, struct fail *why);
+bool directory_account(struct directory *d, uint64_t id, struct arena *a, struct directory_account *out, struct fail *why);
+/* May this account send as that address: its own, with any detail, or an alias that leads to it. */
+bool directory_may_send_as(struct directory *d, uint64_t account, struct slice address, bool *may, struct fail *why);
+bool directory_is_local_domain(struct directory *d, struct slice domain);
+
+/* ---- changing ---- */
+
+bool directory_domain_add(struct directory *d, struct slice domain, struct fail *why);
+bool directory_domain_remove(struct directory *d, struct slice domain, struct fail *why); /* FAIL_HAS_CHILDREN while it has accounts or aliases */
+bool directory_account_add(struct directory *d, struct slice address, uint64_t *id, struct fail *why);
+bool directory_account_remove(struct directory *d, uint64_t id, struct fail *why);
+bool directory_account_disable(struct directory *d, uint64_t id, bool disabled, struct fail *why);
+/* `address` may be "@domain" (catch-all).  Adds one member; FAIL_EXISTS. */
+bool directory_alias_add(struct directory *d, struct slice address, struct slice member, struct fail *why);
+/* Empty `member`: the whole alias. */
+bool directory_alias_remove(struct directory *d, struct slice address, struct slice member, struct fail *why);
+
+/* Walks, ordered by name; `each` gets slices that are valid during the call. */
+bool directory_each_domain(struct directory *d, bool (*each)(void *ctx, struct slice domain), void *ctx, struct fail *why);
+bool directory_each_account(struct directory *d, bool (*each)(void *ctx, const struct directory_account *a), void *ctx, struct fail *why);
+bool directory_each_alias(struct directory *d, bool (*each)(void *ctx, struct slice address, struct slice member), void *ctx, struct fail *why);
+
+#endif

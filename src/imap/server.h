@@ -1,0 +1,35 @@
+/*
+ * imap/server.h - keeps and synchronises mail on the server.
+ *
+ * Layer: imap.  RFC 3501 and the extensions named in docs/; later RFC 9051.
+ */
+#ifndef IMAP_SERVER_H
+#define IMAP_SERVER_H
+
+#include "net/conn.h"
+#include "policy/login.h"
+
+struct store;
+
+struct imap_limits {
+    size_t   command_bytes;   /* a command without APPEND's literal; default 64 KB */
+    uint64_t append_bytes;    /* default 50 MB; APPENDLIMIT */
+    unsigned sets;            /* ranges in one sequence set; default 10000 */
+    unsigned nesting;         /* parentheses; default 50 */
+    unsigned bad_commands;    /* in a row before the session is closed; default 20 */
+    unsigned login_attempts;  /* default 3 */
+    unsigned idle_tick_seconds; /* "* OK Still here"; default 120 */
+};
+void imap_limits_default(struct imap_limits *l);
+
+struct imap_service {
+    const char                 *hostname;
+    const char                 *spool_dir;
+    struct imap_limits          limits;
+    struct store               *store;
+    const struct login_service *login;
+};
+
+extern const struct conn_protocol imap_protocol;
+
+#endif

@@ -1,0 +1,52 @@
+/*
+ * store/search.h - which messages of a view match?
+ *
+ * Layer: store.  A tree of keys, made by a protocol's parser, evaluated from the
+ * cheapest to the dearest: flags, UIDs and modseqs by the view; dates, sizes and
+ * header data by the account's rows; text by the bodies.
+ */
+#ifndef STORE_SEARCH_H
+#define STORE_SEARCH_H
+
+#include "store/view.h"
+
+enum search_op {
+    SEARCH_ALL, SEARCH_AND, SEARCH_OR, SEARCH_NOT, /* children */
+    SEARCH_POSITIONS, SEARCH_UIDS,                 /* ranges (positions from 1 as sequence numbers) */
+    SEARCH_FLAGS,        /* all bits of `flags` set */
+    SEARCH_KEYWORD,      /* text */
+    SEARCH_RECENT,       /* uid >= number */
+    SEARCH_MODSEQ,       /* modseq >= number */
+    SEARCH_LARGER, SEARCH_SMALLER,                  /* size > / < number */
+    SEARCH_BEFORE, SEARCH_ON, SEARCH_SINCE,         /* internal date; number is days since 1970 in the message's zone */
+    SEARCH_SENT_BEFORE, SEARCH_SENT_ON, SEARCH_SENT_SINCE, /* Date: field */
+    SEARCH_FROM, SEARCH_TO, SEARCH_CC, SEARCH_BCC, SEARCH_SUBJECT, /* text in the envelope */
+    SEARCH_HEADER,       /* field name in `field`, text (empty: the field is there) */
+    SEARCH_BODY, SEARCH_TEXT,
+    SEARCH_NOTHING,
+};
+
+struct search {
+    enum search_op    op;
+    struct search    *children, *next; /* for AND, OR, NOT */
+    struct uid_range *ranges;
+    size_t            range_count;
+    uint32_t          flags;
+    uint64_t          number;
+    struct slice      field, text; /* text: UTF-8; it is casefolded by search_prepare */
+};
+
+/*
+ * A search that may be interrupted and continued.  The view, the tree and the
+ * arena must outlive it.
+ */
+struct search_run;
+struct search_run *search_start(struct account *a, uint64_t mailbox_id, struct view *v, struct search *tree, struct arena *arena);
+/*
+ * Runs for about `budget_ms`.  1: finished, *out holds the matching positions
+ * (from 0, ascending; in the run).  0: call again.  -1: failed.
+ */
+int  search_continue(struct search_run *r, unsigned budget_ms, const uint32_t **out, size_t *count, struct fail *why);
+void search_end(struct search_run **r);
+
+#endif
