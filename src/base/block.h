@@ -6,7 +6,7 @@
  * block_begin() and block_end(), so that a surplus worker can run meanwhile.
  * On threads that are no workers both do nothing.  Pairs may nest.
  *
- * The hook is thread-local: the one exception to "no writable globals" here.
+ * The hook is thread-local: an exception to "no writable globals" here.
  */
 #ifndef BASE_BLOCK_H
 #define BASE_BLOCK_H

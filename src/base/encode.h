@@ -22,6 +22,8 @@ bool hex_decode(struct buf *out, struct slice in);
 
 /* CRC32C (Castagnoli), by the CPU's instruction where there is one.  Start with crc = 0. */
 uint32_t crc32c(uint32_t crc, const void *data, size_t len);
+/* The same without the instruction: what crc32c() uses on other machines. */
+uint32_t crc32c_by_table(uint32_t crc, const void *data, size_t len);
 
 /* From the kernel; never fails (a machine without randomness ends the process). */
 void     random_bytes(void *out, size_t len);
