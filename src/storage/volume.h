@@ -73,11 +73,14 @@ bool volume_append(struct volumes *v, const struct record *rec, const struct bod
 
 /*
  * The same in two steps, so that several records (1,000 APPENDs, a COPY of
- * 10,000 messages) share one sync: nothing is durable before volume_sync said true.
+ * 10,000 messages) share one sync: nothing is durable before volume_sync said
+ * true.  It takes the first and the last reference the caller got, because a
+ * volume between them may have failed and been replaced since: then it says no,
+ * however well the volume of the day is doing.
  */
 bool volume_append_start(struct volumes *v, const struct record *rec, const struct body *body, volume_ref *ref,
                          struct fail *why);
-bool volume_sync(struct volumes *v, struct fail *why);
+bool volume_sync(struct volumes *v, volume_ref first, volume_ref last, struct fail *why);
 
 /* Is there room for `bytes` more above the reserve?  For 452 at MAIL FROM. */
 bool volume_has_space(struct volumes *v, uint64_t bytes, struct fail *why);
