@@ -2,12 +2,18 @@
  * storage/db.h - SQL: one database file, its statements, its transactions.
  *
  * Layer: storage.  SQLite underneath (PostgreSQL later): WAL, synchronous=FULL,
- * foreign keys on, automatic checkpoints off.  One lock per database file stands
- * around every commit, checkpoint and close (SQLite's WAL-reset bug, versions
- * before 3.51.3).  The first open after a start fdatasyncs the file, its WAL and
- * its folder before any row is read.  A failed commit takes the database out of service.
+ * foreign keys on, automatic checkpoints off.  The first open after a start
+ * fdatasyncs the file, its WAL and its folder before any row is read.  A failed
+ * commit takes the database out of service.
  *
- * One connection, used by one thread at a time: the caller holds its own lock.
+ * One connection per database file, in this program and in all others: SQLite
+ * versions before 3.51.3 may corrupt a file silently when a commit that resets
+ * the WAL meets a checkpoint from another connection (the WAL-reset bug).  So an
+ * open database holds the file's own exclusive lock until it is closed: around
+ * every commit, checkpoint and close there is nobody else, not even an
+ * administrator's shell.  Snapshots are read through the same connection.
+ *
+ * A connection is used by one thread at a time: the caller holds its own lock.
  * SQL comes as tables of statements by number; values only ever as parameters.
  */
 #ifndef STORAGE_DB_H
@@ -31,14 +37,18 @@ struct db_schema {
 
 struct db_options {
     unsigned cache_pages; /* page cache; 0: 64 pages of 4 KB */
-    bool     read_only;   /* for inspection of a copy */
+    bool     read_only;   /* for inspection of a copy that nobody writes; its WAL, if any, is not looked at */
     bool     must_exist;  /* do not make a new file: FAIL_NOT_FOUND */
+    bool     reopened;    /* this process closed it, in service, before: what is in it is known to be on disk */
 };
 
-/* Older formats are upgraded in one transaction, newer ones refused (FAIL_PERM). */
+/*
+ * Older formats are upgraded in one transaction, newer ones refused (FAIL_PERM).
+ * FAIL_OUT_OF_SERVICE while anybody else has it open.  `schema` must outlive it.
+ */
 bool db_open(const char *path, const struct db_schema *schema, const struct db_options *options, struct db **out,
              struct fail *why);
-/* Checkpoints, truncates the WAL and closes.  Fine on NULL. */
+/* Checkpoints, removes the WAL and closes; out of service, it leaves both as they are.  Fine on NULL. */
 void db_close(struct db **d);
 
 /*
@@ -70,8 +80,10 @@ int64_t      db_changes(struct db *d);
 /*
  * A transaction (BEGIN IMMEDIATE).  db_rollback is fine when none is open.  A
  * commit that failed at the disk takes the database out of service: every later
- * call fails with FAIL_OUT_OF_SERVICE until it is closed and opened again (which
- * drops the file's cached pages first).
+ * call fails with FAIL_OUT_OF_SERVICE until it is closed and opened again (closing
+ * drops the files' cached pages, so that the next open sees what the disk has;
+ * `reopened` is not for it).  A full disk is no such failure: FAIL_NO_SPACE, the
+ * transaction is rolled back, and all goes on when there is room.
  */
 bool db_begin(struct db *d, struct fail *why);
 bool db_commit(struct db *d, struct fail *why);
@@ -86,8 +98,20 @@ bool db_out_of_service(const struct db *d);
 /* Moves the WAL into the file; `truncate` also gives its space back. */
 bool db_checkpoint(struct db *d, bool truncate, struct fail *why);
 uint64_t db_wal_bytes(const struct db *d); /* roughly: to decide when to checkpoint */
-/* A consistent copy while in use (the backup API), fsynced, renamed into place. */
+
+/* A consistent copy (the backup API), fsynced, renamed into place. */
 bool db_snapshot(struct db *d, const char *to_path, struct fail *why);
+/*
+ * The same in steps of some pages (0: all that is left), so that others can use
+ * the connection between them; what they change meanwhile is in the copy.  begin
+ * and step need the caller's lock, finish (which syncs and renames) does not, if
+ * *done was said; without it finish throws the copy away.
+ */
+struct db_copy;
+bool db_copy_begin(struct db *d, const char *to_path, struct db_copy **out, struct fail *why);
+bool db_copy_step(struct db_copy *c, unsigned pages, bool *done, struct fail *why);
+bool db_copy_finish(struct db_copy **c, struct fail *why);
+
 /* PRAGMA integrity_check; damage is described in *why. */
 bool db_check(struct db *d, struct fail *why);
 /* Gives cached pages and prepared statements back; the next use makes them again. */
