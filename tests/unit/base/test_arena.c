@@ -56,6 +56,8 @@ static void test_limit(void)
     CHECK("no wrap in arrays", arena_alloc_array(&a, SIZE_MAX / 2, 3) == NULL && a.failed);
     arena_finish(&a);
     arena_init(&a, SIZE_MAX);
+    CHECK("no wrap when rounded, without a limit", arena_alloc(&a, SIZE_MAX - 3) == NULL);
+    arena_reset(&a);
     CHECK("no wrap without a limit", arena_alloc_array(&a, SIZE_MAX, 2) == NULL);
     arena_finish(&a);
     arena_init(&a, 0);

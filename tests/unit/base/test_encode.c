@@ -50,6 +50,7 @@ static void test_base64(void)
     buf_finish(&b);
 
     buf_init(&b, 3);
+    CHECK("digits missing", !base64_decode(&b, slice_sub(SLICE("Zm9v"), 0, 2)));
     CHECK("fits", base64_decode(&b, SLICE("Zm9v")));
     CHECK("does not fit", !base64_decode(&b, SLICE("Zm9v")) && b.len == 3 && !b.failed);
     base64_encode(&b, SLICE("foo"));

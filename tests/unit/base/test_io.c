@@ -30,8 +30,8 @@ static void test_replace(void)
 
     buf_init(&b, 10);
     CHECK("new", io_replace_file("file", SLICE("one"), 0600, &why));
-    CHECK("again", io_replace_file("file", SLICE("0123456789"), 0644, &why));
-    CHECK("mode", stat("file", &st) == 0 && (st.st_mode & 0777) == 0644);
+    CHECK("again", io_replace_file("file", SLICE("0123456789"), 0666, &why));
+    CHECK("mode", stat("file", &st) == 0 && (st.st_mode & 0777) == 0666);
     CHECK("nothing left beside", files_in(".") == 1);
     CHECK("read, exactly full", io_read_file("file", &b, &why));
     CHECK_SLICE("content", buf_slice(&b), SLICE("0123456789"));

@@ -109,6 +109,7 @@ static void test_numbers(void)
         {"minus", "-1", 10, false, 0},
         {"blank", " 1", 10, false, 0},
         {"letter", "1a", 100, false, 0},
+        {"behind nine", "1:", 100, false, 0},
         {"byte above 0x7f", "\xb1", 100, false, 0},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
