@@ -18,6 +18,7 @@ struct directory_limits {
     char     separator;         /* of plus-addresses: ann+lists@...; 0: none; default '+' */
     unsigned alias_members;     /* default 1000 */
     unsigned alias_depth;       /* aliases that lead to aliases; default 10 */
+    unsigned route_targets;     /* destinations of one address in all; default 10000 */
 };
 void directory_limits_default(struct directory_limits *l);
 
@@ -46,8 +47,8 @@ enum route_kind {
     ROUTE_REMOTE,          /* the domain is not ours */
     ROUTE_UNKNOWN,         /* our domain, no such recipient: 550 5.1.1 */
     ROUTE_DISABLED,        /* the account is disabled: 550 5.2.1 */
-    ROUTE_LOOP,            /* aliases lead in a circle or too deep: 550 5.4.6 */
-    ROUTE_INVALID,         /* not an address: 553 5.1.3 */
+    ROUTE_LOOP,            /* aliases lead nowhere but in a circle, too deep or to too many: 550 5.4.6 */
+    ROUTE_INVALID,         /* not an address (quoted strings that need their quotes included): 553 5.1.3 */
 };
 
 struct route {
@@ -56,14 +57,18 @@ struct route {
     size_t               count;
 };
 /*
- * `address` as RCPT gave it, without angle brackets; "postmaster" alone and at every
- * domain always leads somewhere (RFC 5321 section 4.5.1): to its alias or account, else to
- * the first account there is.  Order: account, alias, plus-address, catch-all ("@domain").
- * FAIL_TEMP if it cannot be answered now.
+ * `address` as RCPT gave it, without angle brackets.  Order: account, alias, plus-address,
+ * catch-all ("@domain").  "postmaster" alone and at every domain of ours always leads
+ * somewhere (RFC 5321 section 4.5.1): where these lead nowhere, to the first account there
+ * is that is not disabled.  Members of an alias that are disabled, gone or lead back to it are
+ * left out while others are there.  FAIL_TEMP if it cannot be answered now.
  */
 bool directory_route(struct directory *d, struct slice address, struct arena *a, struct route *out, struct fail *why);
 
-/* By login name (an account's address; a bare local part means the only or first domain) / by id.  FAIL_NOT_FOUND. */
+/*
+ * By login name (an account's address; a bare local part means the only or first domain) / by id.
+ * FAIL_NOT_FOUND.  Disabled accounts are found: the caller looks at `disabled`.
+ */
 bool directory_login(struct directory *d, struct slice login, struct arena *a, struct directory_account *out, struct fail *why);
 bool directory_account(struct directory *d, uint64_t id, struct arena *a, struct directory_account *out, struct fail *why);
 /* May this account send as that address: its own, with any detail, or an alias that leads to it. */
@@ -77,7 +82,10 @@ bool directory_domain_remove(struct directory *d, struct slice domain, struct fa
 bool directory_account_add(struct directory *d, struct slice address, uint64_t *id, struct fail *why);
 bool directory_account_remove(struct directory *d, uint64_t id, struct fail *why);
 bool directory_account_disable(struct directory *d, uint64_t id, bool disabled, struct fail *why);
-/* `address` may be "@domain" (catch-all).  Adds one member; FAIL_EXISTS. */
+/*
+ * `address` may be "@domain" (catch-all); one that is an account's is refused.  Adds one member.
+ * FAIL_EXISTS, FAIL_NOT_FOUND (no such domain here), FAIL_INVALID, FAIL_LIMIT.
+ */
 bool directory_alias_add(struct directory *d, struct slice address, struct slice member, struct fail *why);
 /* Empty `member`: the whole alias. */
 bool directory_alias_remove(struct directory *d, struct slice address, struct slice member, struct fail *why);

@@ -1,0 +1,51 @@
+/*
+ * directory/internal.h - what the directory's files share.
+ *
+ * Layer: directory, private to it.
+ *
+ * Two locks.  `change` is held by one changer at a time, around the database (one
+ * connection) and all that leads to a decision; `memory` guards the maps and is
+ * held for writing only while a change that is durable is entered there.  So a
+ * look-up never waits for a disk.  Order: change, memory.
+ */
+#ifndef DIRECTORY_INTERNAL_H
+#define DIRECTORY_INTERNAL_H
+
+#include <pthread.h>
+
+#include "directory/address.h"
+#include "directory/directory.h"
+#include "directory/names.h"
+#include "storage/db.h"
+
+/* One domain of ours; the value in `domains`. */
+struct domain {
+    uint64_t id;
+    uint64_t names; /* accounts and aliases in it */
+};
+
+struct directory {
+    struct directory_limits limits;
+    pthread_mutex_t         change;
+    struct db              *db;
+    pthread_rwlock_t        memory;
+    struct map              domains; /* A-label to struct domain */
+    struct domain_key       first_domain; /* with the lowest id; len 0 if there is none */
+    struct names            names;
+};
+
+enum directory_sql {
+    SQL_DOMAINS, SQL_ACCOUNTS, SQL_ALIASES,
+    SQL_DOMAIN_ADD, SQL_DOMAIN_REMOVE,
+    SQL_NEXT_ID, SQL_ACCOUNT_ADD, SQL_ACCOUNT_REMOVE, SQL_ACCOUNT_DISABLE,
+    SQL_ALIAS_ADD, SQL_ALIAS_REMOVE, SQL_MEMBER_REMOVE,
+    SQL_DOMAIN_PAGE, SQL_ACCOUNT_PAGE, SQL_ALIAS_PAGE,
+};
+
+/* A login or RCPT without a domain means the first one.  false: not an address, or no domain is ours. */
+bool directory_key(const struct directory *d, struct slice address, struct address_key *out);
+
+/* An account as its callers see it, in the arena. */
+bool directory_account_copy(const struct name *n, struct arena *a, struct directory_account *out, struct fail *why);
+
+#endif
