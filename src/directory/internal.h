@@ -42,10 +42,4 @@ enum directory_sql {
     SQL_DOMAIN_PAGE, SQL_ACCOUNT_PAGE, SQL_ALIAS_PAGE,
 };
 
-/* A login or RCPT without a domain means the first one.  false: not an address, or no domain is ours. */
-bool directory_key(const struct directory *d, struct slice address, struct address_key *out);
-
-/* An account as its callers see it, in the arena. */
-bool directory_account_copy(const struct name *n, struct arena *a, struct directory_account *out, struct fail *why);
-
 #endif

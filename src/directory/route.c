@@ -5,17 +5,18 @@
  */
 #include <stdlib.h>
 
-#include "base/scoped.h"
 #include "directory/internal.h"
 
-bool directory_key(const struct directory *d, struct slice address, struct address_key *out)
+/* A login or RCPT without a domain means the first one.  false: not an address, or no domain is ours. */
+static bool key_of(const struct directory *d, struct slice address, struct address_key *out)
 {
     if (slice_find_char(address, '@') < address.len)
         return address_key_parse(address, out);
     return address.len > 0 && d->first_domain.len > 0 && address_key_join(address, domain_text(&d->first_domain), out);
 }
 
-bool directory_account_copy(const struct name *n, struct arena *a, struct directory_account *out, struct fail *why)
+/* An account as its callers see it, in the arena. */
+static bool account_copy(const struct name *n, struct arena *a, struct directory_account *out, struct fail *why)
 {
     *out = (struct directory_account){.id = n->account.id,
                                       .address = arena_keep(a, name_text(n)),
@@ -143,7 +144,7 @@ static void route_locked(const struct directory *d, struct slice address, struct
     *out = (struct route){.kind = ROUTE_INVALID};
     if (!whole && !slice_eq_nocase(address, SLICE("postmaster")))
         return;
-    if (!directory_key(d, address, &key))
+    if (!key_of(d, address, &key))
         return;
 
     struct walk w = {.d = d, .arena = a};
@@ -159,22 +160,21 @@ static void route_locked(const struct directory *d, struct slice address, struct
 
 /* ---- asking ---- */
 
-static pthread_rwlock_t *memory_read(struct directory *d)
+static void memory_read(struct directory *d)
 {
     (void)pthread_rwlock_rdlock(&d->memory);
-    return &d->memory;
 }
 
-static void memory_done(pthread_rwlock_t **lock)
+static void memory_done(struct directory *d)
 {
-    (void)pthread_rwlock_unlock(*lock);
+    (void)pthread_rwlock_unlock(&d->memory);
 }
 
 bool directory_route(struct directory *d, struct slice address, struct arena *a, struct route *out, struct fail *why)
 {
-    SCOPED(memory_done) pthread_rwlock_t *lock = memory_read(d);
-
+    memory_read(d);
     route_locked(d, address, a, out);
+    memory_done(d);
     if (a->failed)
         return fail_code(why, FAIL_TEMP, FAIL_LIMIT, "4.5.3", PRIslice " leads to too many addresses",
                          SLICE_ARG(address));
@@ -183,23 +183,25 @@ bool directory_route(struct directory *d, struct slice address, struct arena *a,
 
 bool directory_login(struct directory *d, struct slice login, struct arena *a, struct directory_account *out, struct fail *why)
 {
-    SCOPED(memory_done) pthread_rwlock_t *lock = memory_read(d);
-    struct address_key                    key;
+    struct address_key key;
 
-    const struct name *n = directory_key(d, login, &key) ? names_get(&d->names, key_text(&key)) : NULL;
-    if (n == NULL || !n->is_account)
-        return fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "there is no account \"" PRIslice "\"", SLICE_ARG(login));
-    return directory_account_copy(n, a, out, why);
+    memory_read(d);
+    const struct name *n = key_of(d, login, &key) ? names_get(&d->names, key_text(&key)) : NULL;
+    bool ok = n != NULL && n->is_account
+                  ? account_copy(n, a, out, why)
+                  : fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "there is no account \"" PRIslice "\"", SLICE_ARG(login));
+    memory_done(d);
+    return ok;
 }
 
 bool directory_account(struct directory *d, uint64_t id, struct arena *a, struct directory_account *out, struct fail *why)
 {
-    SCOPED(memory_done) pthread_rwlock_t *lock = memory_read(d);
-
+    memory_read(d);
     const struct name *n = names_account(&d->names, id);
-    if (n == NULL)
-        return fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "no account has the id %llu", (unsigned long long)id);
-    return directory_account_copy(n, a, out, why);
+    bool ok = n != NULL ? account_copy(n, a, out, why)
+                        : fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "no account has the id %llu", (unsigned long long)id);
+    memory_done(d);
+    return ok;
 }
 
 bool directory_may_send_as(struct directory *d, uint64_t account, struct slice address, bool *may, struct fail *why)
@@ -220,8 +222,12 @@ bool directory_may_send_as(struct directory *d, uint64_t account, struct slice a
 
 bool directory_is_local_domain(struct directory *d, struct slice domain)
 {
-    SCOPED(memory_done) pthread_rwlock_t *lock = memory_read(d);
-    struct domain_key                     key;
+    struct domain_key key;
 
-    return domain_key_parse(domain, &key) && map_get(&d->domains, domain_text(&key)) != NULL;
+    if (!domain_key_parse(domain, &key))
+        return false;
+    memory_read(d);
+    bool ours = map_get(&d->domains, domain_text(&key)) != NULL;
+    memory_done(d);
+    return ours;
 }
