@@ -13,7 +13,7 @@
 
 #include <pthread.h>
 
-#include "directory/address.h"
+#include "base/address.h"
 #include "directory/directory.h"
 #include "directory/names.h"
 #include "storage/db.h"

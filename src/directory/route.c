@@ -231,3 +231,11 @@ bool directory_is_local_domain(struct directory *d, struct slice domain)
     memory_done(d);
     return ours;
 }
+
+struct slice directory_first_domain(struct directory *d, struct arena *a)
+{
+    memory_read(d);
+    struct slice first = arena_keep(a, domain_text(&d->first_domain));
+    memory_done(d);
+    return first;
+}

@@ -189,6 +189,7 @@ static void test_logins(void)
     CHECK_SLICE("by id", a.address, SLICE("off@example.org"));
     CHECK("no such id", !directory_account(d, 99, &arena, &a, &why) && why.reason == FAIL_NOT_FOUND);
     CHECK("local domain", directory_is_local_domain(d, SLICE("B\xc3\xbc" "cher.example")));
+    CHECK_SLICE("first domain", directory_first_domain(d, &arena), SLICE("example.org"));
     CHECK("other domain", !directory_is_local_domain(d, SLICE("remote.example")));
 }
 

@@ -1,18 +1,18 @@
 /*
- * directory/address.h - an address in the one form in which addresses compare.
+ * base/address.h - an address in the one form in which addresses compare.
  *
- * Layer: directory, private to it.  Domains become A-labels in lower case (RFC 5890,
- * TR46 mapping by libidn2), local parts NFC and case folded.  Local parts of
- * other people's domains may tell cases apart (RFC 5321 section 2.4), so the part
- * is kept as it came as well.
+ * Layer: base, because the directory and auth must agree on it.  Domains become
+ * A-labels in lower case (RFC 5890, TR46 mapping by libidn2), local parts NFC and
+ * case folded.  Local parts of other people's domains may tell cases apart
+ * (RFC 5321 section 2.4), so the part is kept as it came as well.
  *
  * Accepted are dot-strings, in quotes or not (RFC 5321 section 4.1.2: the two name
  * the same mailbox), with UTF-8 (RFC 6531 section 3.3).  Quoted strings that are
  * no dot-string inside (blanks, @, escapes) are refused: nobody has such a mailbox,
  * and much that sits behind a mail server takes them for something else.
  */
-#ifndef DIRECTORY_ADDRESS_H
-#define DIRECTORY_ADDRESS_H
+#ifndef BASE_ADDRESS_H
+#define BASE_ADDRESS_H
 
 #include "base/slice.h"
 

@@ -1,9 +1,9 @@
 /*
- * directory/address.c - see directory/address.h.
+ * base/address.c - see base/address.h.
  *
- * Layer: directory.
+ * Layer: base.
  */
-#include "directory/address.h"
+#include "base/address.h"
 
 #include <idn2.h>
 #include <unictype.h>

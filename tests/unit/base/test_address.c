@@ -1,5 +1,5 @@
-/* directory/address: which addresses are the same, which are none. */
-#include "directory/address.h"
+/* base/address: which addresses are the same, which are none. */
+#include "base/address.h"
 #include "tests/unit/check.h"
 
 #define A16 "aaaaaaaaaaaaaaaa"
