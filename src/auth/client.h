@@ -13,16 +13,21 @@
 #include "base/waker.h"
 
 struct auth_client;
-struct ipc_client; /* net/ipc.h */
+struct ipc_limits; /* net/ipc.h */
 
-struct auth_client *auth_client_create(struct ipc_client *ipc);
-void                auth_client_destroy(struct auth_client **c);
+/* Without a socket so far: every exchange fails with FAIL_TEMP until auth_client_attach. */
+struct auth_client *auth_client_create(const struct ipc_limits *l, struct fail *why);
+/* All exchanges must have been destroyed.  Fine on NULL. */
+void auth_client_destroy(struct auth_client **c);
+/* The socket to the `auth` process, or to its successor; owned by the client.  What was pending fails with FAIL_TEMP. */
+void auth_client_attach(struct auth_client *c, int fd);
 
 /* For what and from where, for limits and the log. */
 struct auth_context {
     struct slice service; /* "imap", "smtp", "pop3" */
     struct slice peer;    /* address text */
     struct slice session; /* log id */
+    struct slice domain;  /* of login names that have none; policy/login fills it in */
     bool         tls;
 };
 
@@ -47,7 +52,7 @@ enum auth_state {
 struct auth_answer {
     struct slice challenge; /* these live as long as the exchange */
     uint64_t     account;
-    struct slice login;
+    struct slice login;     /* canonical; AUTH_FAILED: the name that was tried, if it is known, for the log */
     struct fail  why;
     unsigned     delay_ms;  /* AUTH_FAILED: wait that long before answering */
 };
@@ -61,7 +66,10 @@ struct slice auth_mechanisms(const struct auth_client *c, bool tls);
 
 /* For the administrator, through `auth`'s own control socket, never through `mail`: see auth/control.h. */
 
-/* Called when an account's credentials changed or it was disabled: end its sessions. */
+/*
+ * Called, on a thread of the client's own, when an account's credentials changed: end its
+ * sessions.  It must not wait.  Set it before auth_client_attach.
+ */
 void auth_client_on_change(struct auth_client *c, void (*changed)(void *ctx, uint64_t account), void *ctx);
 
 #endif

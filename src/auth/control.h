@@ -1,0 +1,36 @@
+/*
+ * auth/control.h - what the administrator asks of `auth`, over its control socket.
+ *
+ * Layer: auth.  Each call waits for the answer.  `c` is a client that is attached
+ * to the control socket (ipc_socket_connect), which admits root and the
+ * administrator's user only: setting a password never passes through `mail`.
+ */
+#ifndef AUTH_CONTROL_H
+#define AUTH_CONTROL_H
+
+#include "base/fail.h"
+
+struct ipc_client;
+
+/*
+ * Sets or changes it; cached logins are dropped and `mail` is told to end the account's
+ * sessions.  `login` is the account's address.  FAIL_INVALID: empty, too long, a control
+ * character in it; FAIL_EXISTS: the login is another account's.
+ */
+bool auth_control_set_password(struct ipc_client *c, uint64_t account, struct slice login, struct slice password,
+                               struct fail *why);
+/* Nobody can sign in to it any more.  FAIL_NOT_FOUND if it had none. */
+bool auth_control_remove(struct ipc_client *c, uint64_t account, struct fail *why);
+
+struct auth_credential {
+    uint64_t     account;
+    struct slice login;
+    int64_t      changed;               /* when the password was set; seconds since 1970 */
+    int64_t      last_used;             /* 0: never */
+    struct slice last_service, last_peer; /* "imap", "192.0.2.1" */
+};
+/* All of them by account id; slices are valid during the call.  Stops when `each` says false. */
+bool auth_control_list(struct ipc_client *c, bool (*each)(void *ctx, const struct auth_credential *k), void *ctx,
+                       struct fail *why);
+
+#endif

@@ -1,0 +1,61 @@
+/*
+ * auth/server.h - the side that holds secrets.
+ *
+ * Layer: auth.  Runs in the `auth` process: password hashes in auth.db (a folder of
+ * its own, of which `mail` sees nothing), SASL, throttling.  main/ opens it, makes
+ * one ipc server for `mail` and one for the administrator's control socket
+ * out of the two services below, and says whom to tell of changes.
+ */
+#ifndef AUTH_SERVER_H
+#define AUTH_SERVER_H
+
+#include "net/ipc.h"
+
+struct auth_server;
+
+struct auth_limits {
+    /*
+     * Argon2id's cost (RFC 9106).  19 MiB and two passes are what OWASP asks for
+     * at least: some 25 ms.  No more, because mail clients do not log in now and
+     * then: after a restart every phone of every user comes at once.
+     */
+    unsigned hash_passes;      /* default 2 */
+    uint64_t hash_memory;      /* bytes; default 19 MiB */
+    unsigned hash_runs;        /* at one time, for memory's sake; 0: as many as cores */
+    unsigned scram_iterations; /* of the keys kept for SCRAM-SHA-256; default 100,000; 0: none are kept */
+
+    unsigned password_bytes;   /* default 1024 */
+    unsigned cached_logins;    /* verified ones, remembered by an HMAC; default 16,384; 0: none */
+    unsigned cached_seconds;   /* default 3600 */
+
+    unsigned delay_ms;         /* after the first failure of a peer or login; doubles.  Default 1000 */
+    unsigned delay_ms_max;     /* default 15,000 */
+    unsigned peer_failures;    /* so many and the peer (IPv6: /64) is refused for now; default 50; loopback is exempt */
+    unsigned login_failures;   /* ... and the login, but for peers that signed in to it lately; default 100 */
+    unsigned failure_seconds;  /* failures count half after this; default 600 */
+    unsigned throttled;        /* peers, and logins, remembered; default 65,536 */
+
+    unsigned exchanges;        /* begun and not ended; default 10,000 */
+    unsigned exchange_seconds; /* default 120 */
+    unsigned save_seconds;     /* last uses of credentials are written that often; default 60 */
+};
+void auth_limits_default(struct auth_limits *l);
+/* The least that works: for tests and `posthorn demo` on loopback, never for real passwords. */
+void auth_limits_cheap(struct auth_limits *l);
+
+/* Makes the database if there is none; starts a thread for upkeep. */
+bool auth_server_open(const char *path, const struct auth_limits *limits, struct auth_server **out, struct fail *why);
+/* Both ipc servers must be gone.  Fine on NULL. */
+void auth_server_close(struct auth_server **s);
+
+/* For ipc_server_create.  The pool should have more threads than hash_runs: the others answer from the cache meanwhile. */
+struct ipc_service auth_server_service(struct auth_server *s);
+struct ipc_service auth_server_control(struct auth_server *s);
+/* Who hears of changed credentials: the server that `mail` is connected to, or NULL. */
+void auth_server_tell(struct auth_server *s, struct ipc_server *mail);
+
+/* What the control socket does, for who is in the process: `posthorn init`, `posthorn demo`, tests. */
+bool auth_server_set_password(struct auth_server *s, uint64_t account, struct slice login, struct slice password,
+                              struct fail *why);
+
+#endif
