@@ -1,0 +1,149 @@
+/*
+ * admin/accounts.c - accounts: the name in the directory and the mail in the store.
+ *
+ * Layer: admin.  An account's password is set in the auth role, by its id.
+ */
+#include <stdlib.h>
+
+#include "admin/internal.h"
+#include "net/net.h"
+#include "store/store.h"
+
+static void put_account(struct admin_call *c, const struct directory_account *a)
+{
+    admin_put(c, "id", json_integer((json_int_t)a->id));
+    admin_put(c, "address", admin_json(a->address));
+    admin_put(c, "disabled", json_boolean(a->disabled));
+}
+
+/* The store first would leave a file without a name behind; so the name first, taken back if the file fails. */
+bool admin_account_add(struct admin_call *c, struct fail *why)
+{
+    struct slice             address;
+    struct directory_account account;
+    uint64_t                 id;
+
+    if (!admin_text(c, "address", &address, why) || !directory_account_add(c->on->directory, address, &id, why))
+        return false;
+    if (!store_account_create(c->on->store, id, why)) {
+        (void)directory_account_remove(c->on->directory, id, NULL);
+        return false;
+    }
+    if (!directory_account(c->on->directory, id, &c->arena, &account, why))
+        return false;
+    put_account(c, &account);
+    return true;
+}
+
+bool admin_account_find(struct admin_call *c, struct fail *why)
+{
+    struct directory_account account;
+
+    if (!admin_account(c, &account, why))
+        return false;
+    put_account(c, &account);
+    return true;
+}
+
+static void end_sessions(struct admin_call *c, uint64_t account)
+{
+    unsigned ended = c->on->net != NULL ? net_kick_account(c->on->net, account) : 0;
+
+    admin_put(c, "sessions_ended", json_integer(ended));
+}
+
+static bool set_disabled(struct admin_call *c, bool disabled, struct fail *why)
+{
+    struct directory_account account;
+
+    if (!admin_account(c, &account, why) ||
+        !directory_account_disable(c->on->directory, account.id, disabled, why))
+        return false;
+    account.disabled = disabled;
+    put_account(c, &account);
+    if (disabled)
+        end_sessions(c, account.id);
+    return true;
+}
+
+bool admin_account_disable(struct admin_call *c, struct fail *why)
+{
+    return set_disabled(c, true, why);
+}
+
+bool admin_account_enable(struct admin_call *c, struct fail *why)
+{
+    return set_disabled(c, false, why);
+}
+
+/* The name goes first: from then on nothing new arrives and nobody signs in. */
+bool admin_account_remove(struct admin_call *c, struct fail *why)
+{
+    struct directory_account account;
+
+    if (!admin_account(c, &account, why) || !directory_account_remove(c->on->directory, account.id, why))
+        return false;
+    put_account(c, &account);
+    end_sessions(c, account.id);
+    return store_account_remove(c->on->store, account.id, why) ||
+           fail_at(why, "the name is removed, its mail is not");
+}
+
+struct collection {
+    struct admin_call        *call;
+    struct directory_account *items;
+    size_t                    count, cap;
+};
+
+static bool collect(void *ctx, const struct directory_account *a)
+{
+    struct collection *all = ctx;
+
+    if (all->count == all->cap) {
+        all->cap = all->cap > 0 ? all->cap * 2 : 64;
+        all->items = xrealloc(all->items, all->cap * sizeof *all->items);
+    }
+    all->items[all->count] = *a;
+    all->items[all->count++].address = arena_keep(&all->call->arena, a->address);
+    return true;
+}
+
+bool admin_each_account(struct admin_call *c, void (*each)(struct admin_call *c, const struct directory_account *a),
+                        struct fail *why)
+{
+    struct collection all = {.call = c};
+    bool              ok = directory_each_account(c->on->directory, collect, &all, why);
+
+    if (ok && c->arena.failed)
+        ok = fail_set(why, FAIL_PERM, FAIL_LIMIT, "too many accounts for one answer");
+    for (size_t i = 0; ok && i < all.count; i++)
+        each(c, &all.items[i]);
+    free(all.items);
+    return ok;
+}
+
+static void list_account(struct admin_call *c, const struct directory_account *a)
+{
+    struct account      *open = NULL;
+    struct account_usage usage;
+    struct fail          why;
+    json_t              *row = json_pack("{s:I, s:o, s:b, s:I}", "id", (json_int_t)a->id, "address",
+                                         admin_json(a->address), "disabled", (int)a->disabled, "created",
+                                         (json_int_t)a->created);
+
+    if (row == NULL || json_array_append_new(json_object_get(c->result, "accounts"), row) != 0)
+        die_no_memory(0);
+    if (store_account(c->on->store, a->id, &open, &why) && account_usage(open, &usage, &why)) {
+        (void)json_object_set_new(row, "messages", json_integer((json_int_t)usage.messages));
+        (void)json_object_set_new(row, "bytes", json_integer((json_int_t)usage.bytes));
+    } else {
+        (void)json_object_set_new(row, "error", admin_json(slice_of(why.text)));
+    }
+    account_release(&open);
+}
+
+bool admin_account_list(struct admin_call *c, struct fail *why)
+{
+    admin_put(c, "accounts", json_array());
+    return admin_each_account(c, list_account, why);
+}

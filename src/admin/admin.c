@@ -1,0 +1,103 @@
+/*
+ * admin/admin.c - finds a request's command and runs it.
+ *
+ * Layer: admin.
+ */
+#include "admin/admin.h"
+
+#include "admin/internal.h"
+#include "base/unicode.h"
+
+enum { ARENA_MAX = 16 * 1024 * 1024 };
+
+static const struct {
+    const char    *name;
+    admin_command *run;
+    bool           needs_server; /* works on what only a running server has */
+} commands[] = {
+    {"account.add", admin_account_add, false},
+    {"account.disable", admin_account_disable, false},
+    {"account.enable", admin_account_enable, false},
+    {"account.find", admin_account_find, false},
+    {"account.list", admin_account_list, false},
+    {"account.remove", admin_account_remove, false},
+    {"alias.add", admin_alias_add, false},
+    {"alias.list", admin_alias_list, false},
+    {"alias.remove", admin_alias_remove, false},
+    {"check", admin_check, false},
+    {"domain.add", admin_domain_add, false},
+    {"domain.list", admin_domain_list, false},
+    {"domain.remove", admin_domain_remove, false},
+    {"rebuild", admin_rebuild, false},
+    {"session.kick", admin_session_kick, true},
+    {"session.list", admin_session_list, true},
+    {"status", admin_status, false},
+};
+
+bool admin_run(const struct admin *a, const json_t *request, const struct admin_progress *progress, json_t **result,
+               struct fail *why)
+{
+    const char *name = json_string_value(json_object_get(request, "do"));
+    bool        ok;
+
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        if (name == NULL || strcmp(commands[i].name, name) != 0)
+            continue;
+        if (commands[i].needs_server && a->net == NULL)
+            return fail_set(why, FAIL_TEMP, FAIL_OTHER, "the server is not running");
+
+        struct admin_call call = {.on = a, .request = request, .progress = progress, .result = json_object()};
+        arena_init(&call.arena, ARENA_MAX);
+        ok = commands[i].run(&call, why);
+        arena_finish(&call.arena);
+        if (ok)
+            *result = call.result;
+        else
+            json_decref(call.result);
+        return ok;
+    }
+    return fail_set(why, FAIL_PERM, FAIL_INVALID, "no such request: %s", name != NULL ? name : "(none)");
+}
+
+struct slice admin_text_or_empty(const struct admin_call *c, const char *field)
+{
+    const json_t *value = json_object_get(c->request, field);
+
+    return slice_make(json_string_value(value), json_string_length(value));
+}
+
+bool admin_text(const struct admin_call *c, const char *field, struct slice *out, struct fail *why)
+{
+    struct slice text = admin_text_or_empty(c, field);
+
+    if (text.len == 0)
+        return fail_set(why, FAIL_PERM, FAIL_INVALID, "%s is missing", field);
+    *out = text;
+    return true;
+}
+
+bool admin_account(struct admin_call *c, struct directory_account *out, struct fail *why)
+{
+    struct slice address;
+
+    if (!admin_text(c, "address", &address, why))
+        return false;
+    return directory_login(c->on->directory, address, &c->arena, out, why);
+}
+
+json_t *admin_json(struct slice text)
+{
+    struct buf clean;
+
+    buf_init(&clean, SIZE_MAX);
+    utf8_add_clean(&clean, text);
+    json_t *value = json_stringn(clean.data != NULL ? clean.data : "", clean.len);
+    buf_finish(&clean);
+    return value;
+}
+
+void admin_put(struct admin_call *c, const char *name, json_t *value)
+{
+    if (json_object_set_new(c->result, name, value) != 0)
+        die_no_memory(0);
+}

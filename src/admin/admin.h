@@ -1,0 +1,46 @@
+/*
+ * admin/admin.h - what an administrator can do, once, for command line and HTTP alike.
+ *
+ * Layer: admin.  A request is a JSON object {"do": "domain.add", ...}; what comes
+ * back is a JSON object, after any number of lines about how far it is.  Knows
+ * neither sockets nor terminals.  Passwords are not here: they live in the auth
+ * role and are set there (admin/secrets.h).
+ *
+ *     {"do": "account.add", "address": "ann@example.org"}  ->  {"address": ..., "id": 7}
+ */
+#ifndef ADMIN_ADMIN_H
+#define ADMIN_ADMIN_H
+
+#include <jansson.h>
+
+#include "base/fail.h"
+
+struct deliver;
+struct directory;
+struct net;
+struct store;
+struct volumes;
+
+/* What the commands work on; all of it outlives them. */
+struct admin {
+    struct directory *directory;
+    struct store     *store;
+    struct volumes   *volumes;
+    struct deliver   *deliver; /* NULL while the server is not running */
+    struct net       *net;     /* NULL while the server is not running */
+};
+
+/* How a long command tells how far it is: {"finding": "..."}, {"done": 7, "all": 100}. */
+struct admin_progress {
+    void (*tell)(void *ctx, const json_t *line);
+    void *ctx;
+};
+
+/*
+ * Runs one request, from any thread.  True: *result is a new object, the caller's.
+ * FAIL_INVALID if the request is not understood, otherwise what went wrong.
+ */
+bool admin_run(const struct admin *a, const json_t *request, const struct admin_progress *progress, json_t **result,
+               struct fail *why);
+
+#endif

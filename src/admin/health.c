@@ -1,0 +1,97 @@
+/*
+ * admin/health.c - is everything that was kept still there and right?
+ *
+ * Layer: admin.
+ */
+#include "admin/internal.h"
+#include "deliver/deliver.h"
+#include "storage/volume.h"
+#include "store/store.h"
+
+static void tell(const struct admin_progress *progress, json_t *line)
+{
+    if (progress != NULL && line != NULL)
+        progress->tell(progress->ctx, line);
+    json_decref(line);
+}
+
+static void tell_finding(void *ctx, const char *finding)
+{
+    tell(ctx, json_pack("{s:o}", "finding", admin_json(slice_of(finding))));
+}
+
+static void tell_done(void *ctx, uint64_t done, uint64_t all)
+{
+    tell(ctx, json_pack("{s:I, s:I}", "done", (json_int_t)done, "all", (json_int_t)all));
+}
+
+/* store_check hands one context to both callbacks: the progress itself. */
+static void *as_context(const struct admin_progress *progress)
+{
+    return (void *)(uintptr_t)progress;
+}
+
+bool admin_check(struct admin_call *c, struct fail *why)
+{
+    struct check_totals t;
+
+    if (!store_check(c->on->store, tell_finding, tell_done, as_context(c->progress), &t, why))
+        return false;
+    admin_put(c, "accounts", json_integer((json_int_t)t.accounts));
+    admin_put(c, "mailboxes", json_integer((json_int_t)t.mailboxes));
+    admin_put(c, "messages", json_integer((json_int_t)t.messages));
+    admin_put(c, "records", json_integer((json_int_t)t.records));
+    admin_put(c, "problems", json_integer((json_int_t)t.problems));
+    return admin_status(c, why);
+}
+
+static void count_up(struct admin_call *c, const char *name)
+{
+    admin_put(c, name, json_integer(json_integer_value(json_object_get(c->result, name)) + 1));
+}
+
+/* One that fails is told and counted; the others may still be saved. */
+static void rebuild_account(struct admin_call *c, const struct directory_account *a)
+{
+    struct fail why;
+
+    if (store_rebuild(c->on->store, a->id, tell_finding, as_context(c->progress), &why)) {
+        count_up(c, "rebuilt");
+        return;
+    }
+    (void)fail_at(&why, PRIslice, SLICE_ARG(a->address));
+    tell_finding(as_context(c->progress), why.text);
+    count_up(c, "failed");
+}
+
+/* One account, or without "address" all of them. */
+bool admin_rebuild(struct admin_call *c, struct fail *why)
+{
+    struct directory_account account;
+
+    admin_put(c, "rebuilt", json_integer(0));
+    admin_put(c, "failed", json_integer(0));
+    if (admin_text_or_empty(c, "address").len == 0)
+        return admin_each_account(c, rebuild_account, why);
+    if (!admin_account(c, &account, why))
+        return false;
+    rebuild_account(c, &account);
+    return true;
+}
+
+bool admin_status(struct admin_call *c, struct fail *why)
+{
+    struct volume_stats  volumes;
+    struct deliver_stats deliver = {0};
+
+    (void)why;
+    volume_stats(c->on->volumes, &volumes);
+    if (c->on->deliver != NULL)
+        deliver_stats(c->on->deliver, &deliver);
+    admin_put(c, "running", json_boolean(c->on->net != NULL));
+    admin_put(c, "volumes", json_integer((json_int_t)volumes.volumes));
+    admin_put(c, "volumes_sealed", json_integer((json_int_t)volumes.sealed));
+    admin_put(c, "deliveries_waiting", json_integer((json_int_t)deliver.waiting));
+    admin_put(c, "deliveries_retrying", json_integer((json_int_t)deliver.retrying));
+    return true;
+}
