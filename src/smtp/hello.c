@@ -1,0 +1,58 @@
+/*
+ * smtp/hello.c - EHLO, HELO, LHLO: who is there, and what can we do?
+ *
+ * Layer: smtp.
+ */
+#include <stdlib.h>
+
+#include "smtp/session.h"
+
+/* A new name, and whatever was under way is forgotten: RFC 5321 section 4.1.4. */
+static bool take_name(struct smtp_session *s, struct slice name)
+{
+    if (!smtp_is_client_name(name)) {
+        smtp_reply(s, 501, "5.5.4", "that is neither a host name nor an address literal");
+        return false;
+    }
+    smtp_transaction_end(s);
+    free(s->client_name);
+    s->client_name = xslicedup(name);
+    if (s->service->kind != SMTP_SUBMISSION)
+        conn_set_phase(s->conn, CONN_READY, 0); /* there, AUTH does */
+    return true;
+}
+
+/* helo = "HELO" SP Domain                                     RFC 5321 section 4.1.1.1 */
+void smtp_helo(struct smtp_session *s, struct slice args)
+{
+    if (!take_name(s, args))
+        return;
+    s->extended = false;
+    conn_printf(s->conn, "250 %s\r\n", s->service->hostname);
+}
+
+/* ehlo = "EHLO" SP ( Domain / address-literal )               RFC 5321 section 4.1.1.1, RFC 2033 section 4.1 */
+void smtp_ehlo(struct smtp_session *s, struct slice args)
+{
+    const struct smtp_limits *limits = &s->service->limits;
+
+    if (!take_name(s, args))
+        return;
+    s->extended = true;
+    conn_printf(s->conn,
+                "250-%s\r\n"
+                "250-PIPELINING\r\n"
+                "250-SIZE %llu\r\n"
+                "250-8BITMIME\r\n"
+                "250-ENHANCEDSTATUSCODES\r\n"
+                "250-SMTPUTF8\r\n"
+                "250-CHUNKING\r\n",
+                s->service->hostname, (unsigned long long)limits->message_bytes);
+    if (conn_can_start_tls(s->conn))
+        conn_write(s->conn, SLICE("250-STARTTLS\r\n"));
+    if (smtp_offers_auth(s) && s->user == NULL) {
+        struct slice mechanisms = auth_mechanisms(s->service->login->auth, conn_has_tls(s->conn));
+        conn_printf(s->conn, "250-AUTH " PRIslice "\r\n", SLICE_ARG(mechanisms));
+    }
+    conn_printf(s->conn, "250 LIMITS MAILMAX=%u RCPTMAX=%u\r\n", limits->transactions, limits->recipients);
+}

@@ -1,0 +1,126 @@
+/*
+ * smtp/rcpt.c - RCPT: who shall get it?
+ *
+ * Layer: smtp.  What can be refused is refused here, so that a 250 at the end
+ * holds for everybody.
+ */
+#include "smtp/session.h"
+
+enum { FIRST_RECIPIENTS = 4 };
+
+static void refuse(struct smtp_session *s, struct slice address, unsigned code, const char *enhanced,
+                   const char *text)
+{
+    smtp_reply(s, code, enhanced, "%s", text);
+    smtp_log_refused(s, "rcpt", address, enhanced, text);
+}
+
+/* Alias members elsewhere cannot be served without outbound delivery. */
+static bool is_all_local(const struct route *r)
+{
+    for (size_t i = 0; i < r->count; i++)
+        if (!r->targets[i].local)
+            return false;
+    return r->count > 0;
+}
+
+static bool accept_route(struct smtp_session *s, const struct delivery_recipient *r)
+{
+    const bool knows_user = s->user != NULL;
+
+    switch (r->route.kind) {
+    case ROUTE_LOCAL:
+        if (is_all_local(&r->route))
+            return true;
+        refuse(s, r->address, 550, "5.7.1", "that address leads to another server, and outbound delivery is not there yet");
+        return false;
+    case ROUTE_REMOTE:
+        refuse(s, r->address, 550, "5.7.1",
+               knows_user ? "outbound delivery is not there yet: only local recipients can be reached"
+                          : "relaying refused: that domain is not served here");
+        return false;
+    case ROUTE_UNKNOWN: refuse(s, r->address, 550, "5.1.1", "no such recipient here"); return false;
+    case ROUTE_DISABLED: refuse(s, r->address, 550, "5.2.1", "that account is disabled"); return false;
+    case ROUTE_LOOP: refuse(s, r->address, 550, "5.4.6", "that alias leads in a circle"); return false;
+    case ROUTE_INVALID: refuse(s, r->address, 553, "5.1.3", "that is not a valid address"); return false;
+    }
+    return false;
+}
+
+/* Room for one more; the arena keeps the old array until the transaction ends. */
+static bool reserve_recipient(struct smtp_transaction *tx)
+{
+    if (tx->recipient_count < tx->recipient_cap)
+        return true;
+    size_t                     cap = tx->recipient_cap == 0 ? FIRST_RECIPIENTS : tx->recipient_cap * 2;
+    struct delivery_recipient *more = arena_new_array(&tx->arena, struct delivery_recipient, cap);
+
+    if (more == NULL)
+        return false;
+    if (tx->recipient_count > 0)
+        memcpy(more, tx->recipients, tx->recipient_count * sizeof *more);
+    tx->recipients = more;
+    tx->recipient_cap = cap;
+    return true;
+}
+
+/*
+ * rcpt = "RCPT TO:" ( "<Postmaster@" Domain ">" / "<Postmaster>" / Forward-path ) [SP Rcpt-parameters]
+ *                                                             RFC 5321 section 4.1.1.3
+ */
+static bool read_recipient(struct smtp_session *s, struct slice args, struct smtp_path *path)
+{
+    struct smtp_parameter p;
+
+    if (!slice_starts_nocase(args, SLICE("TO:"))) {
+        smtp_reply(s, 501, "5.5.4", "RCPT TO:<address> is what was expected");
+        return false;
+    }
+    args = slice_trim(slice_from(args, 3));
+    if (!smtp_read_path(&args, &s->tx->arena, path) || path->address.len == 0 ||
+        (path->domain.len == 0 && !slice_eq_nocase(path->local, SLICE("postmaster")))) {
+        smtp_reply(s, 553, "5.1.3", "that is not an address in angle brackets");
+        return false;
+    }
+    switch (smtp_read_parameter(&args, &p)) {
+    case PARAMETER_END: break;
+    case PARAMETER_BAD: smtp_reply(s, 501, "5.5.4", "malformed parameter"); return false;
+    case PARAMETER_OK:
+        smtp_reply(s, 555, "5.5.4", "parameter not known: " PRIslice, SLICE_ARG(p.keyword));
+        return false;
+    }
+    if (!path->ascii && !s->tx->utf8) {
+        smtp_reply(s, 553, "5.6.7", "a non-ASCII address needs SMTPUTF8 in MAIL");
+        return false;
+    }
+    return true;
+}
+
+void smtp_rcpt(struct smtp_session *s, struct slice args)
+{
+    struct smtp_transaction  *tx = s->tx;
+    struct smtp_path          path;
+    struct delivery_recipient r = {0};
+    struct fail               why = {0};
+
+    if (!read_recipient(s, args, &path))
+        return;
+    if (tx->recipient_count >= s->service->limits.recipients || !reserve_recipient(tx)) {
+        smtp_reply(s, 452, "4.5.3", "too many recipients: send the rest in another message");
+        return;
+    }
+    r.address = path.address;
+    if (!directory_route(s->service->directory, path.address, &tx->arena, &r.route, &why)) {
+        smtp_reply_fail(s, &why, 451, 550);
+        return;
+    }
+    if (!accept_route(s, &r))
+        return;
+    if (!deliver_may(s->service->deliver, &r, tx->announced, &why)) {
+        smtp_reply_fail(s, &why, why.reason == FAIL_NO_SPACE || why.reason == FAIL_OVER_QUOTA ? 452 : 451, 550);
+        smtp_log_refused(s, "rcpt", r.address, why.code, why.text);
+        return;
+    }
+    tx->recipients[tx->recipient_count++] = r;
+    smtp_reply(s, 250, "2.1.5", "recipient ok");
+}

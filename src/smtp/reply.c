@@ -1,0 +1,63 @@
+/*
+ * smtp/reply.c - answers, and the log lines of what was refused.
+ *
+ * Layer: smtp.  Replies are queued in the connection and leave together at the end
+ * of the turn: that is all PIPELINING takes (RFC 2920 section 3.2).
+ */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "smtp/session.h"
+
+enum { TEXT_MAX = 400 }; /* a reply line has at most 512 bytes: RFC 5321 section 4.5.3.1.5 */
+
+static void make_printable(char *text)
+{
+    for (; *text != '\0'; text++)
+        if (*text < ' ' || *text > '~')
+            *text = '?';
+}
+
+void smtp_reply(struct smtp_session *s, unsigned code, const char *enhanced, const char *fmt, ...)
+{
+    char    text[TEXT_MAX];
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    make_printable(text);
+    conn_printf(s->conn, "%u %s %s\r\n", code, enhanced, text);
+    if (code >= 500)
+        s->errors++;
+}
+
+void smtp_reply_fail(struct smtp_session *s, const struct fail *why, unsigned temp, unsigned perm)
+{
+    const bool  is_temp = why->kind == FAIL_TEMP;
+    const char *enhanced = why->code;
+
+    if (enhanced[0] != (is_temp ? '4' : '5'))
+        enhanced = is_temp ? "4.3.0" : "5.3.0";
+    smtp_reply(s, is_temp ? temp : perm, enhanced, "%s", why->text);
+}
+
+void smtp_close(struct smtp_session *s, const char *enhanced, const char *text)
+{
+    conn_printf(s->conn, "421 %s %s %s\r\n", enhanced, s->service->hostname, text);
+    s->closing = true;
+}
+
+void smtp_log_refused(struct smtp_session *s, const char *stage, struct slice recipient, const char *code,
+                      const char *text)
+{
+    struct log_id       session = conn_session_id(s->conn);
+    struct conn_address peer = conn_peer_text(s->conn);
+    const bool          has_sender = s->tx != NULL;
+
+    log_event(LOG_INFO, "smtp.refused", LOG_CSTR("session", session.text),
+              LOG_CSTR("trace", has_sender ? s->tx->trace.text : "-"), LOG_CSTR("peer", peer.text),
+              LOG_CSTR("stage", stage),
+              LOG_TEXT("from", has_sender ? s->tx->sender.address : SLICE("-")), LOG_TEXT("to", recipient),
+              LOG_CSTR("code", code), LOG_CSTR("reason", text));
+}

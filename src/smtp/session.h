@@ -1,0 +1,127 @@
+/*
+ * smtp/session.h - one SMTP or LMTP session, as the files of this room share it.
+ *
+ * Layer: smtp.  Private to src/smtp.  A parked session between two messages is
+ * this struct and two short texts; a transaction is allocated by MAIL and freed
+ * when it ends, whatever way.
+ */
+#ifndef SMTP_SESSION_H
+#define SMTP_SESSION_H
+
+#include "base/arena.h"
+#include "base/body.h"
+#include "base/fail.h"
+#include "deliver/deliver.h"
+#include "smtp/data.h"
+#include "smtp/path.h"
+#include "smtp/server.h"
+
+/* What the next input is. */
+enum smtp_reading {
+    READING_COMMANDS,
+    READING_SASL,  /* the client's answer to a 334 */
+    READING_LOGIN, /* nothing: auth is being asked */
+    READING_DATA,
+    READING_CHUNK, /* BDAT */
+};
+
+/* From MAIL to the final reply. */
+struct smtp_transaction {
+    struct arena                arena; /* everything below that is text lives here */
+    struct log_id               trace;
+    struct smtp_path            sender;
+    bool                        utf8;      /* SMTPUTF8 was asked for */
+    uint64_t                    announced; /* SIZE; 0: not said */
+    struct delivery_recipient  *recipients;
+    size_t                      recipient_count, recipient_cap;
+
+    /* from DATA or the first BDAT on */
+    bool                        begun;
+    int64_t                     received; /* seconds since 1970 */
+    struct data_scanner         scanner;
+    struct body                *body;     /* NULL before that and once the message is lost */
+    struct buf                  header;   /* submission: the header, until it is whole and mended */
+    bool                        holding_header;
+    bool                        lost;     /* for `why`: the rest is read and dropped */
+    struct fail                 why;
+};
+
+struct smtp_session {
+    const struct smtp_service *service;
+    struct conn               *conn;
+    struct smtp_transaction   *tx;    /* NULL outside a transaction */
+    struct login              *login; /* NULL but while signing in */
+    char                      *client_name; /* of EHLO; NULL before */
+    char                      *user;        /* the account's address; NULL before AUTH */
+    uint64_t                   account;
+    unsigned                   errors, transactions, failed_logins;
+    enum smtp_reading          reading;
+    uint64_t                   chunk_size, chunk_left; /* READING_CHUNK */
+    bool                       chunk_last, chunk_dropped;
+    bool                       extended; /* EHLO or LHLO, not HELO */
+    bool                       closing;
+    bool                       starting_tls; /* nothing more is read in this turn */
+};
+
+/* ---- reply.c ---- */
+
+/* "250 2.1.0 text".  Anything that is not printable ASCII becomes "?".  5xx count as errors of the client. */
+void smtp_reply(struct smtp_session *s, unsigned code, const char *enhanced, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* From a failure: `temp` or `perm`, with its enhanced code (or what suits the kind) and its text. */
+void smtp_reply_fail(struct smtp_session *s, const struct fail *why, unsigned temp, unsigned perm);
+/* 421, and the session ends after this turn. */
+void smtp_close(struct smtp_session *s, const char *enhanced, const char *text);
+/* One log line for a message (or a recipient of it) that did not come in. */
+void smtp_log_refused(struct smtp_session *s, const char *stage, struct slice recipient, const char *code,
+                      const char *text);
+
+/* ---- commands.c ---- */
+
+/* Finds the command's row, checks where it may stand, runs it.  `line` is without its CRLF. */
+void smtp_dispatch(struct smtp_session *s, struct slice line);
+
+/* ---- hello.c, starttls.c, auth.c, mail.c, rcpt.c, body.c ---- */
+
+void smtp_ehlo(struct smtp_session *s, struct slice args);
+void smtp_helo(struct smtp_session *s, struct slice args);
+void smtp_starttls(struct smtp_session *s, struct slice args);
+void smtp_auth(struct smtp_session *s, struct slice args);
+void smtp_mail(struct smtp_session *s, struct slice args);
+void smtp_rcpt(struct smtp_session *s, struct slice args);
+void smtp_data(struct smtp_session *s, struct slice args);
+void smtp_bdat(struct smtp_session *s, struct slice args);
+
+/* May a client sign in on this connection as it is now? */
+bool smtp_offers_auth(const struct smtp_session *s);
+/* READING_LOGIN: false while there is no answer. */
+bool smtp_login_continue(struct smtp_session *s);
+/* READING_SASL: the client's line. */
+void smtp_sasl_line(struct smtp_session *s, struct slice line);
+
+/* READING_DATA, READING_CHUNK: takes what has arrived; false if there was nothing. */
+bool smtp_take_body(struct smtp_session *s);
+
+/* ---- transaction.c ---- */
+
+struct smtp_transaction *smtp_transaction_create(void);
+/* Ends it, if there is one: RSET, EHLO, STARTTLS, the final reply, the end of the session. */
+void smtp_transaction_end(struct smtp_session *s);
+/* DATA, or the first BDAT: the body, with the Received field on top. */
+void smtp_transaction_begin_body(struct smtp_session *s, bool dots);
+/* What the scanner gave: is added to the message, or makes it `lost`. */
+void smtp_transaction_add(struct smtp_session *s, struct slice piece);
+/* The message is whole: decides, delivers, answers, ends the transaction. */
+void smtp_transaction_finish(struct smtp_session *s);
+
+/* ---- trace.c, submit.c ---- */
+
+/* "Received: ..." for this message (RFC 5321 section 4.4), whole lines. */
+void smtp_write_received(struct buf *out, const struct smtp_session *s);
+/*
+ * What a submission server mends (RFC 6409 section 8): Date and Message-ID are
+ * added on top when missing, Bcc fields taken out (RFC 5322 section 3.6.3).
+ */
+void smtp_mend_header(struct buf *out, struct slice header, const char *hostname, int64_t now);
+
+#endif

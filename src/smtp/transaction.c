@@ -1,0 +1,279 @@
+/*
+ * smtp/transaction.c - one message from MAIL to its final reply.
+ *
+ * Layer: smtp.  Decides whether the message comes in and hands it to deliver/.
+ * Once deliver_message has said yes, the answer is 250 for everybody in it.
+ */
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "net/net.h"
+#include "smtp/session.h"
+
+enum {
+    ARENA_MAX = 16 << 20,      /* recipients and where they lead */
+    BODY_MEMORY = 256 << 10,
+    ADDED_MAX = 64 << 10,      /* header lines of our own, over the size limit */
+};
+
+struct smtp_transaction *smtp_transaction_create(void)
+{
+    struct smtp_transaction *tx = xcalloc(1, sizeof *tx);
+
+    arena_init(&tx->arena, ARENA_MAX);
+    tx->trace = log_new_id();
+    return tx;
+}
+
+static void drop_content(struct smtp_transaction *tx)
+{
+    body_destroy(&tx->body);
+    buf_finish(&tx->header);
+    tx->holding_header = false;
+}
+
+void smtp_transaction_end(struct smtp_session *s)
+{
+    if (s->tx == NULL)
+        return;
+    drop_content(s->tx);
+    arena_finish(&s->tx->arena);
+    free(s->tx);
+    s->tx = NULL;
+}
+
+/* ---- the body comes ---- */
+
+static bool mends_lf(const struct smtp_session *s)
+{
+    const struct smtp_service *service = s->service;
+
+    for (size_t i = 0; i < service->mend_lf_count; i++)
+        if (net_block_contains(&service->mend_lf_for[i], conn_peer(s->conn)))
+            return true;
+    return false;
+}
+
+/* The message cannot come in: what was kept of it goes at once, the rest unread. */
+static void lose(struct smtp_transaction *tx)
+{
+    tx->lost = true;
+    drop_content(tx);
+}
+
+static void keep(struct smtp_transaction *tx, struct slice s)
+{
+    if (!tx->lost && s.len > 0 && !body_add(tx->body, s, &tx->why))
+        lose(tx);
+}
+
+void smtp_transaction_begin_body(struct smtp_session *s, bool dots)
+{
+    struct smtp_transaction   *tx = s->tx;
+    const struct smtp_limits  *limits = &s->service->limits;
+    struct body_limits         body_limits = {.memory_max = BODY_MEMORY,
+                                              .size_max = limits->message_bytes + ADDED_MAX,
+                                              .spool_dir = s->service->spool_dir};
+    struct buf                 received;
+
+    tx->begun = true;
+    tx->received = clock_now();
+    data_scanner_init(&tx->scanner, dots, mends_lf(s));
+    tx->body = body_create(&body_limits);
+    tx->holding_header = s->service->kind == SMTP_SUBMISSION;
+    buf_init(&tx->header, limits->header_bytes);
+    buf_init(&received, ADDED_MAX / 2);
+    smtp_write_received(&received, s);
+    keep(tx, buf_slice(&received));
+    buf_finish(&received);
+}
+
+/* Submission: the header is whole now. */
+static void release_header(struct smtp_session *s)
+{
+    struct smtp_transaction *tx = s->tx;
+    struct buf               mended;
+
+    buf_init(&mended, tx->header.max + ADDED_MAX / 2);
+    smtp_mend_header(&mended, buf_slice(&tx->header), s->service->hostname, tx->received);
+    tx->holding_header = false;
+    buf_finish(&tx->header);
+    keep(tx, buf_slice(&mended));
+    buf_finish(&mended);
+}
+
+void smtp_transaction_add(struct smtp_session *s, struct slice piece)
+{
+    struct smtp_transaction    *tx = s->tx;
+    const struct smtp_limits   *limits = &s->service->limits;
+    const struct data_scanner  *scanner = &tx->scanner;
+
+    if (tx->lost)
+        return;
+    if (scanner->size > limits->message_bytes) {
+        (void)fail_code(&tx->why, FAIL_PERM, FAIL_TOO_BIG, "5.3.4", "message is larger than %llu bytes",
+                        (unsigned long long)limits->message_bytes);
+        lose(tx);
+    } else if (scanner->header_bytes > limits->header_bytes) {
+        (void)fail_code(&tx->why, FAIL_PERM, FAIL_TOO_BIG, "5.3.4", "the header is larger than %u bytes",
+                        limits->header_bytes);
+        lose(tx);
+    } else if (tx->holding_header) {
+        buf_add(&tx->header, piece);
+        if (!scanner->in_header)
+            release_header(s);
+    } else {
+        keep(tx, piece);
+    }
+}
+
+/* ---- the final reply ---- */
+
+static unsigned reply_code(const struct fail *why)
+{
+    if (why->kind == FAIL_TEMP)
+        return why->reason == FAIL_NO_SPACE || why->reason == FAIL_OVER_QUOTA ? 452 : 451;
+    if (why->reason == FAIL_TOO_BIG || why->reason == FAIL_OVER_QUOTA)
+        return 552;
+    return why->reason == FAIL_LIMIT ? 554 : 550;
+}
+
+static void answer(struct smtp_session *s, const struct fail *why)
+{
+    smtp_reply_fail(s, why, reply_code(why), reply_code(why));
+}
+
+/* One reply; over LMTP one for each recipient (RFC 2033 section 4.2). */
+static void refuse_all(struct smtp_session *s, const struct fail *why)
+{
+    const unsigned errors = s->errors;
+    const size_t   replies = s->service->kind == SMTP_LMTP ? s->tx->recipient_count : 1;
+
+    for (size_t i = 0; i < replies; i++)
+        answer(s, why);
+    s->errors = errors + (why->kind == FAIL_PERM); /* one message is one error */
+    smtp_log_refused(s, "data", s->tx->recipient_count == 1 ? s->tx->recipients[0].address : SLICE(""), why->code,
+                     why->text);
+}
+
+/* What its own bytes say against the message. */
+static bool content_ok(const struct smtp_session *s, struct fail *why)
+{
+    const struct smtp_transaction *tx = s->tx;
+    const struct data_scanner     *scanner = &tx->scanner;
+
+    if (scanner->bare_cr || scanner->bare_lf)
+        return fail_code(why, FAIL_PERM, FAIL_INVALID, "5.6.11", "bare %s in the message: lines end in CRLF",
+                         scanner->bare_cr ? "CR" : "LF");
+    if (scanner->nul)
+        return fail_code(why, FAIL_PERM, FAIL_INVALID, "5.6.0", "NUL byte in the message");
+    if (tx->lost) {
+        *why = tx->why;
+        return false;
+    }
+    if (scanner->received_fields > s->service->limits.received_fields)
+        return fail_code(why, FAIL_PERM, FAIL_LIMIT, "5.4.6", "mail loop: %u Received fields",
+                         scanner->received_fields);
+    return true;
+}
+
+static void log_accepted(struct smtp_session *s, const struct delivery *d)
+{
+    struct log_id       session = conn_session_id(s->conn);
+    struct conn_address peer = conn_peer_text(s->conn);
+
+    log_event(LOG_INFO, "smtp.accepted", LOG_CSTR("session", session.text), LOG_TEXT("trace", d->trace),
+              LOG_CSTR("peer", peer.text), LOG_CSTR("user", s->user != NULL ? s->user : "-"),
+              LOG_TEXT("from", d->sender), LOG_TEXT("to", d->recipients[0].address),
+              LOG_U64("recipients", d->recipient_count), LOG_U64("size", body_size(d->body)));
+}
+
+static bool deliver(struct smtp_session *s, const struct delivery_recipient *recipients, size_t count,
+                    struct fail *why)
+{
+    const struct smtp_transaction *tx = s->tx;
+    const struct delivery          d = {.sender = tx->sender.address,
+                                        .recipients = recipients,
+                                        .recipient_count = count,
+                                        .body = tx->body,
+                                        .received = tx->received,
+                                        .trace = slice_of(tx->trace.text)};
+
+    if (!deliver_message(s->service->deliver, &d, why))
+        return false;
+    s->errors = 0;
+    log_accepted(s, &d);
+    return true;
+}
+
+static void finish_smtp(struct smtp_session *s)
+{
+    struct smtp_transaction *tx = s->tx;
+    struct fail              why = {0};
+
+    for (size_t i = 0; i < tx->recipient_count; i++) {
+        if (!deliver_may(s->service->deliver, &tx->recipients[i], body_size(tx->body), &why)) {
+            refuse_all(s, &why);
+            return;
+        }
+    }
+    if (deliver(s, tx->recipients, tx->recipient_count, &why))
+        smtp_reply(s, 250, "2.0.0", "kept as %s", tx->trace.text);
+    else
+        refuse_all(s, &why);
+}
+
+/* Each recipient has its own fate: those who cannot have it now are told so, the others get it. */
+static void finish_lmtp(struct smtp_session *s)
+{
+    struct smtp_transaction   *tx = s->tx;
+    const size_t               count = tx->recipient_count;
+    struct delivery_recipient *takers = arena_new_array(&tx->arena, struct delivery_recipient, count);
+    struct fail              **fates = arena_new_array(&tx->arena, struct fail *, count);
+    struct fail                why = {0};
+    size_t                     taken = 0;
+
+    if (takers == NULL || fates == NULL) {
+        (void)fail_code(&why, FAIL_TEMP, FAIL_LIMIT, "4.5.3", "too many recipients");
+        refuse_all(s, &why);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (deliver_may(s->service->deliver, &tx->recipients[i], body_size(tx->body), &why)) {
+            takers[taken++] = tx->recipients[i];
+        } else if ((fates[i] = arena_new(&tx->arena, struct fail)) != NULL) {
+            *fates[i] = why;
+        } else {
+            refuse_all(s, &why);
+            return;
+        }
+    }
+    if (taken > 0 && !deliver(s, takers, taken, &why)) {
+        refuse_all(s, &why);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (fates[i] != NULL)
+            answer(s, fates[i]);
+        else
+            smtp_reply(s, 250, "2.0.0", "kept as %s", tx->trace.text);
+    }
+}
+
+void smtp_transaction_finish(struct smtp_session *s)
+{
+    struct fail why = {0};
+
+    if (s->tx->holding_header)
+        release_header(s);
+    if (!content_ok(s, &why)) {
+        /* Two servers may disagree about where this message ended: nothing more is taken from here. */
+        s->closing = s->tx->scanner.dots && (s->tx->scanner.bare_cr || s->tx->scanner.bare_lf);
+        refuse_all(s, &why);
+    } else if (s->service->kind == SMTP_LMTP) {
+        finish_lmtp(s);
+    } else {
+        finish_smtp(s);
+    }
+    smtp_transaction_end(s);
+}
