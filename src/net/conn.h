@@ -73,7 +73,12 @@ struct conn_protocol {
     void (*last_words)(void *session, enum conn_close why);
     /* The connection is gone; frees the session.  No conn_ call but conn_session_id() in here. */
     void (*close)(void *session, enum conn_close why);
-    size_t input_max; /* bytes of unconsumed input held at most; 0: 64 KB */
+    /*
+     * A whole line for a client that has too many connections ("421 4.7.0 ...");
+     * not sent where TLS is implicit.  May be NULL.
+     */
+    const char *refusal;
+    size_t      input_max; /* bytes of unconsumed input held at most; 0: 64 KB */
 };
 
 /* ---- in ---- */

@@ -1,0 +1,137 @@
+/*
+ * net/tls.c - certificates, and the TLS sessions made with them.
+ *
+ * Layer: net.  A reload makes a new SSL_CTX and puts it in the old one's place;
+ * OpenSSL counts references, so the old one lives as long as its last session.
+ */
+#include "net/tls.h"
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <pthread.h>
+
+#include "base/fail.h"
+
+struct tls_context {
+    pthread_mutex_t lock; /* for current */
+    SSL_CTX        *current;
+    char           *certificate_path, *key_path;
+};
+
+/* TLS 1.2: forward secrecy and AEAD first, then CBC for old mail servers (RFC 9325 section 4.2). */
+static const char ciphers[] = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:DHE+AESGCM:!aNULL:!eNULL:!PSK:!SRP:!aDSS";
+
+static bool openssl_failed(struct fail *why, const char *what)
+{
+    unsigned long error = ERR_peek_last_error();
+    const char   *text = error != 0 ? ERR_reason_error_string(error) : NULL;
+
+    fail_set(why, FAIL_PERM, FAIL_INVALID, "%s: %s", what, text != NULL ? text : "OpenSSL gives no reason");
+    ERR_clear_error();
+    return false;
+}
+
+/* Never a prompt on the terminal: an encrypted key is refused. */
+static int no_passphrase(char *out, int size, int for_writing, void *ctx)
+{
+    (void)out, (void)size, (void)for_writing, (void)ctx;
+    return -1;
+}
+
+static void set_options(SSL_CTX *ctx)
+{
+    static const unsigned char application[] = "posthorn";
+
+    (void)SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
+    (void)SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+                                       SSL_OP_IGNORE_UNEXPECTED_EOF);
+    (void)SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                                    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    (void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    (void)SSL_CTX_set_num_tickets(ctx, 1);
+    (void)SSL_CTX_set_session_id_context(ctx, application, sizeof(application) - 1);
+    (void)SSL_CTX_set_dh_auto(ctx, 1);
+    SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
+}
+
+static SSL_CTX *load(const char *certificate_path, const char *key_path, struct fail *why)
+{
+    SSL_CTX    *ctx = SSL_CTX_new(TLS_server_method());
+    const char *failed = NULL;
+
+    ERR_clear_error();
+    if (ctx == NULL) {
+        openssl_failed(why, "TLS");
+        return NULL;
+    }
+    set_options(ctx);
+    if (SSL_CTX_set_cipher_list(ctx, ciphers) != 1 || SSL_CTX_set1_groups_list(ctx, "X25519:P-256:P-384") != 1)
+        failed = "TLS ciphers";
+    else if (SSL_CTX_use_certificate_chain_file(ctx, certificate_path) != 1)
+        failed = certificate_path;
+    else if (SSL_CTX_use_PrivateKey_file(ctx, key_path, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(ctx) != 1)
+        failed = key_path;
+    if (failed != NULL) {
+        openssl_failed(why, failed);
+        SSL_CTX_free(ctx);
+        return NULL;
+    }
+    return ctx;
+}
+
+struct tls_context *tls_context_create(const char *certificate_path, const char *key_path, struct fail *why)
+{
+    SSL_CTX *ctx = load(certificate_path, key_path, why);
+
+    if (ctx == NULL)
+        return NULL;
+    struct tls_context *t = xcalloc(1, sizeof(*t));
+    (void)pthread_mutex_init(&t->lock, NULL);
+    t->current = ctx;
+    t->certificate_path = xstrdup(certificate_path);
+    t->key_path = xstrdup(key_path);
+    return t;
+}
+
+bool tls_context_reload(struct tls_context *t, struct fail *why)
+{
+    SSL_CTX *fresh = load(t->certificate_path, t->key_path, why);
+
+    if (fresh == NULL)
+        return fail_at(why, "certificate not reloaded");
+    (void)pthread_mutex_lock(&t->lock);
+    SSL_CTX *before = t->current;
+    t->current = fresh;
+    (void)pthread_mutex_unlock(&t->lock);
+    SSL_CTX_free(before);
+    return true;
+}
+
+void tls_context_destroy(struct tls_context **t_)
+{
+    struct tls_context *t = *t_;
+
+    if (t == NULL)
+        return;
+    SSL_CTX_free(t->current);
+    (void)pthread_mutex_destroy(&t->lock);
+    free(t->certificate_path);
+    free(t->key_path);
+    free(t);
+    *t_ = NULL;
+}
+
+struct ssl_st *tls_context_session(struct tls_context *t, int fd)
+{
+    (void)pthread_mutex_lock(&t->lock);
+    SSL *ssl = SSL_new(t->current);
+    (void)pthread_mutex_unlock(&t->lock);
+    if (ssl == NULL)
+        return NULL;
+    if (SSL_set_fd(ssl, fd) != 1) {
+        SSL_free(ssl);
+        return NULL;
+    }
+    SSL_set_accept_state(ssl);
+    return ssl;
+}
