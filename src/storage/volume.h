@@ -30,6 +30,7 @@ struct volume_limits {
     unsigned free_after_seconds;/* space of a released record is given back no earlier; default 3600 */
     int      compression;       /* zstd level of frames where it helps; 0: never.  Default 1 */
     uint64_t compress_from;     /* smaller messages are not compressed; default 16 KB */
+    unsigned open_files;        /* volumes kept open for reading; default 256 */
 };
 void volume_limits_default(struct volume_limits *l);
 
