@@ -20,8 +20,11 @@ struct volumes;
 
 struct deliver_limits {
     unsigned placers;        /* threads that write rows; default: cores, at least 2 */
-    unsigned backlog;        /* records waiting for rows before senders are held back; default 2000 */
+    unsigned backlog;        /* rows waiting to be written before senders are held back; default 2000 */
     unsigned retry_seconds;  /* first retry of a row that failed; doubles up to 5 minutes; default 5 */
+    unsigned retries_per_account; /* rows waiting for a retry before an account takes no more mail; default 100 */
+    unsigned mark_seconds;   /* between two savings of the low-water mark; default 10 */
+    const char *note_path;   /* file that remembers what was being parsed at a crash; NULL: none */
 };
 void deliver_limits_default(struct deliver_limits *l);
 

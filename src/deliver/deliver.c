@@ -1,0 +1,244 @@
+/*
+ * deliver/deliver.c - an accepted message and its recipients: decide, record, place.
+ *
+ * Layer: deliver.
+ */
+#include "deliver/deliver.h"
+
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/block.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "deliver/internal.h"
+
+void deliver_limits_default(struct deliver_limits *l)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    *l = (struct deliver_limits){.placers = cores > 2 ? (unsigned)cores : 2,
+                                 .backlog = 2000,
+                                 .retry_seconds = 5,
+                                 .retries_per_account = 100,
+                                 .mark_seconds = 10};
+}
+
+void deliver_wait(struct deliver *d, pthread_cond_t *cond, int64_t ms)
+{
+    struct timespec until;
+
+    if (ms < 0) {
+        (void)pthread_cond_wait(cond, &d->lock);
+        return;
+    }
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += (ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    (void)pthread_cond_timedwait(cond, &d->lock, &until);
+}
+
+static void init_cond(pthread_cond_t *c)
+{
+    pthread_condattr_t attr;
+
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(c, &attr);
+    (void)pthread_condattr_destroy(&attr);
+}
+
+static struct deliver *deliver_new(struct store *st, struct volumes *v, struct directory *dir,
+                                   const struct deliver_limits *limits)
+{
+    struct deliver *d = xcalloc(1, sizeof *d);
+
+    d->store = st;
+    d->volumes = v;
+    d->directory = dir;
+    d->limits = *limits;
+    (void)pthread_mutex_init(&d->lock, NULL);
+    init_cond(&d->work);
+    init_cond(&d->room);
+    init_cond(&d->done);
+    init_cond(&d->keep);
+    idmap_init(&d->queues);
+    d->last_ready = &d->first_ready;
+    return d;
+}
+
+static void deliver_free(struct deliver *d)
+{
+    queue_finish(d);
+    crash_note_close(&d->note);
+    (void)pthread_cond_destroy(&d->work);
+    (void)pthread_cond_destroy(&d->room);
+    (void)pthread_cond_destroy(&d->done);
+    (void)pthread_cond_destroy(&d->keep);
+    (void)pthread_mutex_destroy(&d->lock);
+    free(d->placers);
+    free(d);
+}
+
+static void stop_threads(struct deliver *d, bool keeper)
+{
+    (void)pthread_mutex_lock(&d->lock);
+    __atomic_store_n(&d->stopping, true, __ATOMIC_RELAXED);
+    (void)pthread_cond_broadcast(&d->work);
+    (void)pthread_cond_broadcast(&d->room);
+    (void)pthread_cond_broadcast(&d->done);
+    (void)pthread_cond_broadcast(&d->keep);
+    (void)pthread_mutex_unlock(&d->lock);
+    for (unsigned i = 0; i < d->placer_count; i++)
+        (void)pthread_join(d->placers[i], NULL);
+    if (keeper)
+        (void)pthread_join(d->keeper, NULL);
+}
+
+static bool start_threads(struct deliver *d, struct fail *why)
+{
+    int failed = 0;
+
+    d->placers = xcalloc(d->limits.placers, sizeof *d->placers);
+    while (failed == 0 && d->placer_count < d->limits.placers) {
+        failed = pthread_create(&d->placers[d->placer_count], NULL, placer_run, d);
+        d->placer_count += failed == 0;
+    }
+    if (failed == 0)
+        failed = pthread_create(&d->keeper, NULL, keeper_run, d);
+    if (failed == 0)
+        return true;
+    stop_threads(d, false);
+    return fail_errno(why, failed, "starting the placers");
+}
+
+bool deliver_open(struct store *st, struct volumes *v, struct directory *dir, const struct deliver_limits *limits,
+                  struct deliver **out, struct fail *why)
+{
+    struct deliver *d = deliver_new(st, v, dir, limits);
+    bool            ok = store_low_water(st, &d->saved_mark, why);
+
+    if (ok && limits->note_path != NULL)
+        ok = crash_note_open(limits->note_path, &d->note, why);
+    if (ok) {
+        job_register(d, &d->replay);
+        d->replay_end = d->replay.floor;
+        d->replay.floor = d->saved_mark;
+        d->replay.left = 1;
+        ok = start_threads(d, why);
+    }
+    if (!ok) {
+        deliver_free(d);
+        return fail_at(why, "delivery");
+    }
+    *out = d;
+    return true;
+}
+
+void deliver_close(struct deliver **out, unsigned seconds)
+{
+    struct deliver *d = *out;
+
+    if (d == NULL)
+        return;
+    const int64_t until = clock_mono_ms() + (int64_t)seconds * 1000;
+    (void)pthread_mutex_lock(&d->lock);
+    for (int64_t left = until - clock_mono_ms(); (d->waiting > 0 || d->busy_placers > 0) && left > 0;
+         left = until - clock_mono_ms())
+        deliver_wait(d, &d->done, left);
+    (void)pthread_mutex_unlock(&d->lock);
+    stop_threads(d, true);
+    keeper_save_mark(d);
+    deliver_free(d);
+    *out = NULL;
+}
+
+/* ---- deciding ---- */
+
+bool deliver_may(struct deliver *d, const struct delivery_recipient *r, uint64_t size, struct fail *why)
+{
+    (void)size; /* quotas will ask */
+    for (size_t i = 0; i < r->route.count; i++) {
+        const uint64_t  id = r->route.targets[i].account;
+        struct account *a = NULL;
+
+        if (!r->route.targets[i].local)
+            continue;
+        (void)pthread_mutex_lock(&d->lock);
+        const struct account_queue *q = idmap_get(&d->queues, id);
+        const bool                  full = q != NULL && q->failed.count >= d->limits.retries_per_account;
+        (void)pthread_mutex_unlock(&d->lock);
+        if (full)
+            return fail_code(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "4.2.0", "that mailbox takes no mail just now");
+        if (!store_account(d->store, id, &a, why)) {
+            log_event(LOG_WARNING, "deliver.account", LOG_U64("account", id), LOG_FAIL(why));
+            return fail_code(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "4.2.0", "that mailbox takes no mail just now");
+        }
+        account_release(&a);
+    }
+    return true;
+}
+
+/* ---- recording ---- */
+
+/* While the placers are behind, senders are held back. */
+void deliver_wait_for_room(struct deliver *d)
+{
+    if (d->waiting < d->limits.backlog)
+        return;
+    block_begin();
+    while (d->waiting >= d->limits.backlog && !d->stopping)
+        deliver_wait(d, &d->room, -1);
+    block_end();
+}
+
+bool deliver_message(struct deliver *d, const struct delivery *in, struct fail *why)
+{
+    struct job *j = job_create(d, in, why);
+
+    if (j == NULL)
+        return false;
+    (void)pthread_mutex_lock(&d->lock);
+    deliver_wait_for_room(d);
+    job_register(d, j);
+    (void)pthread_mutex_unlock(&d->lock);
+
+    bool ok = volume_append(d->volumes, &j->record, in->body, &j->ref, why);
+
+    (void)pthread_mutex_lock(&d->lock);
+    if (ok) {
+        d->stats.records++;
+        queue_job(d, j);
+    } else {
+        job_unregister(d, j);
+    }
+    (void)pthread_mutex_unlock(&d->lock);
+    if (!ok)
+        job_destroy(&j);
+    return ok;
+}
+
+/* ---- telling ---- */
+
+void deliver_stats(struct deliver *d, struct deliver_stats *out)
+{
+    (void)pthread_mutex_lock(&d->lock);
+    *out = d->stats;
+    out->waiting = d->waiting;
+    out->retrying = d->retrying;
+    (void)pthread_mutex_unlock(&d->lock);
+}
+
+void deliver_settle(struct deliver *d)
+{
+    (void)pthread_mutex_lock(&d->lock);
+    const uint64_t until = d->next_number;
+    while (d->first_job != NULL && d->first_job->number < until && !d->stopping)
+        deliver_wait(d, &d->done, -1);
+    (void)pthread_mutex_unlock(&d->lock);
+}

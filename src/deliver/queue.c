@@ -1,0 +1,197 @@
+/*
+ * deliver/queue.c - what waits for each account.
+ *
+ * Layer: deliver.  All with the lock held.  A queue is in the ready list or in a
+ * placer's hands (busy), or it has only failed items and waits for its time.
+ */
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "deliver/internal.h"
+
+enum { BACK_OFF_MAX = 300 }; /* seconds */
+
+static void list_init(struct item_list *l)
+{
+    *l = (struct item_list){.last = &l->first};
+}
+
+static void list_add(struct item_list *l, struct item *i)
+{
+    i->next = NULL;
+    *l->last = i;
+    l->last = &i->next;
+    l->count++;
+}
+
+static struct account_queue *queue_of(struct deliver *d, uint64_t account)
+{
+    struct account_queue *q = idmap_get(&d->queues, account);
+
+    if (q == NULL) {
+        q = xcalloc(1, sizeof *q);
+        q->account = account;
+        list_init(&q->waiting);
+        list_init(&q->failed);
+        (void)idmap_put(&d->queues, account, q);
+    }
+    return q;
+}
+
+static void make_ready(struct deliver *d, struct account_queue *q)
+{
+    if (q->busy || q->waiting.count == 0)
+        return;
+    q->busy = true;
+    q->next_ready = NULL;
+    *d->last_ready = q;
+    d->last_ready = &q->next_ready;
+}
+
+void queue_job(struct deliver *d, struct job *j)
+{
+    const size_t count = j->record.target_count;
+
+    for (size_t i = 0; i < count; i++) {
+        struct account_queue *q = queue_of(d, j->targets[i].account);
+        list_add(&q->waiting, &j->items[i]);
+        make_ready(d, q);
+    }
+    d->waiting += count;
+    if (d->idle_placers > 0)
+        (void)(count == 1 ? pthread_cond_signal(&d->work) : pthread_cond_broadcast(&d->work));
+}
+
+struct account_queue *queue_next(struct deliver *d)
+{
+    struct account_queue *q = d->first_ready;
+
+    if (q != NULL) {
+        d->first_ready = q->next_ready;
+        if (d->first_ready == NULL)
+            d->last_ready = &d->first_ready;
+    }
+    return q;
+}
+
+struct item *queue_take(struct account_queue *q, size_t max, size_t *count)
+{
+    struct item *first = q->waiting.first, *i = first;
+    size_t       n = 0;
+
+    while (i != NULL && ++n < max && i->next != NULL)
+        i = i->next;
+    if (i != NULL) {
+        q->waiting.first = i->next;
+        i->next = NULL;
+    }
+    if (q->waiting.first == NULL)
+        q->waiting.last = &q->waiting.first;
+    q->waiting.count -= n;
+    *count = n;
+    return first;
+}
+
+void queue_failed(struct deliver *d, struct account_queue *q, struct item *items, const struct fail *why)
+{
+    if (q->back_off == 0 && q->failed.count == 0) /* once, not for every message and try */
+        log_event(LOG_ERROR, "deliver.delayed", LOG_U64("account", q->account),
+                  LOG_TEXT("trace", items->job->record.trace), LOG_FAIL(why));
+    for (struct item *i = items, *next; i != NULL; i = next) {
+        next = i->next;
+        list_add(&q->failed, i);
+        d->retrying++;
+    }
+}
+
+/* The next try of what has failed: sooner at first, later and later. */
+static void schedule_retry(struct deliver *d, struct account_queue *q)
+{
+    q->back_off = q->back_off == 0 ? d->limits.retry_seconds : q->back_off * 2;
+    if (q->back_off > BACK_OFF_MAX)
+        q->back_off = BACK_OFF_MAX;
+    q->retry_at = clock_mono_ms() + (int64_t)q->back_off * 1000;
+    q->in_retry_list = true;
+    q->next_retry = d->retries;
+    d->retries = q;
+    (void)pthread_cond_signal(&d->work); /* whoever sleeps must know the new time */
+}
+
+void queue_done(struct deliver *d, struct account_queue *q)
+{
+    q->busy = false;
+    if (q->failed.count > 0 && !q->in_retry_list)
+        schedule_retry(d, q);
+    if (q->failed.count == 0 && q->back_off > 0) {
+        log_event(LOG_INFO, "deliver.resumed", LOG_U64("account", q->account));
+        q->back_off = 0;
+    }
+    if (q->waiting.count > 0) {
+        make_ready(d, q);
+    } else if (q->failed.count == 0) {
+        (void)idmap_remove(&d->queues, q->account);
+        free(q);
+    }
+}
+
+/* What failed waits again, in front of what came since. */
+static void try_again(struct deliver *d, struct account_queue *q)
+{
+    const size_t n = q->failed.count;
+
+    *q->failed.last = q->waiting.first;
+    if (q->waiting.first == NULL)
+        q->waiting.last = q->failed.last;
+    q->waiting.first = q->failed.first;
+    q->waiting.count += n;
+    list_init(&q->failed);
+    d->retrying -= n;
+    d->waiting += n;
+    make_ready(d, q);
+}
+
+int64_t queue_retry_due(struct deliver *d, int64_t now)
+{
+    int64_t soonest = -1;
+
+    for (struct account_queue **at = &d->retries; *at != NULL;) {
+        struct account_queue *q = *at;
+        if (q->retry_at <= now) {
+            *at = q->next_retry;
+            q->in_retry_list = false;
+            try_again(d, q);
+            continue;
+        }
+        if (soonest < 0 || q->retry_at - now < soonest)
+            soonest = q->retry_at - now;
+        at = &q->next_retry;
+    }
+    return soonest;
+}
+
+static void drop_items(struct item *i)
+{
+    while (i != NULL) {
+        struct item *next = i->next;
+        struct job  *j = i->job;
+        if (--j->left == 0)
+            job_destroy(&j);
+        i = next;
+    }
+}
+
+void queue_finish(struct deliver *d)
+{
+    size_t   at = 0;
+    uint64_t account;
+    void    *value;
+
+    while (idmap_next(&d->queues, &at, &account, &value)) {
+        struct account_queue *q = value;
+        drop_items(q->waiting.first);
+        drop_items(q->failed.first);
+        free(q);
+    }
+    idmap_finish(&d->queues);
+}
