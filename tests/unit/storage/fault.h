@@ -1,0 +1,49 @@
+/*
+ * tests/unit/storage/fault.h - syncs and writes that fail when told to.
+ *
+ * These stand in front of the C library's, for this program and for the
+ * libraries it uses.
+ */
+#ifndef TESTS_STORAGE_FAULT_H
+#define TESTS_STORAGE_FAULT_H
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static atomic_int  fault_syncs;  /* this many syncs from now on fail with EIO */
+static atomic_int  fault_writes; /* this many writes fail with fault_errno */
+static atomic_int  fault_errno;
+static atomic_uint fault_sync_count;
+
+static int fault_take(atomic_int *left)
+{
+    int n = atomic_load(left);
+
+    while (n > 0 && !atomic_compare_exchange_weak(left, &n, n - 1))
+        ;
+    return n > 0;
+}
+
+int fdatasync(int fd)
+{
+    atomic_fetch_add(&fault_sync_count, 1);
+    if (fault_take(&fault_syncs)) {
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_fdatasync, fd);
+}
+
+ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t at)
+{
+    if (fault_take(&fault_writes)) {
+        errno = atomic_load(&fault_errno);
+        return -1;
+    }
+    return syscall(SYS_pwritev, fd, iov, count, at, 0);
+}
+
+#endif
