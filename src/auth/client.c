@@ -1,0 +1,225 @@
+/*
+ * auth/client.c - see auth/client.h.
+ *
+ * Layer: auth.  An exchange is one ipc call after the other; what the answers say
+ * points into the latest of them, which is kept for that.
+ */
+#include "auth/client.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "auth/protocol.h"
+#include "auth/sasl.h"
+#include "net/ipc.h"
+
+struct auth_client {
+    struct ipc_client *ipc;
+    pthread_mutex_t    lock; /* of what follows */
+    void (*changed)(void *ctx, uint64_t account);
+    void *changed_ctx;
+};
+
+struct auth_exchange {
+    struct auth_client *client;
+    struct waker        waker;
+    struct ipc_call    *call;  /* the latest; NULL if it could not be sent */
+    enum auth_state     state; /* AUTH_PENDING until the answer has been read */
+    struct auth_answer  answer;
+    uint64_t            id; /* what `auth` calls it, while AUTH_CONTINUE */
+};
+
+/* ---- the client ---- */
+
+static void take_notice(void *client, struct ipc_reader *r)
+{
+    struct auth_client *c = client;
+    uint64_t            account = ipc_get_u64(r);
+
+    if (r->type != AUTH_MSG_CHANGED || !ipc_end(r))
+        return;
+    (void)pthread_mutex_lock(&c->lock);
+    if (c->changed != NULL)
+        c->changed(c->changed_ctx, account);
+    (void)pthread_mutex_unlock(&c->lock);
+}
+
+struct auth_client *auth_client_create(const struct ipc_limits *l, struct fail *why)
+{
+    struct auth_client *c = xcalloc(1, sizeof *c);
+
+    (void)pthread_mutex_init(&c->lock, NULL);
+    c->ipc = ipc_client_create(l, "auth", take_notice, c, why);
+    if (c->ipc == NULL)
+        auth_client_destroy(&c);
+    return c;
+}
+
+void auth_client_destroy(struct auth_client **c)
+{
+    if (*c == NULL)
+        return;
+    ipc_client_destroy(&(*c)->ipc);
+    (void)pthread_mutex_destroy(&(*c)->lock);
+    free(*c);
+    *c = NULL;
+}
+
+void auth_client_attach(struct auth_client *c, int fd)
+{
+    ipc_client_attach(c->ipc, fd);
+}
+
+void auth_client_on_change(struct auth_client *c, void (*changed)(void *ctx, uint64_t account), void *ctx)
+{
+    (void)pthread_mutex_lock(&c->lock);
+    c->changed = changed;
+    c->changed_ctx = ctx;
+    (void)pthread_mutex_unlock(&c->lock);
+}
+
+/* What a client may use does not depend on TLS: whether it may sign in at all does (policy/login). */
+struct slice auth_mechanisms(const struct auth_client *c, bool tls)
+{
+    (void)c;
+    (void)tls;
+    return SLICE(SASL_MECHANISMS);
+}
+
+/* ---- exchanges ---- */
+
+/* Takes the message; wakes the session if there is nothing to wait for. */
+static void send_request(struct auth_exchange *x, struct ipc_message *m)
+{
+    ipc_call_end(&x->call);
+    x->state = AUTH_PENDING;
+    x->answer = (struct auth_answer){0};
+    x->call = ipc_call_start(x->client->ipc, m, x->waker, &x->answer.why);
+    ipc_message_finish(m);
+    if (x->call == NULL) {
+        x->state = AUTH_FAILED;
+        waker_wake(x->waker);
+    }
+}
+
+static struct auth_exchange *begin(struct auth_client *c, const struct auth_context *about, uint16_t type,
+                                   struct waker waker, struct ipc_message *m)
+{
+    struct auth_exchange *x = xcalloc(1, sizeof *x);
+
+    x->client = c;
+    x->waker = waker;
+    ipc_message_init(m, type);
+    ipc_add_bytes(m, about->service);
+    ipc_add_bytes(m, about->peer);
+    ipc_add_bytes(m, about->session);
+    ipc_add_bytes(m, about->domain);
+    ipc_add_bool(m, about->tls);
+    return x;
+}
+
+struct auth_exchange *auth_start(struct auth_client *c, const struct auth_context *about, struct slice mechanism,
+                                 bool has_initial, struct slice initial, struct waker waker)
+{
+    struct ipc_message    m;
+    struct auth_exchange *x = begin(c, about, AUTH_MSG_START, waker, &m);
+
+    ipc_add_bytes(&m, mechanism);
+    ipc_add_bool(&m, has_initial);
+    ipc_add_bytes(&m, initial);
+    send_request(x, &m);
+    return x;
+}
+
+struct auth_exchange *auth_password(struct auth_client *c, const struct auth_context *about, struct slice user,
+                                    struct slice password, struct waker waker)
+{
+    struct ipc_message    m;
+    struct auth_exchange *x = begin(c, about, AUTH_MSG_PASSWORD, waker, &m);
+
+    ipc_add_bytes(&m, user);
+    ipc_add_bytes(&m, password);
+    send_request(x, &m);
+    return x;
+}
+
+void auth_respond(struct auth_exchange *x, struct slice response)
+{
+    struct ipc_message m;
+
+    if (x->state != AUTH_CONTINUE)
+        bug("a response to no challenge");
+    ipc_message_init(&m, AUTH_MSG_RESPOND);
+    ipc_add_u64(&m, x->id);
+    ipc_add_bytes(&m, response);
+    send_request(x, &m);
+}
+
+static void read_failure(struct auth_exchange *x, struct ipc_reader *r)
+{
+    x->answer.login = ipc_get_bytes(r);
+    x->answer.delay_ms = (unsigned)(ipc_get_u64(r) & 0xffff); /* at most a minute, whatever comes */
+
+    enum fail_kind kind = ipc_get_bool(r) ? FAIL_TEMP : FAIL_PERM;
+    uint64_t       reason = ipc_get_u64(r);
+    struct slice   code = ipc_get_bytes(r), text = ipc_get_bytes(r);
+
+    (void)fail_set(&x->answer.why, kind, reason <= FAIL_AUTH ? (enum fail_reason)reason : FAIL_OTHER, PRIslice,
+                   SLICE_ARG(text));
+    (void)snprintf(x->answer.why.code, sizeof x->answer.why.code, PRIslice, SLICE_ARG(code));
+}
+
+static enum auth_state read_answer(struct auth_exchange *x, struct ipc_reader *r)
+{
+    uint64_t state = ipc_get_u64(r);
+
+    switch (state) {
+    case AUTH_CONTINUE:
+        x->id = ipc_get_u64(r);
+        x->answer.challenge = ipc_get_bytes(r);
+        break;
+    case AUTH_OK:
+        x->answer.account = ipc_get_u64(r);
+        x->answer.login = ipc_get_bytes(r);
+        break;
+    case AUTH_FAILED:
+        read_failure(x, r);
+        break;
+    default:
+        r->failed = true;
+    }
+    if (ipc_end(r))
+        return (enum auth_state)state;
+    x->answer = (struct auth_answer){0};
+    (void)fail_set(&x->answer.why, FAIL_TEMP, FAIL_OTHER, "auth answered with what is no answer");
+    return AUTH_FAILED;
+}
+
+enum auth_state auth_poll(struct auth_exchange *x, struct auth_answer *out)
+{
+    struct ipc_reader r;
+
+    if (x->state == AUTH_PENDING && ipc_call_done(x->call))
+        x->state = ipc_call_answer(x->call, &r, &x->answer.why) ? read_answer(x, &r) : AUTH_FAILED;
+    *out = x->answer;
+    return x->state;
+}
+
+void auth_exchange_destroy(struct auth_exchange **xp)
+{
+    struct auth_exchange *x = *xp;
+    struct ipc_message    m;
+
+    if (x == NULL)
+        return;
+    if (x->state == AUTH_CONTINUE) {
+        ipc_message_init(&m, AUTH_MSG_ABANDON);
+        ipc_add_u64(&m, x->id);
+        (void)ipc_client_notify(x->client->ipc, &m, NULL); /* if it does not arrive: auth forgets in a while */
+        ipc_message_finish(&m);
+    }
+    ipc_call_end(&x->call);
+    free(x);
+    *xp = NULL;
+}

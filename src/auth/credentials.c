@@ -1,0 +1,270 @@
+/*
+ * auth/credentials.c - see auth/credentials.h.
+ *
+ * Layer: auth.
+ */
+#include "auth/credentials.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/map.h"
+#include "base/scoped.h"
+#include "storage/db.h"
+
+enum sql {
+    SQL_FIND, SQL_OWNER, SQL_FORGET, SQL_ADD, SQL_REHASH, SQL_REMOVE, SQL_USED, SQL_LIST,
+};
+
+static const char credentials_create_sql[] =
+    "CREATE TABLE credential (account INTEGER PRIMARY KEY, login TEXT NOT NULL UNIQUE, hash TEXT NOT NULL,"
+    " scram_iterations INTEGER NOT NULL, scram_salt BLOB NOT NULL, scram_stored_key BLOB NOT NULL,"
+    " scram_server_key BLOB NOT NULL, changed INTEGER NOT NULL,"
+    " last_used INTEGER NOT NULL DEFAULT 0, last_service TEXT NOT NULL DEFAULT '',"
+    " last_peer TEXT NOT NULL DEFAULT '') STRICT;";
+
+static const char *const credentials_sql[] = {
+    [SQL_FIND] = "SELECT account, hash FROM credential WHERE login = ?1",
+    [SQL_OWNER] = "SELECT account FROM credential WHERE login = ?1",
+    [SQL_FORGET] = "DELETE FROM credential WHERE account = ?1",
+    [SQL_ADD] = "INSERT INTO credential (account, login, hash, scram_iterations, scram_salt, scram_stored_key,"
+                " scram_server_key, changed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    [SQL_REHASH] = "UPDATE credential SET hash = ?3 WHERE account = ?1 AND hash = ?2",
+    [SQL_REMOVE] = "DELETE FROM credential WHERE account = ?1",
+    [SQL_USED] = "UPDATE credential SET last_used = ?2, last_service = ?3, last_peer = ?4 WHERE account = ?1",
+    [SQL_LIST] = "SELECT account, login, changed, last_used, last_service, last_peer FROM credential"
+                 " WHERE account > ?1 ORDER BY account LIMIT ?2",
+};
+
+static const struct db_schema credentials_schema = {
+    .what = "credentials",
+    .version = 1,
+    .create = credentials_create_sql,
+    .statements = credentials_sql,
+    .statement_count = ARRAY_LEN(credentials_sql),
+};
+
+/* A use that is not yet written. */
+struct use {
+    int64_t when;
+    char    service[16], peer[64]; /* cut to fit, NUL-terminated */
+};
+
+struct credentials {
+    pthread_mutex_t lock; /* around the database */
+    struct db      *db;
+    pthread_mutex_t uses_lock; /* never held over the other, nor over a disk */
+    struct idmap    uses;      /* account to struct use */
+};
+
+bool credentials_open(const char *path, struct credentials **out, struct fail *why)
+{
+    SCOPED(credentials_close) struct credentials *c = xcalloc(1, sizeof *c);
+
+    (void)pthread_mutex_init(&c->lock, NULL);
+    (void)pthread_mutex_init(&c->uses_lock, NULL);
+    idmap_init(&c->uses);
+    if (!db_open(path, &credentials_schema, &(struct db_options){0}, &c->db, why))
+        return fail_at(why, "credentials");
+    *out = c;
+    c = NULL;
+    return true;
+}
+
+static void uses_free(struct idmap *uses)
+{
+    size_t   at = 0;
+    uint64_t account;
+    void    *use;
+
+    while (idmap_next(uses, &at, &account, &use))
+        free(use);
+    idmap_finish(uses);
+}
+
+void credentials_close(struct credentials **cp)
+{
+    struct credentials *c = *cp;
+
+    if (c == NULL)
+        return;
+    if (c->db != NULL)
+        (void)credentials_save_uses(c, NULL);
+    uses_free(&c->uses);
+    db_close(&c->db);
+    (void)pthread_mutex_destroy(&c->uses_lock);
+    (void)pthread_mutex_destroy(&c->lock);
+    free(c);
+    *cp = NULL;
+}
+
+static void unlock(struct credentials *c)
+{
+    db_rollback(c->db);
+    (void)pthread_mutex_unlock(&c->lock);
+}
+
+/* A stored hash, or one that no password has if it is damaged. */
+static struct hash_text hash_of(struct slice text)
+{
+    struct hash_text hash = {0};
+
+    if (text.len < sizeof hash.text)
+        memcpy(hash.text, text.ptr, text.len);
+    return hash;
+}
+
+bool credentials_find(struct credentials *c, struct slice login, struct credential *out, bool *found, struct fail *why)
+{
+    (void)pthread_mutex_lock(&c->lock);
+    struct db_stmt *q = db_stmt(c->db, SQL_FIND, why);
+    bool            ok = q != NULL;
+    if (ok) {
+        db_bind_text(q, 1, login);
+        *found = db_step(q, why);
+        if (*found)
+            *out = (struct credential){.account = (uint64_t)db_col_i64(q, 0), .hash = hash_of(db_col_text(q, 1))};
+        ok = db_done(q, why);
+    }
+    (void)pthread_mutex_unlock(&c->lock);
+    return ok;
+}
+
+static bool set_locked(struct credentials *c, uint64_t account, struct slice login, const struct hash_text *hash,
+                       const struct scram_keys *scram, struct fail *why)
+{
+    int64_t     owner;
+    struct fail none = {0};
+
+    if (db_get_i64(c->db, SQL_OWNER, &owner, &none, "t", login)) {
+        if ((uint64_t)owner != account)
+            return fail_set(why, FAIL_PERM, FAIL_EXISTS, PRIslice " is the login of account %llu", SLICE_ARG(login),
+                            (unsigned long long)owner);
+    } else if (none.reason != FAIL_NOT_FOUND) {
+        *why = none;
+        return false;
+    }
+    return db_begin(c->db, why) && db_run(c->db, SQL_FORGET, why, "i", (int64_t)account) &&
+           db_run(c->db, SQL_ADD, why, "ittibbbi", (int64_t)account, login, slice_of(hash->text),
+                  (int64_t)scram->iterations, slice_make(scram->salt, sizeof scram->salt),
+                  slice_make(scram->stored_key, sizeof scram->stored_key),
+                  slice_make(scram->server_key, sizeof scram->server_key), clock_now()) &&
+           db_commit(c->db, why);
+}
+
+bool credentials_set(struct credentials *c, uint64_t account, struct slice login, const struct hash_text *hash,
+                     const struct scram_keys *scram, struct fail *why)
+{
+    (void)pthread_mutex_lock(&c->lock);
+    bool ok = set_locked(c, account, login, hash, scram, why);
+    unlock(c);
+    return ok;
+}
+
+bool credentials_rehash(struct credentials *c, const struct credential *old, const struct hash_text *hash,
+                        struct fail *why)
+{
+    (void)pthread_mutex_lock(&c->lock);
+    bool ok = db_begin(c->db, why) &&
+              db_run(c->db, SQL_REHASH, why, "itt", (int64_t)old->account, slice_of(old->hash.text), slice_of(hash->text)) &&
+              db_commit(c->db, why);
+    unlock(c);
+    return ok;
+}
+
+bool credentials_remove(struct credentials *c, uint64_t account, struct fail *why)
+{
+    (void)pthread_mutex_lock(&c->lock);
+    bool ok = db_begin(c->db, why) && db_run(c->db, SQL_REMOVE, why, "i", (int64_t)account);
+    if (ok && db_changes(c->db) == 0)
+        ok = fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "account %llu has no password", (unsigned long long)account);
+    ok = ok && db_commit(c->db, why);
+    unlock(c);
+    return ok;
+}
+
+/* ---- uses ---- */
+
+void credentials_used(struct credentials *c, uint64_t account, int64_t now, struct slice service, struct slice peer)
+{
+    (void)pthread_mutex_lock(&c->uses_lock);
+    struct use *u = idmap_get(&c->uses, account);
+    if (u == NULL) {
+        u = xcalloc(1, sizeof *u);
+        (void)idmap_put(&c->uses, account, u);
+    }
+    u->when = now;
+    (void)snprintf(u->service, sizeof u->service, PRIslice, SLICE_ARG(service));
+    (void)snprintf(u->peer, sizeof u->peer, PRIslice, SLICE_ARG(peer));
+    (void)pthread_mutex_unlock(&c->uses_lock);
+}
+
+static bool save_locked(struct credentials *c, const struct idmap *uses, struct fail *why)
+{
+    size_t   at = 0;
+    uint64_t account;
+    void    *value;
+
+    if (!db_begin(c->db, why))
+        return false;
+    while (idmap_next(uses, &at, &account, &value)) {
+        const struct use *u = value;
+        if (!db_run(c->db, SQL_USED, why, "iitt", (int64_t)account, u->when, slice_of(u->service), slice_of(u->peer)))
+            return false;
+    }
+    return db_commit(c->db, why);
+}
+
+bool credentials_save_uses(struct credentials *c, struct fail *why)
+{
+    struct idmap uses;
+
+    (void)pthread_mutex_lock(&c->uses_lock);
+    uses = c->uses;
+    idmap_init(&c->uses);
+    (void)pthread_mutex_unlock(&c->uses_lock);
+
+    bool ok = true;
+    if (uses.count > 0) {
+        (void)pthread_mutex_lock(&c->lock);
+        ok = save_locked(c, &uses, why);
+        unlock(c);
+    }
+    uses_free(&uses);
+    return ok;
+}
+
+static bool list_locked(struct credentials *c, uint64_t after, struct arena *a, struct auth_credential *out,
+                        size_t *count, struct fail *why)
+{
+    struct db_stmt *q = db_stmt(c->db, SQL_LIST, why);
+
+    if (q == NULL)
+        return false;
+    db_bind_i64(q, 1, (int64_t)after);
+    db_bind_i64(q, 2, CREDENTIALS_PAGE);
+    while (*count < CREDENTIALS_PAGE && db_step(q, why))
+        out[(*count)++] = (struct auth_credential){
+            .account = (uint64_t)db_col_i64(q, 0),
+            .login = arena_keep(a, db_col_text(q, 1)),
+            .changed = db_col_i64(q, 2),
+            .last_used = db_col_i64(q, 3),
+            .last_service = arena_keep(a, db_col_text(q, 4)),
+            .last_peer = arena_keep(a, db_col_text(q, 5)),
+        };
+    return db_done(q, why);
+}
+
+bool credentials_list(struct credentials *c, uint64_t after, struct arena *a, struct auth_credential *out,
+                      size_t *count, struct fail *why)
+{
+    if (!credentials_save_uses(c, why))
+        return false;
+    *count = 0;
+    (void)pthread_mutex_lock(&c->lock);
+    bool ok = list_locked(c, after, a, out, count, why);
+    (void)pthread_mutex_unlock(&c->lock);
+    return ok;
+}

@@ -1,0 +1,46 @@
+/*
+ * auth/credentials.h - who has which password: auth.db.
+ *
+ * Layer: auth, private to it.  Any thread.  One password an account, under the
+ * account's id and its address in canonical form (base/address.h).
+ */
+#ifndef AUTH_CREDENTIALS_H
+#define AUTH_CREDENTIALS_H
+
+#include "auth/control.h"
+#include "auth/hash.h"
+#include "base/address.h"
+#include "base/arena.h"
+
+struct credentials;
+
+struct credential {
+    uint64_t         account;
+    struct hash_text hash;
+};
+
+bool credentials_open(const char *path, struct credentials **out, struct fail *why);
+/* Writes the uses that are not yet written.  Fine on NULL. */
+void credentials_close(struct credentials **c);
+
+/* *found false: there is no such login.  The function is false if it could not be found out. */
+bool credentials_find(struct credentials *c, struct slice login, struct credential *out, bool *found, struct fail *why);
+/* FAIL_EXISTS if the login is another account's. */
+bool credentials_set(struct credentials *c, uint64_t account, struct slice login, const struct hash_text *hash,
+                     const struct scram_keys *scram, struct fail *why);
+/* The same password at another cost; nothing happens if it was changed meanwhile. */
+bool credentials_rehash(struct credentials *c, const struct credential *old, const struct hash_text *hash,
+                        struct fail *why);
+/* FAIL_NOT_FOUND */
+bool credentials_remove(struct credentials *c, uint64_t account, struct fail *why);
+
+/* Remembered at once, written by credentials_save_uses: a login should not wait for a disk. */
+void credentials_used(struct credentials *c, uint64_t account, int64_t now, struct slice service, struct slice peer);
+bool credentials_save_uses(struct credentials *c, struct fail *why);
+
+enum { CREDENTIALS_PAGE = 50 };
+/* Up to CREDENTIALS_PAGE of them with ids above `after`, in the arena. */
+bool credentials_list(struct credentials *c, uint64_t after, struct arena *a, struct auth_credential *out,
+                      size_t *count, struct fail *why);
+
+#endif

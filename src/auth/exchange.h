@@ -1,0 +1,36 @@
+/*
+ * auth/exchange.h - SASL exchanges that wait for their client's next response.
+ *
+ * Layer: auth, private to it.  Their ids are random: one that a process before
+ * us gave out means nothing here.  Whoever steps an exchange takes it out of the table
+ * first, so it is stepped by one thread at a time and forgotten if that thread ends it.
+ */
+#ifndef AUTH_EXCHANGE_H
+#define AUTH_EXCHANGE_H
+
+#include "auth/client.h"
+#include "auth/sasl.h"
+
+struct exchange {
+    uint64_t            id;
+    int64_t             expires; /* clock_mono_ms() */
+    struct sasl         sasl;
+    struct auth_context about;   /* its slices in the arena */
+    struct arena        arena;
+};
+
+struct exchange *exchange_create(const struct auth_context *about);
+void             exchange_destroy(struct exchange **x);
+
+struct exchanges;
+
+struct exchanges *exchanges_create(unsigned max, unsigned seconds);
+void              exchanges_destroy(struct exchanges **t);
+/* Leaves *x NULL; false if there are too many: it is destroyed then. */
+bool              exchanges_put(struct exchanges *t, struct exchange **x);
+/* NULL if there is none of that id. */
+struct exchange  *exchanges_take(struct exchanges *t, uint64_t id);
+/* Forgets those whose time is over. */
+void              exchanges_sweep(struct exchanges *t);
+
+#endif

@@ -1,0 +1,39 @@
+/*
+ * auth/limits.c - what is right unless the config says otherwise; reasons in auth/server.h.
+ *
+ * Layer: auth.
+ */
+#include <sodium.h>
+
+#include "auth/server.h"
+
+void auth_limits_default(struct auth_limits *l)
+{
+    *l = (struct auth_limits){
+        .hash_passes = 2,
+        .hash_memory = 19 * 1024 * 1024,
+        .scram_iterations = 100000,
+        .password_bytes = 1024,
+        .cached_logins = 16384,
+        .cached_seconds = 3600,
+        .delay_ms = 1000,
+        .delay_ms_max = 15000,
+        .peer_failures = 50,
+        .login_failures = 100,
+        .failure_seconds = 600,
+        .throttled = 65536,
+        .exchanges = 10000,
+        .exchange_seconds = 120,
+        .save_seconds = 60,
+    };
+}
+
+void auth_limits_cheap(struct auth_limits *l)
+{
+    auth_limits_default(l);
+    l->hash_passes = crypto_pwhash_argon2id_OPSLIMIT_MIN;
+    l->hash_memory = crypto_pwhash_argon2id_MEMLIMIT_MIN;
+    l->scram_iterations = 0;
+    l->delay_ms = 10;
+    l->delay_ms_max = 100;
+}

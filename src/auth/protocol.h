@@ -1,0 +1,38 @@
+/*
+ * auth/protocol.h - what `mail` and the administrator say to `auth`, over net/ipc.h.
+ *
+ * Layer: auth, private to it.  Fields in order; <x> is one field.
+ *
+ * From `mail`:
+ *   START     <service> <peer> <session> <domain> <tls> <mechanism> <has initial> <initial>
+ *   PASSWORD  <service> <peer> <session> <domain> <tls> <user> <password>
+ *   RESPOND   <exchange> <response>
+ *   ABANDON   <exchange>                            a notice
+ * Each of the first three is answered by a state (enum auth_state) and
+ *   AUTH_CONTINUE  <exchange> <challenge>
+ *   AUTH_OK        <account> <login>
+ *   AUTH_FAILED    <login> <delay in ms> <temporary> <reason> <code> <text>
+ *
+ * To `mail`:
+ *   CHANGED   <account>                             a notice
+ *
+ * On the control socket:
+ *   SET_PASSWORD  <account> <login> <password>      answered by nothing
+ *   REMOVE        <account>                         likewise
+ *   LIST          <after>       answered by a page: <account> <login> <changed> <last used> <service> <peer> ...
+ */
+#ifndef AUTH_PROTOCOL_H
+#define AUTH_PROTOCOL_H
+
+enum auth_message {
+    AUTH_MSG_START = 1,
+    AUTH_MSG_PASSWORD,
+    AUTH_MSG_RESPOND,
+    AUTH_MSG_ABANDON,
+    AUTH_MSG_CHANGED,
+    AUTH_MSG_SET_PASSWORD,
+    AUTH_MSG_REMOVE,
+    AUTH_MSG_LIST,
+};
+
+#endif

@@ -1,0 +1,355 @@
+/*
+ * auth/server.c - answers `mail` and the administrator.
+ *
+ * Layer: auth.  See auth/server.h and, for the messages, auth/protocol.h.
+ */
+#include "auth/server.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "auth/exchange.h"
+#include "auth/protocol.h"
+#include "auth/verify.h"
+#include "base/log.h"
+#include "base/scoped.h"
+
+struct auth_server {
+    struct auth_limits          limits;
+    struct credentials         *credentials;
+    struct verifier            *verifier;
+    struct exchanges           *exchanges;
+    _Atomic(struct ipc_server *) mail; /* who hears of changes */
+    pthread_mutex_t             lock;  /* of what follows */
+    pthread_cond_t              wake;
+    pthread_t                   upkeep;
+    bool                        upkeep_runs, stopping;
+};
+
+/* ---- upkeep ---- */
+
+static void upkeep_once(struct auth_server *s)
+{
+    struct fail why;
+
+    exchanges_sweep(s->exchanges);
+    if (!credentials_save_uses(s->credentials, &why))
+        log_event(LOG_WARNING, "auth.uses_not_saved", LOG_FAIL(&why));
+}
+
+static void *upkeep_run(void *server)
+{
+    struct auth_server *s = server;
+
+    (void)pthread_mutex_lock(&s->lock);
+    while (!s->stopping) {
+        struct timespec until;
+        (void)clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_sec += s->limits.save_seconds;
+        int status = pthread_cond_timedwait(&s->wake, &s->lock, &until);
+        if (status == ETIMEDOUT && !s->stopping) {
+            (void)pthread_mutex_unlock(&s->lock);
+            upkeep_once(s);
+            (void)pthread_mutex_lock(&s->lock);
+        }
+    }
+    (void)pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+bool auth_server_open(const char *path, const struct auth_limits *limits, struct auth_server **out, struct fail *why)
+{
+    SCOPED(auth_server_close) struct auth_server *s = xcalloc(1, sizeof *s);
+    pthread_condattr_t                            monotonic;
+
+    s->limits = *limits;
+    (void)pthread_mutex_init(&s->lock, NULL);
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&s->wake, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
+    s->exchanges = exchanges_create(limits->exchanges, limits->exchange_seconds);
+    if (!credentials_open(path, &s->credentials, why) ||
+        !verifier_create(s->credentials, limits, &s->verifier, why))
+        return false;
+
+    int status = pthread_create(&s->upkeep, NULL, upkeep_run, s);
+    if (status != 0)
+        return fail_errno(why, status, "auth: upkeep thread");
+    s->upkeep_runs = true;
+    *out = s;
+    s = NULL;
+    return true;
+}
+
+void auth_server_close(struct auth_server **sp)
+{
+    struct auth_server *s = *sp;
+
+    if (s == NULL)
+        return;
+    if (s->upkeep_runs) {
+        (void)pthread_mutex_lock(&s->lock);
+        s->stopping = true;
+        (void)pthread_cond_signal(&s->wake);
+        (void)pthread_mutex_unlock(&s->lock);
+        (void)pthread_join(s->upkeep, NULL);
+    }
+    exchanges_destroy(&s->exchanges);
+    verifier_destroy(&s->verifier);
+    credentials_close(&s->credentials);
+    (void)pthread_cond_destroy(&s->wake);
+    (void)pthread_mutex_destroy(&s->lock);
+    free(s);
+    *sp = NULL;
+}
+
+/* ---- answers to `mail` ---- */
+
+static void answer_failed(struct ipc_message *answer, struct slice login, unsigned delay_ms, const struct fail *why)
+{
+    ipc_add_u64(answer, AUTH_FAILED);
+    ipc_add_bytes(answer, login);
+    ipc_add_u64(answer, delay_ms);
+    ipc_add_bool(answer, why->kind == FAIL_TEMP);
+    ipc_add_u64(answer, why->reason);
+    ipc_add_bytes(answer, slice_of(why->code));
+    ipc_add_bytes(answer, slice_of(why->text));
+}
+
+static void answer_refused(struct ipc_message *answer, enum fail_kind kind, enum fail_reason reason, const char *code,
+                           const char *text)
+{
+    struct fail why;
+
+    (void)fail_code(&why, kind, reason, code, "%s", text);
+    answer_failed(answer, SLICE(""), 0, &why);
+}
+
+static void answer_verdict(struct auth_server *s, const struct auth_context *about, struct slice user,
+                           struct slice password, struct ipc_message *answer)
+{
+    struct verified_login login;
+
+    switch (verifier_check(s->verifier, about, user, password, &login)) {
+    case VERDICT_RIGHT:
+        ipc_add_u64(answer, AUTH_OK);
+        ipc_add_u64(answer, login.account);
+        ipc_add_bytes(answer, key_text(&login.login));
+        return;
+    case VERDICT_WRONG:
+        (void)fail_code(&login.why, FAIL_PERM, FAIL_AUTH, "5.7.8", "wrong name or password");
+        break;
+    case VERDICT_NOT_NOW:
+        break;
+    }
+    answer_failed(answer, login.login.len > 0 ? key_text(&login.login) : user, login.delay_ms, &login.why);
+}
+
+/* One step; the exchange goes back into the table while it waits for a response. */
+static void step(struct auth_server *s, struct exchange *given, bool has_response, struct slice response,
+                 struct ipc_message *answer)
+{
+    SCOPED(exchange_destroy) struct exchange *x = given;
+    struct sasl_result                        result;
+    uint64_t                                  id = x->id;
+
+    switch (sasl_step(&x->sasl, has_response, response, &result)) {
+    case SASL_CHALLENGE:
+        if (!exchanges_put(s->exchanges, &x)) {
+            answer_refused(answer, FAIL_TEMP, FAIL_LIMIT, "4.7.0", "too many logins are under way; try again later");
+            return;
+        }
+        ipc_add_u64(answer, AUTH_CONTINUE);
+        ipc_add_u64(answer, id);
+        ipc_add_bytes(answer, result.challenge); /* constant text: it needs no exchange to live */
+        return;
+    case SASL_CREDENTIALS:
+        answer_verdict(s, &x->about, result.user, result.password, answer);
+        return;
+    case SASL_MALFORMED:
+        answer_refused(answer, FAIL_PERM, FAIL_INVALID, "5.5.2", "malformed response");
+        return;
+    }
+}
+
+static struct auth_context read_context(struct ipc_reader *r)
+{
+    struct auth_context about = {.service = ipc_get_bytes(r)};
+
+    about.peer = ipc_get_bytes(r);
+    about.session = ipc_get_bytes(r);
+    about.domain = ipc_get_bytes(r);
+    about.tls = ipc_get_bool(r);
+    return about;
+}
+
+static bool malformed(struct fail *why)
+{
+    return fail_set(why, FAIL_PERM, FAIL_INVALID, "malformed request");
+}
+
+static bool handle_start(struct auth_server *s, struct ipc_reader *r, struct ipc_message *answer, struct fail *why)
+{
+    struct auth_context about = read_context(r);
+    struct slice        mechanism = ipc_get_bytes(r);
+    bool                has_initial = ipc_get_bool(r);
+    struct slice        initial = ipc_get_bytes(r);
+
+    if (!ipc_end(r))
+        return malformed(why);
+
+    struct exchange *x = exchange_create(&about);
+    if (sasl_begin(&x->sasl, mechanism)) {
+        step(s, x, has_initial, initial, answer);
+    } else {
+        answer_refused(answer, FAIL_PERM, FAIL_INVALID, "5.5.4", "there is no such mechanism here");
+        exchange_destroy(&x);
+    }
+    return true;
+}
+
+static bool handle_password(struct auth_server *s, struct ipc_reader *r, struct ipc_message *answer, struct fail *why)
+{
+    struct auth_context about = read_context(r);
+    struct slice        user = ipc_get_bytes(r), password = ipc_get_bytes(r);
+
+    if (!ipc_end(r))
+        return malformed(why);
+    answer_verdict(s, &about, user, password, answer);
+    return true;
+}
+
+static bool handle_respond(struct auth_server *s, struct ipc_reader *r, struct ipc_message *answer, struct fail *why)
+{
+    uint64_t     id = ipc_get_u64(r);
+    struct slice response = ipc_get_bytes(r);
+
+    if (!ipc_end(r))
+        return malformed(why);
+    struct exchange *x = exchanges_take(s->exchanges, id);
+    if (x != NULL)
+        step(s, x, true, response, answer);
+    else
+        answer_refused(answer, FAIL_TEMP, FAIL_OTHER, "4.7.0", "the login took too long; begin again");
+    return true;
+}
+
+static bool handle_abandon(struct auth_server *s, struct ipc_reader *r, struct fail *why)
+{
+    uint64_t id = ipc_get_u64(r);
+
+    if (!ipc_end(r))
+        return malformed(why);
+    struct exchange *x = exchanges_take(s->exchanges, id);
+    exchange_destroy(&x);
+    return true;
+}
+
+static bool handle_mail(void *server, struct ipc_reader *r, struct ipc_message *answer, struct fail *why)
+{
+    switch (r->type) {
+    case AUTH_MSG_START:    return handle_start(server, r, answer, why);
+    case AUTH_MSG_PASSWORD: return handle_password(server, r, answer, why);
+    case AUTH_MSG_RESPOND:  return handle_respond(server, r, answer, why);
+    case AUTH_MSG_ABANDON:  return handle_abandon(server, r, why);
+    default:                return malformed(why);
+    }
+}
+
+struct ipc_service auth_server_service(struct auth_server *s)
+{
+    return (struct ipc_service){.name = "auth", .handle = handle_mail, .ctx = s};
+}
+
+/* ---- the administrator's wishes ---- */
+
+void auth_server_tell(struct auth_server *s, struct ipc_server *mail)
+{
+    s->mail = mail;
+}
+
+static void tell_changed(struct auth_server *s, uint64_t account)
+{
+    struct ipc_server *mail = s->mail;
+    struct ipc_message notice;
+
+    if (mail == NULL)
+        return;
+    ipc_message_init(&notice, AUTH_MSG_CHANGED);
+    ipc_add_u64(&notice, account);
+    ipc_server_notify(mail, &notice);
+    ipc_message_finish(&notice);
+}
+
+bool auth_server_set_password(struct auth_server *s, uint64_t account, struct slice login, struct slice password,
+                              struct fail *why)
+{
+    if (!verifier_set_password(s->verifier, account, login, password, why))
+        return false;
+    log_event(LOG_INFO, "auth.password_set", LOG_U64("account", account), LOG_TEXT("login", login));
+    tell_changed(s, account);
+    return true;
+}
+
+static bool handle_set_password(struct auth_server *s, struct ipc_reader *r, struct fail *why)
+{
+    uint64_t     account = ipc_get_u64(r);
+    struct slice login = ipc_get_bytes(r), password = ipc_get_bytes(r);
+
+    return ipc_end(r) ? auth_server_set_password(s, account, login, password, why) : malformed(why);
+}
+
+static bool handle_remove(struct auth_server *s, struct ipc_reader *r, struct fail *why)
+{
+    uint64_t account = ipc_get_u64(r);
+
+    if (!ipc_end(r))
+        return malformed(why);
+    if (!verifier_remove(s->verifier, account, why))
+        return false;
+    log_event(LOG_INFO, "auth.password_removed", LOG_U64("account", account));
+    tell_changed(s, account);
+    return true;
+}
+
+static bool handle_list(struct auth_server *s, struct ipc_reader *r, struct ipc_message *answer, struct fail *why)
+{
+    struct auth_credential page[CREDENTIALS_PAGE];
+    struct arena           a;
+    size_t                 count = 0;
+    uint64_t               after = ipc_get_u64(r);
+
+    if (!ipc_end(r))
+        return malformed(why);
+    arena_init(&a, IPC_MESSAGE_MAX);
+    bool ok = credentials_list(s->credentials, after, &a, page, &count, why);
+    for (size_t i = 0; i < count; i++) {
+        ipc_add_u64(answer, page[i].account);
+        ipc_add_bytes(answer, page[i].login);
+        ipc_add_i64(answer, page[i].changed);
+        ipc_add_i64(answer, page[i].last_used);
+        ipc_add_bytes(answer, page[i].last_service);
+        ipc_add_bytes(answer, page[i].last_peer);
+    }
+    arena_finish(&a);
+    return ok;
+}
+
+static bool handle_control(void *server, struct ipc_reader *r, struct ipc_message *answer, struct fail *why)
+{
+    switch (r->type) {
+    case AUTH_MSG_SET_PASSWORD: return handle_set_password(server, r, why);
+    case AUTH_MSG_REMOVE:       return handle_remove(server, r, why);
+    case AUTH_MSG_LIST:         return handle_list(server, r, answer, why);
+    default:                    return malformed(why);
+    }
+}
+
+struct ipc_service auth_server_control(struct auth_server *s)
+{
+    return (struct ipc_service){.name = "auth control", .handle = handle_control, .ctx = s};
+}

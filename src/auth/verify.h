@@ -1,0 +1,38 @@
+/*
+ * auth/verify.h - is this the login's password?
+ *
+ * Layer: auth, private to it.  Joins credentials, hashes, the cache of verified
+ * logins and both throttles.  Any thread; may wait for a free hash run.
+ */
+#ifndef AUTH_VERIFY_H
+#define AUTH_VERIFY_H
+
+#include "auth/client.h"
+#include "auth/credentials.h"
+#include "auth/server.h"
+
+struct verifier;
+
+bool verifier_create(struct credentials *c, const struct auth_limits *limits, struct verifier **out, struct fail *why);
+void verifier_destroy(struct verifier **v);
+
+enum verdict {
+    VERDICT_RIGHT,
+    VERDICT_WRONG,   /* of password, login or both: never said which */
+    VERDICT_NOT_NOW, /* `why`: refused after too many failures, or it could not be found out */
+};
+struct verified_login {
+    uint64_t           account; /* VERDICT_RIGHT */
+    struct address_key login;   /* len 0 if the name can be nobody's */
+    unsigned           delay_ms;
+    struct fail        why;
+};
+enum verdict verifier_check(struct verifier *v, const struct auth_context *about, struct slice user,
+                            struct slice password, struct verified_login *out);
+
+/* FAIL_INVALID, FAIL_EXISTS. */
+bool verifier_set_password(struct verifier *v, uint64_t account, struct slice login, struct slice password,
+                           struct fail *why);
+bool verifier_remove(struct verifier *v, uint64_t account, struct fail *why);
+
+#endif
