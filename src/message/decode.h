@@ -28,6 +28,7 @@ void charset_decoder_feed(struct charset_decoder *d, struct slice in, struct buf
 void charset_decoder_finish(struct charset_decoder *d, struct buf *out);
 void charset_decoder_destroy(struct charset_decoder **d);
 bool charset_is_known(struct slice charset); /* for SEARCH CHARSET: BADCHARSET */
+bool charset_reads_as_utf8(struct slice charset); /* UTF-8, ASCII and unknown ones: decoding only cleans */
 
 /*
  * Does a part's text contain `needle`?  (Both casefolded: see unicode_casefold.)

@@ -8,6 +8,7 @@
 #ifndef MESSAGE_ENVELOPE_H
 #define MESSAGE_ENVELOPE_H
 
+#include "message/address.h"
 #include "message/message.h"
 
 /* ENVELOPE of a header block, "(...)": raw values, encoded words left as they are. */
@@ -20,13 +21,14 @@ enum envelope_field {
 };
 /* nstring fields: the string itself (unescaped into the arena when needed); false for NIL or damage. */
 bool envelope_string(struct arena *a, struct slice envelope, enum envelope_field field, struct slice *out);
+/* A field's text as it stands there, brackets or quotes included: for a quick look before reading; empty for NIL. */
+struct slice envelope_text(struct slice envelope, enum envelope_field field);
 /* Address fields; 0 for NIL or damage. */
 size_t envelope_addresses(struct arena *a, struct slice envelope, enum envelope_field field, struct address **out);
 
 /*
- * BODYSTRUCTURE (extended true) or BODY of a tree (RFC 9051 section 7.5.2).
- * `size_shift` and `line_shift` are unused for parts but the root's (a prefix of
- * header lines does not change any body's size): so there are none.
+ * BODYSTRUCTURE (extended true) or BODY of a tree (RFC 9051 section 7.5.2), fresh
+ * or unpacked.  A prefix of header lines does not change any body's size.
  */
 void bodystructure_write(struct buf *out, const struct mime_part *root, bool extended);
 

@@ -36,9 +36,9 @@ void header_decode_text(struct buf *out, struct slice body);
 /* RFC 5322 section 3.3 date-time incl. obsolete forms; false if no date can be read.  Seconds since 1970 and zone minutes. */
 bool header_parse_date(struct slice body, int64_t *seconds, int *zone_minutes);
 
-/* msg-id without blanks and comments, with its angle brackets; empty if none. */
+/* The first msg-id, with its angle brackets, as written; empty if none. */
 struct slice header_message_id(struct slice body);
-/* All msg-ids of a References or In-Reply-To field. */
+/* All msg-ids of a References or In-Reply-To field, blanks inside them left out. */
 size_t header_message_ids(struct arena *a, struct slice body, struct slice **out);
 
 /* Base subject of RFC 5256 section 2.1, for threads; appends UTF-8. */

@@ -17,14 +17,26 @@
 
 struct message_limits {
     size_t   header_bytes;  /* of one header block that are looked at; default 256 KB; the rest is skipped */
-    unsigned depth;         /* of nested parts; default 50; deeper multiparts are leaves */
+    unsigned depth;         /* of nested parts; default 50, at most MIME_DEPTH_MAX; deeper multiparts are leaves */
     unsigned parts;         /* in all; default 2000; later ones belong to the last */
     unsigned parameters;    /* of one field; default 100 */
     unsigned addresses;     /* of one field; default 5000 */
 };
 void message_limits_default(struct message_limits *l);
 
-struct mime_parameter { struct slice name, value; }; /* decoded per RFC 2231, value UTF-8 where it names a charset */
+/*
+ * Decoded per RFC 2231: continuations joined; where the value named a charset it
+ * is UTF-8 and the name ends in "*" (RFC 9051 section 7.5.2).
+ */
+struct mime_parameter {
+    struct slice name, value;
+};
+
+/* The value of `name` (case folded), "name*" before "name"; false if there is none. */
+bool mime_parameter_find(const struct mime_parameter *parameters, size_t count, struct slice name, struct slice *value);
+
+/* No tree is deeper than this, whatever the limits say: what walks it may recurse. */
+enum { MIME_DEPTH_MAX = 100 };
 
 /* One body part; the root is the message itself. */
 struct mime_part {
@@ -41,7 +53,9 @@ struct mime_part {
     struct slice *languages;
     size_t   language_count;
     struct slice header;     /* the block's bytes as they came (cut at header_bytes), kept in the arena: root and message/rfc822 children only */
-    bool     is_multipart, is_message; /* is_message: message/rfc822 or message/global with a child */
+    struct slice envelope;   /* ENVELOPE of that header, for message/rfc822 children only; survives packing */
+    bool     is_multipart;   /* it has parts; a "multipart" type without any is a leaf */
+    bool     is_message;     /* message/rfc822 or message/global with a child */
 };
 
 struct message_parser;
