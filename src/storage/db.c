@@ -136,7 +136,10 @@ static bool sync_before_reading(struct db *d, struct fail *why)
     return sync_wal(d, why) && io_sync_dir(folder, why);
 }
 
-/* SQLite tells after each commit how many pages the WAL holds. */
+/*
+ * SQLite tells after each commit how many pages the WAL holds.  The hook takes the
+ * place of the one by which SQLite checkpoints by itself: it never does.
+ */
 static int wal_grew(void *ctx, sqlite3 *handle, const char *name, int pages)
 {
     struct db *d = ctx;
@@ -180,9 +183,8 @@ static bool set_up(struct db *d, const struct db_options *options, struct fail *
     if (d->read_only)
         return true;
     if (!db_exec(d,
-                 "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-                 "PRAGMA wal_autocheckpoint=0;",
-                 "opening", why))
+                 "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;", "opening",
+                 why))
         return false;
     (void)sqlite3_wal_hook(d->handle, wal_grew, d);
     return true;

@@ -35,7 +35,7 @@ void volume_limits_default(struct volume_limits *l)
         .reserve_bytes = 64 * MB,
         .free_after_seconds = 3600,
         .compression = 1,
-        .compress_from = 16 << 10,
+        .compress_from = 128 << 10,
         .open_files = 256,
     };
 }

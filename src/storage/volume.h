@@ -29,7 +29,13 @@ struct volume_limits {
     uint64_t reserve_bytes;     /* ... and below this; default 64 MB */
     unsigned free_after_seconds;/* space of a released record is given back no earlier; default 3600 */
     int      compression;       /* zstd level of frames where it helps; 0: never.  Default 1 */
-    uint64_t compress_from;     /* smaller messages are not compressed; default 16 KB */
+    /*
+     * Smaller messages are not compressed; default 128 KB.  A frame of 64 KB costs 0.2 ms to
+     * pack and 0.05 ms to unpack, about half of all other work of a delivery; real mail
+     * shrinks to a third, base64 to three quarters.  Large messages come seldom and hold most
+     * of the bytes: they are worth it.
+     */
+    uint64_t compress_from;
     unsigned open_files;        /* volumes kept open for reading; default 256 */
 };
 void volume_limits_default(struct volume_limits *l);
