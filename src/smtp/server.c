@@ -133,4 +133,5 @@ const struct conn_protocol smtp_protocol = {.name = "smtp",
                                             .open = session_open,
                                             .input = session_input,
                                             .last_words = session_last_words,
-                                            .close = session_close};
+                                            .close = session_close,
+                                            .refusal = "421 4.7.0 too many connections from there\r\n"};
