@@ -35,10 +35,11 @@ void ipc_limits_default(struct ipc_limits *l);
 
 #define IPC_MESSAGE_MAX ((size_t)64 * 1024) /* bytes, header and all */
 
-/* Types are the roles' own, 1 to 0x7fff; what lies above is ours. */
+/* Types are the roles' own, 1 to 0x7fff. */
 struct ipc_message {
-    struct buf bytes;
+    uint16_t   type;
     int        fd; /* -1: none; lent by the caller until the message is sent */
+    struct buf bytes;
 };
 
 void ipc_message_init(struct ipc_message *m, uint16_t type);
@@ -60,7 +61,7 @@ void ipc_add_fd(struct ipc_message *m, int fd); /* not closed by the message */
 struct ipc_reader {
     uint16_t     type;
     bool         failed;
-    int          fd; /* -1: none; closed with the message unless taken */
+    int         *fd; /* the message's, -1: none; closed with it unless taken */
     struct slice rest;
 };
 
@@ -128,8 +129,9 @@ struct ipc_service {
     /*
      * Runs one request on one of the server's threads, so it may wait.  Fills
      * *answer (already begun, with the request's type) and returns true, or fills
-     * *why and returns false: the asking side then sees that failure.  A notice
-     * comes here as well; what is answered to it is dropped.
+     * *why and returns false: the asking side then sees that failure.  A descriptor
+     * added to the answer is closed once it was sent.  A notice comes here as well;
+     * what is answered to it is dropped.
      */
     bool (*handle)(void *ctx, struct ipc_reader *request, struct ipc_message *answer, struct fail *why);
     /* May this peer connect to a listening socket?  NULL: only root and our own user. */

@@ -121,8 +121,9 @@ void loop_run(void *net, unsigned number)
     }
     free(w->in);
     free(w->scratch);
+    free(w->record);
     buf_finish(&w->out);
-    w->in = w->scratch = NULL;
+    w->in = w->scratch = w->record = NULL;
 }
 
 /*

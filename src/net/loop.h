@@ -157,7 +157,8 @@ struct worker {
     struct net *net;
     char       *in;      /* IN_BUFFER bytes, or NULL while lent */
     struct buf  out;
-    char       *scratch; /* SCRATCH bytes */
+    char       *scratch; /* SCRATCH bytes; NULL until needed */
+    char       *record;  /* for stream.c; NULL until needed */
 };
 
 struct listener {

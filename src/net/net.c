@@ -11,10 +11,10 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "net/loop.h"
+#include "net/thread.h"
 
 void net_limits_default(struct net_limits *l)
 {
@@ -78,11 +78,7 @@ struct net *net_create(const struct net_limits *limits, struct fail *why)
     fill_limits(&n->limits);
     (void)pthread_mutex_init(&n->lock, NULL);
     (void)pthread_mutex_init(&n->queue_lock, NULL);
-    pthread_condattr_t attr;
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&n->fewer, &attr);
-    (void)pthread_condattr_destroy(&attr);
+    cond_init(&n->fewer);
     n->queue_end = &n->queue;
     n->chunk_count = n->limits.connections_max / SLOTS_PER_CHUNK + 1;
     n->chunks = xcalloc(n->chunk_count, sizeof(*n->chunks));
@@ -193,11 +189,9 @@ static void mark_all(struct net *n, unsigned mark)
 /* Waits until nobody is there, at most `seconds` (below zero: for ever).  net.lock is held. */
 static bool wait_until_empty(struct net *n, int seconds)
 {
-    struct timespec until;
+    struct timespec until = time_after_ms((int64_t)seconds * 1000);
     int             err = 0;
 
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += seconds;
     while (n->open > 0 && err == 0)
         err = seconds < 0 ? pthread_cond_wait(&n->fewer, &n->lock)
                           : pthread_cond_timedwait(&n->fewer, &n->lock, &until);

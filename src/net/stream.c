@@ -79,20 +79,22 @@ enum stream stream_read(struct conn *c, void *out, size_t size, size_t *got)
     return n > 0 ? STREAM_OK : STREAM_EOF;
 }
 
-/* Copies from the front of `iov` up to one record's worth; small pieces share a record. */
-static size_t fill_record(char *record, const struct iovec *iov, int count, size_t from)
+/* Copies from the front of `iov` up to one record's worth: small pieces share a record. */
+static struct slice fill_record(struct worker *w, const struct iovec *iov, int count, size_t from)
 {
     size_t len = 0;
 
+    if (w->record == NULL)
+        w->record = xmalloc(RECORD);
     for (int i = 0; i < count && len < RECORD; i++) {
         size_t n = iov[i].iov_len - from;
         if (n > RECORD - len)
             n = RECORD - len;
-        memcpy(record + len, (const char *)iov[i].iov_base + from, n);
+        memcpy(w->record + len, (const char *)iov[i].iov_base + from, n);
         len += n;
         from = 0;
     }
-    return len;
+    return slice_make(w->record, len);
 }
 
 /*
@@ -102,20 +104,16 @@ static size_t fill_record(char *record, const struct iovec *iov, int count, size
  */
 static enum stream tls_write(struct conn *c, const struct iovec *iov, int count, size_t *sent)
 {
-    char   record[RECORD];
     size_t from = 0; /* into iov[0] */
 
     ERR_clear_error();
     while (count > 0) {
-        const char *data = (const char *)iov[0].iov_base + from;
-        size_t      len = iov[0].iov_len - from;
-        size_t      n = 0;
+        struct slice data = slice_make((const char *)iov[0].iov_base + from, iov[0].iov_len - from);
+        size_t       n = 0;
 
-        if (len < RECORD && count > 1) {
-            len = fill_record(record, iov, count, from);
-            data = record;
-        }
-        int r = SSL_write_ex(c->ssl, data, len, &n);
+        if (data.len < RECORD && count > 1)
+            data = fill_record(c->worker, iov, count, from);
+        int r = SSL_write_ex(c->ssl, data.ptr, data.len, &n);
         if (r != 1) {
             enum stream said = tls_failed(c, r);
             return said == STREAM_EOF ? STREAM_ERROR : said;

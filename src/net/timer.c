@@ -7,10 +7,10 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/fail.h"
+#include "net/thread.h"
 
 struct timers {
     pthread_mutex_t lock;
@@ -101,16 +101,8 @@ static int64_t fire_due(struct timers *ts, int64_t now)
 
 static void wait_until(struct timers *ts, int64_t now, int64_t then)
 {
-    struct timespec at;
-    int64_t         ms = then - now > 60000 ? 60000 : then - now;
+    struct timespec at = time_after_ms(then - now > 60000 ? 60000 : then - now);
 
-    (void)clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += (time_t)(ms / 1000);
-    at.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (at.tv_nsec >= 1000000000) {
-        at.tv_sec++;
-        at.tv_nsec -= 1000000000;
-    }
     (void)pthread_cond_timedwait(&ts->changed, &ts->lock, &at);
 }
 
@@ -139,23 +131,19 @@ static void *timers_main(void *arg)
 
 struct timers *timers_create(void (*fire)(struct timer *t), int64_t (*beat)(void *ctx), void *ctx)
 {
-    struct timers     *ts = xcalloc(1, sizeof(*ts));
-    pthread_condattr_t attr;
+    struct timers *ts = xcalloc(1, sizeof(*ts));
 
     ts->fire = fire;
     ts->beat = beat;
     ts->ctx = ctx;
     (void)pthread_mutex_init(&ts->lock, NULL);
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&ts->changed, &attr);
-    (void)pthread_condattr_destroy(&attr);
+    cond_init(&ts->changed);
     return ts;
 }
 
 bool timers_start(struct timers *ts, struct fail *why)
 {
-    int err = pthread_create(&ts->thread, NULL, timers_main, ts);
+    int err = thread_start(&ts->thread, timers_main, ts);
 
     if (err != 0)
         return fail_errno(why, err, "timer thread");

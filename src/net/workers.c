@@ -6,19 +6,14 @@
 #include "net/workers.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/block.h"
 #include "base/fail.h"
-#include "base/log.h"
+#include "net/thread.h"
 
-enum {
-    LEAVE_AFTER_SECONDS = 10,    /* of sleep on the stack */
-    STACK_BYTES = 1024 * 1024, /* address space; only what is touched becomes memory */
-};
+enum { LEAVE_AFTER_MS = 10 * 1000 }; /* of sleep on the stack */
 
 struct worker_thread {
     struct workers       *pool;
@@ -43,17 +38,13 @@ struct workers {
 
 struct workers *workers_create(unsigned target, unsigned max, void (*run)(void *ctx, unsigned number), void *ctx)
 {
-    struct workers    *ws = xcalloc(1, sizeof(*ws) + max * sizeof(ws->threads[0]));
-    pthread_condattr_t attr;
+    struct workers *ws = xcalloc(1, sizeof(*ws) + max * sizeof(ws->threads[0]));
 
     (void)pthread_mutex_init(&ws->lock, NULL);
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     for (unsigned i = 0; i < max; i++) {
         ws->threads[i].pool = ws;
-        (void)pthread_cond_init(&ws->threads[i].called, &attr);
+        cond_init(&ws->threads[i].called);
     }
-    (void)pthread_condattr_destroy(&attr);
     ws->target = target;
     ws->allowed = target;
     ws->max = max;
@@ -104,25 +95,6 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-/*
- * Signals are for the main thread: workers block them all, SIGPIPE among them,
- * which a write to a connection that has gone would raise.
- */
-static int start_thread(struct worker_thread *t)
-{
-    pthread_attr_t attr;
-    sigset_t       all, before;
-
-    (void)pthread_attr_init(&attr);
-    (void)pthread_attr_setstacksize(&attr, STACK_BYTES);
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int err = pthread_create(&t->thread, &attr, worker_main, t);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    (void)pthread_attr_destroy(&attr);
-    return err;
-}
-
 static int let_one_in(struct workers *ws)
 {
     struct worker_thread *t = ws->sleepers;
@@ -140,7 +112,7 @@ static int let_one_in(struct workers *ws)
         if (t->life == LEFT)
             (void)pthread_join(t->thread, NULL); /* at its last instruction: no wait to speak of */
         t->life = NOT_STARTED;
-        int err = start_thread(t);
+        int err = thread_start(&t->thread, worker_main, t);
         if (err == 0) {
             t->life = STARTED;
             ws->active++;
@@ -174,10 +146,8 @@ static void leave_stack(struct workers *ws, struct worker_thread *t)
 /* Sleeps on the stack until called; false after too long a sleep or at the end.  The lock is held. */
 static bool sleep_on_stack(struct workers *ws, struct worker_thread *t)
 {
-    struct timespec until;
+    struct timespec until = time_after_ms(LEAVE_AFTER_MS);
 
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += LEAVE_AFTER_SECONDS;
     ws->active--;
     t->below = ws->sleepers;
     ws->sleepers = t;
