@@ -289,10 +289,30 @@ static void expect_reply(const char *note, struct client *c, const char *want)
     CHECK(note, strncmp(line, want, strlen(want)) == 0);
 }
 
+/* What was delivered, after the reply that said so. */
+static void check_delivered(const char *note, const char *line)
+{
+    const char *text = line + 3;
+
+    (void)pthread_mutex_lock(&delivered.lock);
+    struct slice body = slice_make(delivered.body, delivered.size);
+    switch (line[0]) {
+    case 'N': CHECK(note, delivered.count == strtoul(text, NULL, 10)); break;
+    case 'B':
+        if (slice_find(body, slice_of(text)) == body.len)
+            fprintf(stderr, "%s: \"%s\" is not in \"" PRIslice "\"\n", note, text, SLICE_ARG(body));
+        CHECK(note, slice_find(body, slice_of(text)) < body.len);
+        break;
+    case '!': CHECK(note, slice_find(body, slice_of(line + 2)) == body.len); break;
+    case 'T': CHECK_SLICE(note, slice_of(delivered.recipients), slice_of(text)); break;
+    default: abort();
+    }
+    (void)pthread_mutex_unlock(&delivered.lock);
+}
+
 static void run_line(const char *note, struct client *c, const char *line)
 {
-    const char  *text = line + 3;
-    struct slice body = slice_make(delivered.body, delivered.size);
+    const char *text = line + 3;
 
     switch (line[0]) {
     case 'C':
@@ -304,15 +324,7 @@ static void run_line(const char *note, struct client *c, const char *line)
     case 'S': expect_reply(note, c, text); break;
     case 'E': (void)shutdown(c->fd, SHUT_WR); break;
     case 'X': CHECK(note, !client_line(c, (char[64]){0}, 64)); break;
-    case 'N': CHECK(note, delivered.count == strtoul(text, NULL, 10)); break;
-    case 'B':
-        if (slice_find(body, slice_of(text)) == body.len)
-            fprintf(stderr, "%s: \"%s\" is not in \"" PRIslice "\"\n", note, text, SLICE_ARG(body));
-        CHECK(note, slice_find(body, slice_of(text)) < body.len);
-        break;
-    case '!': CHECK(note, slice_find(body, slice_of(line + 2)) == body.len); break;
-    case 'T': CHECK_SLICE(note, slice_of(delivered.recipients), slice_of(text)); break;
-    default: abort();
+    default: check_delivered(note, line); break;
     }
 }
 
@@ -348,8 +360,10 @@ static void run_script(struct net *net, const struct script *script, struct smtp
     service->limits.transactions = 3;
     service->limits.errors = strcmp(script->note, "too many errors") == 0 ? 5 : 10;
     service->limits.received_fields = 3;
+    (void)pthread_mutex_lock(&delivered.lock);
     delivered.count = 0;
     delivered.size = 0;
+    (void)pthread_mutex_unlock(&delivered.lock);
 
     connect_pair(&c.fd, &theirs);
     CHECK(script->note, net_adopt(net, theirs, &row, &why));
