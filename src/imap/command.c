@@ -1,0 +1,65 @@
+/*
+ * imap/command.c - the table of commands.
+ *
+ * Layer: imap.  What comes with later extensions (SORT, THREAD, COMPRESS,
+ * GETQUOTA, SETMETADATA, NOTIFY ...) is a row here and a file of its own.
+ */
+#include "imap/session.h"
+
+enum {
+    ANY = IMAP_FRESH | IMAP_AUTHED | IMAP_SELECTED,
+    LOGGED_IN = IMAP_AUTHED | IMAP_SELECTED,
+};
+
+static void append_without_message(struct imap_session *s, struct imap_reader *args)
+{
+    imap_append(s, args, NULL);
+}
+
+static const struct imap_command commands[] = {
+    /* RFC 3501 section 6.1 */
+    {.name = "CAPABILITY", .run = imap_capability, .states = ANY},
+    {.name = "NOOP", .run = imap_noop, .states = ANY},
+    {.name = "LOGOUT", .run = imap_logout, .states = ANY},
+    {.name = "ID", .run = imap_id, .states = ANY}, /* RFC 2971 */
+    /* section 6.2 */
+    {.name = "STARTTLS", .run = imap_starttls, .states = IMAP_FRESH},
+    {.name = "AUTHENTICATE", .run = imap_authenticate, .states = IMAP_FRESH},
+    {.name = "LOGIN", .run = imap_login, .states = IMAP_FRESH},
+    /* section 6.3 */
+    {.name = "SELECT", .run = imap_select, .states = LOGGED_IN},
+    {.name = "EXAMINE", .run = imap_examine, .states = LOGGED_IN},
+    {.name = "CREATE", .run = imap_create, .states = LOGGED_IN},
+    {.name = "DELETE", .run = imap_delete, .states = LOGGED_IN},
+    {.name = "RENAME", .run = imap_rename, .states = LOGGED_IN},
+    {.name = "SUBSCRIBE", .run = imap_subscribe, .states = LOGGED_IN},
+    {.name = "UNSUBSCRIBE", .run = imap_unsubscribe, .states = LOGGED_IN},
+    {.name = "LIST", .run = imap_list, .states = LOGGED_IN},
+    {.name = "LSUB", .run = imap_lsub, .states = LOGGED_IN},
+    {.name = "STATUS", .run = imap_status, .states = LOGGED_IN},
+    {.name = "APPEND", .run = append_without_message, .states = LOGGED_IN},
+    {.name = "NAMESPACE", .run = imap_namespace, .states = LOGGED_IN}, /* RFC 2342 */
+    {.name = "ENABLE", .run = imap_enable, .states = LOGGED_IN},       /* RFC 5161 */
+    {.name = "IDLE", .run = imap_idle, .states = LOGGED_IN},           /* RFC 2177 */
+    /* section 6.4 */
+    {.name = "CHECK", .run = imap_check, .states = IMAP_SELECTED},
+    {.name = "CLOSE", .run = imap_close, .states = IMAP_SELECTED},
+    {.name = "UNSELECT", .run = imap_unselect, .states = IMAP_SELECTED}, /* RFC 3691 */
+    {.name = "EXPUNGE", .run = imap_expunge, .states = IMAP_SELECTED, .effects = IMAP_UID_TOO}, /* RFC 4315 */
+    {.name = "SEARCH", .run = imap_search, .states = IMAP_SELECTED,
+     .effects = IMAP_UID_TOO | IMAP_READS_VIEW | IMAP_HOLDS_GONE},
+    {.name = "FETCH", .run = imap_fetch, .states = IMAP_SELECTED,
+     .effects = IMAP_UID_TOO | IMAP_READS_VIEW | IMAP_HOLDS_GONE},
+    {.name = "STORE", .run = imap_store, .states = IMAP_SELECTED,
+     .effects = IMAP_UID_TOO | IMAP_READS_VIEW | IMAP_HOLDS_GONE},
+    {.name = "COPY", .run = imap_copy, .states = IMAP_SELECTED, .effects = IMAP_UID_TOO | IMAP_READS_VIEW},
+    {.name = "MOVE", .run = imap_move, .states = IMAP_SELECTED, .effects = IMAP_UID_TOO | IMAP_READS_VIEW}, /* RFC 6851 */
+};
+
+const struct imap_command *imap_command_find(struct slice name, bool uid)
+{
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        if (slice_eq_nocase(name, slice_of(commands[i].name)))
+            return !uid || (commands[i].effects & IMAP_UID_TOO) ? &commands[i] : NULL;
+    return NULL;
+}

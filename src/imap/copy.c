@@ -1,0 +1,115 @@
+/*
+ * imap/copy.c - COPY, MOVE and their UID forms.
+ *
+ * Layer: imap.  RFC 3501 section 6.4.7, RFC 6851, RFC 4315 section 3 (COPYUID).
+ */
+#include "imap/session.h"
+
+#include "base/fail.h"
+
+/* "[COPYUID validity source destination] " into `b`; nothing if nothing was copied. */
+static void write_copyuid(struct buf *b, const struct copy_result *result)
+{
+    struct imap_set_writer w = {.out = b};
+    uint64_t               count = uid_set_size(&result->source);
+
+    if (count == 0)
+        return;
+    buf_addf(b, "[COPYUID %u ", result->uidvalidity);
+    for (size_t i = 0; i < result->source.count; i++)
+        imap_set_writer_add(&w, result->source.ranges[i].first, result->source.ranges[i].last);
+    imap_set_writer_end(&w);
+    buf_addf(b, " %u", result->first_uid);
+    if (count > 1)
+        buf_addf(b, ":%u", (unsigned)(result->first_uid + count - 1));
+    buf_add(b, SLICE("] "));
+}
+
+/* By sequence number all of them must be there: a message that went would silently be missed (RFC 2180 section 4.4). */
+static bool any_gone(const struct view *v, const struct imap_spans *spans)
+{
+    struct imap_spans_at at = {0};
+    uint32_t             position;
+
+    while (imap_spans_next(spans, &at, &position))
+        if (view_at(v, position).flags & VIEW_GONE)
+            return true;
+    return false;
+}
+
+static void answer_copied(struct imap_session *s, const struct copy_result *result, bool move)
+{
+    struct buf code;
+
+    buf_init(&code, 1024 * 1024);
+    write_copyuid(&code, result);
+    if (move) {
+        /* RFC 6851 section 4.3: before the EXPUNGE responses. */
+        if (code.len > 0)
+            conn_printf(s->conn, "* OK " PRIslice "Moved\r\n", SLICE_ARG(buf_slice(&code)));
+        imap_ok(s, code.len > 0 ? "Moved" : "None of those");
+    } else {
+        imap_ok(s, PRIslice "%s", SLICE_ARG(buf_slice(&code)), code.len > 0 ? "Copied" : "None of those");
+    }
+    buf_finish(&code);
+}
+
+/*
+ * copy = "COPY" SP sequence-set SP mailbox             RFC 3501 section 9
+ * move = "MOVE" SP sequence-set SP mailbox             RFC 6851 section 4.8
+ */
+static void copy_messages(struct imap_session *s, struct imap_reader *args, bool move)
+{
+    struct mailbox_info target;
+    struct copy_result  result = {0};
+    struct imap_spans   spans;
+    struct fail         why;
+
+    imap_expect_space(args);
+    struct imap_set set = imap_read_set(args);
+    imap_expect_space(args);
+    struct slice name = imap_read_mailbox(args);
+    imap_expect_end(args);
+    if (args->failed) {
+        imap_bad_args(s, args);
+        return;
+    }
+    if (move && s->box.read_only) {
+        imap_no(s, "[READ-ONLY] The mailbox was opened to look");
+        return;
+    }
+    if (!imap_resolve(s, set, &spans))
+        return;
+    if (!mailbox_find(s->account, name, &s->arena, &target, &why)) {
+        imap_no_target(s, &why);
+        return;
+    }
+    if (target.no_select) {
+        imap_no(s, "[TRYCREATE] The mailbox cannot hold messages");
+        return;
+    }
+    if (!s->by_uid && any_gone(s->box.view, &spans)) {
+        imap_no(s, "[EXPUNGEISSUED] Some of the messages are gone");
+        return;
+    }
+    if (spans.count == 0) {
+        imap_ok(s, "None of those");
+        return;
+    }
+    struct imap_set uids = imap_spans_uids(&s->arena, s->box.view, &spans);
+    if (!message_copy(s->account, s->box.mailbox, uids.ranges, uids.count, target.id, move, &result, &why))
+        imap_no_target(s, &why);
+    else
+        answer_copied(s, &result, move);
+    uid_set_finish(&result.source);
+}
+
+void imap_copy(struct imap_session *s, struct imap_reader *args)
+{
+    copy_messages(s, args, false);
+}
+
+void imap_move(struct imap_session *s, struct imap_reader *args)
+{
+    copy_messages(s, args, true);
+}

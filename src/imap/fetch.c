@@ -1,0 +1,343 @@
+/*
+ * imap/fetch.c - FETCH and UID FETCH.
+ *
+ * Layer: imap.  RFC 3501 section 6.4.5, RFC 7162 section 3.1.4.  UIDs, flags and
+ * modseqs come from the session's view without asking anybody; the rest from the
+ * store, some hundred messages at a time; bodies are sent by reference.
+ */
+#include "imap/fetch.h"
+
+#include "base/fail.h"
+#include "message/envelope.h"
+
+enum { SCRATCH_MAX = 16 * 1024 * 1024 };
+
+static void end_fetch(struct imap_session *s)
+{
+    struct fetch *f = s->step_data;
+
+    buf_finish(&f->flags);
+    arena_finish(&f->scratch);
+}
+
+/* A mailbox's messages have few different sets of flags: the last one written is kept as text. */
+static void write_flags(struct imap_session *s, struct fetch *f, struct buf *out, const struct view_entry *e)
+{
+    bool recent = e->uid >= s->box.first_recent;
+
+    if (f->flags.len == 0 || f->flags_of != e->flags || f->keywords_of != e->keyword_set || f->recent_of != recent) {
+        buf_reset(&f->flags);
+        buf_add(&f->flags, SLICE("FLAGS "));
+        imap_write_flags(&f->flags, s->account, e->flags, e->keyword_set, recent);
+        f->flags_of = e->flags;
+        f->keywords_of = e->keyword_set;
+        f->recent_of = recent;
+    }
+    buf_add(out, buf_slice(&f->flags));
+}
+
+static void write_modseq(struct buf *out, const struct view_entry *e)
+{
+    buf_add(out, SLICE("MODSEQ ("));
+    buf_add_u64(out, e->modseq);
+    buf_add_char(out, ')');
+}
+
+static void write_structure(struct buf *out, const struct mime_part *root, bool extended)
+{
+    buf_add(out, extended ? SLICE("BODYSTRUCTURE ") : SLICE("BODY "));
+    if (root != NULL)
+        bodystructure_write(out, root, extended);
+    else
+        buf_add(out, SLICE("(\"text\" \"plain\" NIL NIL NIL \"7bit\" 0 0)"));
+}
+
+static void write_item(struct imap_session *s, struct fetch *f, const struct fetch_item *item,
+                       const struct view_entry *e, struct fetch_message *m)
+{
+    struct buf *out = conn_out(s->conn);
+
+    switch (item->kind) {
+    case ITEM_UID:
+        buf_add(out, SLICE("UID "));
+        buf_add_u64(out, e->uid);
+        break;
+    case ITEM_FLAGS: write_flags(s, f, out, e); break;
+    case ITEM_MODSEQ: write_modseq(out, e); break;
+    case ITEM_INTERNALDATE:
+        buf_add(out, SLICE("INTERNALDATE "));
+        imap_write_date_time(out, m->info->internal_date, m->info->internal_zone);
+        break;
+    case ITEM_SIZE:
+        buf_add(out, SLICE("RFC822.SIZE "));
+        buf_add_u64(out, m->info->size);
+        break;
+    case ITEM_ENVELOPE:
+        buf_add(out, SLICE("ENVELOPE "));
+        buf_add(out, m->info->envelope.len > 0 ? m->info->envelope
+                                               : SLICE("(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)"));
+        break;
+    case ITEM_BODY: write_structure(out, m->root, false); break;
+    case ITEM_BODYSTRUCTURE: write_structure(out, m->root, true); break;
+    case ITEM_SECTION: fetch_write_section(s, f, item, m); break;
+    }
+}
+
+static bool asks_for(const struct fetch *f, enum fetch_kind kind)
+{
+    for (const struct fetch_item *i = f->args.items; i != NULL; i = i->next)
+        if (i->kind == kind)
+            return true;
+    return false;
+}
+
+static void write_message(struct imap_session *s, struct fetch *f, const struct fetch_entry *e,
+                          struct fetch_message *m)
+{
+    struct buf *out = conn_out(s->conn);
+
+    buf_add(out, SLICE("* "));
+    buf_add_u64(out, (uint64_t)e->position + 1);
+    buf_add(out, SLICE(" FETCH ("));
+    for (const struct fetch_item *item = f->args.items; item != NULL; item = item->next) {
+        write_item(s, f, item, &e->entry, m);
+        if (item->next != NULL)
+            buf_add_char(conn_out(s->conn), ' ');
+    }
+    out = conn_out(s->conn);
+    if (e->with_flags && !asks_for(f, ITEM_FLAGS)) {
+        buf_add_char(out, ' ');
+        write_flags(s, f, out, &e->entry);
+    }
+    if (e->with_flags && s->condstore && !asks_for(f, ITEM_MODSEQ)) {
+        buf_add_char(out, ' ');
+        write_modseq(out, &e->entry);
+    }
+    buf_add(out, SLICE(")\r\n"));
+}
+
+/* The next message of the set that CHANGEDSINCE lets through; false at the end. */
+static bool next_message(struct fetch *f, const struct view *v, struct fetch_entry *out)
+{
+    for (;;) {
+        uint32_t position;
+        bool     found = imap_spans_next(&f->spans, &f->at, &position);
+        if (!found)
+            return false;
+        if (f->cursor.view == NULL || f->cursor.position != position)
+            view_cursor_init(&f->cursor, v, position);
+        view_next(&f->cursor, &out->entry);
+        out->position = position;
+        out->with_flags = false;
+        if (f->news != NULL) {
+            const struct view_diff *d = &f->news->diff;
+            while (f->news_at < d->changed_count && d->changed[f->news_at] < position)
+                f->news_at++;
+            out->with_flags = f->news_at < d->changed_count && d->changed[f->news_at] == position;
+        }
+        if (!f->args.changed || out->entry.modseq > f->args.changed_since)
+            return true;
+    }
+}
+
+static enum turn answer_from_view(struct imap_session *s, struct fetch *f)
+{
+    struct fetch_entry   e;
+    struct fetch_message none = {0};
+
+    while (next_message(f, s->box.view, &e)) {
+        write_message(s, f, &e, &none);
+        if (conn_is_full(s->conn))
+            return TURN_MORE;
+    }
+    imap_ok(s, "Fetched");
+    return TURN_PARK;
+}
+
+struct batch_ctx {
+    struct imap_session *s;
+    struct fetch        *f;
+};
+
+static bool answer_message(void *ctx, const struct message_info *info)
+{
+    struct imap_session *s = ((struct batch_ctx *)ctx)->s;
+    struct fetch        *f = ((struct batch_ctx *)ctx)->f;
+    struct fetch_message m = {.info = info};
+
+    while (f->batch_at < f->batch_count && f->batch[f->batch_at].entry.uid < info->uid) {
+        f->batch_at++;
+        f->missing = true;
+    }
+    if (f->batch_at == f->batch_count || f->batch[f->batch_at].entry.uid != info->uid)
+        return true; /* not one of ours */
+    if (f->needs_root)
+        m.root = mime_unpack(&f->scratch, info->structure);
+    write_message(s, f, &f->batch[f->batch_at++], &m);
+    store_body_release(&m.body);
+    arena_reset(&f->scratch);
+    return !conn_is_full(s->conn);
+}
+
+/* The UIDs of what is left of the batch, neighbours joined. */
+static size_t batch_ranges(const struct fetch *f, struct uid_range *out)
+{
+    size_t count = 0;
+
+    for (size_t i = f->batch_at; i < f->batch_count; i++) {
+        const struct fetch_entry *e = &f->batch[i];
+        if (i > f->batch_at && f->batch[i - 1].position + 1 == e->position)
+            out[count - 1].last = e->entry.uid;
+        else
+            out[count++] = (struct uid_range){e->entry.uid, e->entry.uid};
+    }
+    return count;
+}
+
+static enum turn answer_from_store(struct imap_session *s, struct fetch *f)
+{
+    struct uid_range ranges[FETCH_BATCH];
+    struct batch_ctx ctx = {s, f};
+    struct fail      why;
+
+    for (;;) {
+        if (f->batch_at == f->batch_count) {
+            f->batch_at = f->batch_count = 0;
+            while (f->batch_count < FETCH_BATCH && next_message(f, s->box.view, &f->batch[f->batch_count]))
+                f->batch_count++;
+            if (f->batch_count == 0)
+                break;
+        }
+        size_t count = batch_ranges(f, ranges);
+        if (!message_fetch(s->account, s->box.mailbox, ranges, count, f->what, answer_message, &ctx, &why)) {
+            imap_no_because(s, &why);
+            return TURN_PARK;
+        }
+        if (conn_is_full(s->conn))
+            return TURN_MORE;
+        f->missing = f->missing || f->batch_at < f->batch_count;
+        f->batch_at = f->batch_count;
+    }
+    if (f->missing)
+        imap_no(s, "[EXPUNGEISSUED] Some of the messages are gone");
+    else
+        imap_ok(s, "Fetched");
+    return TURN_PARK;
+}
+
+static enum turn fetch_step(struct imap_session *s)
+{
+    struct fetch *f = s->step_data;
+
+    if (f->news != NULL && !imap_news_tell(s, f->news))
+        return TURN_MORE;
+    return f->only_view ? answer_from_view(s, f) : answer_from_store(s, f);
+}
+
+/* What the items need beyond the view. */
+static void plan(struct fetch *f)
+{
+    f->only_view = true;
+    for (const struct fetch_item *i = f->args.items; i != NULL; i = i->next) {
+        bool structure = i->kind == ITEM_BODY || i->kind == ITEM_BODYSTRUCTURE ||
+                         (i->kind == ITEM_SECTION && (i->depth > 0 || i->part != PART_ALL));
+        if (i->kind != ITEM_UID && i->kind != ITEM_FLAGS && i->kind != ITEM_MODSEQ)
+            f->only_view = false;
+        if (i->kind == ITEM_ENVELOPE)
+            f->what |= FETCH_ENVELOPE;
+        if (structure) {
+            f->what |= FETCH_STRUCTURE;
+            f->needs_root = true;
+        }
+    }
+}
+
+/*
+ * BODY[...] sets \Seen (RFC 3501 section 6.4.5): on all messages of the set that lack it, at once
+ * and before anything is answered, so that the flags in the answers are what is true.  false: answered.
+ */
+static bool set_seen(struct imap_session *s, struct fetch *f)
+{
+    struct flag_change   change = {.op = FLAGS_ADD, .flags = STORE_SEEN};
+    struct imap_spans_at at = {0};
+    struct imap_spans    unseen = {0};
+    uint32_t             position;
+    uint64_t             modseq;
+    struct fail          why;
+
+    unseen.items = arena_new_array(&s->arena, struct imap_span, (size_t)imap_spans_size(&f->spans));
+    if (unseen.items == NULL) {
+        imap_no(s, "[LIMIT] Too many messages at once");
+        return false;
+    }
+    while (imap_spans_next(&f->spans, &at, &position)) {
+        struct view_entry e = view_at(s->box.view, position);
+        if ((e.flags & (STORE_SEEN | VIEW_GONE)) || (f->args.changed && e.modseq <= f->args.changed_since))
+            continue;
+        if (unseen.count > 0 && unseen.items[unseen.count - 1].end == position)
+            unseen.items[unseen.count - 1].end++;
+        else
+            unseen.items[unseen.count++] = (struct imap_span){position, position + 1};
+    }
+    if (unseen.count == 0)
+        return true;
+    struct imap_set uids = imap_spans_uids(&s->arena, s->box.view, &unseen);
+    if (!message_flags(s->account, s->box.mailbox, uids.ranges, uids.count, &change, NULL, &modseq, &why)) {
+        imap_no_because(s, &why);
+        return false;
+    }
+    f->news = imap_news_gather(s, false);
+    if (f->news != NULL)
+        f->news->own = &f->spans;
+    if (!s->closing)
+        return true;
+    imap_no(s, "[UNAVAILABLE] The mailbox is not there");
+    return false;
+}
+
+static void put_uid_first(struct arena *a, struct fetch_args *args)
+{
+    struct fetch_item *uid = NULL, **link;
+
+    for (link = &args->items; *link != NULL && (*link)->kind != ITEM_UID;)
+        link = &(*link)->next;
+    uid = *link;
+    if (uid != NULL)
+        *link = uid->next;
+    else
+        uid = arena_new(a, struct fetch_item);
+    if (uid == NULL)
+        return;
+    uid->kind = ITEM_UID;
+    uid->next = args->items;
+    args->items = uid;
+}
+
+void imap_fetch(struct imap_session *s, struct imap_reader *r)
+{
+    struct fetch *f = arena_new(&s->arena, struct fetch);
+
+    if (f == NULL) {
+        imap_no(s, "[LIMIT] The command is too large");
+        return;
+    }
+    f->args = fetch_args_read(r);
+    if (r->failed) {
+        imap_bad_args(s, r);
+        return;
+    }
+    if (f->args.has_modseq)
+        imap_enable_condstore(s);
+    if (!imap_resolve(s, f->args.set, &f->spans))
+        return;
+    if (s->by_uid)
+        put_uid_first(&s->arena, &f->args);
+    plan(f);
+    buf_init(&f->flags, 64 * 1024);
+    arena_init(&f->scratch, SCRATCH_MAX);
+    s->step_data = f;
+    s->cleanup = end_fetch;
+    if (f->args.sets_seen && !s->box.read_only && !set_seen(s, f))
+        return;
+    s->step = fetch_step;
+}

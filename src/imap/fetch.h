@@ -1,0 +1,52 @@
+/*
+ * imap/fetch.h - a FETCH under way.
+ *
+ * Layer: imap; between fetch.c and fetch_section.c.
+ */
+#ifndef IMAP_FETCH_H
+#define IMAP_FETCH_H
+
+#include "imap/fetch_args.h"
+#include "imap/session.h"
+
+enum { FETCH_BATCH = 256 }; /* messages asked of the store at once */
+
+/* One message of a batch, as the view shows it. */
+struct fetch_entry {
+    uint32_t          position;
+    struct view_entry entry;
+    bool              with_flags; /* FLAGS though nobody asked: this command set \Seen, or somebody changed them meanwhile */
+};
+
+struct fetch {
+    struct fetch_args     args;
+    struct imap_spans     spans;
+    struct imap_spans_at  at;      /* the next to look at */
+    struct view_cursor    cursor;  /* stands at `at`, where the span began before it */
+    struct imap_news     *news;    /* of setting \Seen: told before */
+    size_t                news_at; /* in news->diff.changed */
+    unsigned              what;    /* FETCH_ bits; of no use when `only_view` */
+    bool                  only_view, needs_root;
+    bool                  missing; /* a message is gone for good */
+
+    struct fetch_entry    batch[FETCH_BATCH];
+    size_t                batch_count, batch_at;
+
+    struct buf            flags;      /* the last FLAGS list written, and what it is of */
+    uint32_t              flags_of, keywords_of;
+    bool                  recent_of;
+    struct arena          scratch;    /* of one message */
+};
+
+/* Of the message that is being answered. */
+struct fetch_message {
+    const struct message_info *info;
+    const struct mime_part    *root; /* NULL if its structure cannot be read */
+    struct store_body         *body; /* opened when needed */
+};
+
+/* Writes one section: its label, its size, its bytes by reference. */
+void fetch_write_section(struct imap_session *s, struct fetch *f, const struct fetch_item *item,
+                         struct fetch_message *m);
+
+#endif

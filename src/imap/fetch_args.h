@@ -1,0 +1,59 @@
+/*
+ * imap/fetch_args.h - what FETCH asks for.
+ *
+ * Layer: imap; inside the room only.  RFC 3501 sections 6.4.5 and 9, RFC 7162
+ * section 3.1.4.
+ */
+#ifndef IMAP_FETCH_ARGS_H
+#define IMAP_FETCH_ARGS_H
+
+#include "imap/reader.h"
+
+enum fetch_kind {
+    ITEM_UID,
+    ITEM_FLAGS,
+    ITEM_MODSEQ,
+    ITEM_INTERNALDATE,
+    ITEM_SIZE,
+    ITEM_ENVELOPE,
+    ITEM_BODY,
+    ITEM_BODYSTRUCTURE,
+    ITEM_SECTION,
+};
+
+enum fetch_part {
+    PART_ALL,        /* [] or [1.2] */
+    PART_HEADER,     /* [HEADER], [1.2.HEADER] */
+    PART_FIELDS,     /* [HEADER.FIELDS (...)] */
+    PART_FIELDS_NOT, /* [HEADER.FIELDS.NOT (...)] */
+    PART_TEXT,
+    PART_MIME,
+};
+
+struct fetch_item {
+    enum fetch_kind    kind;
+    struct slice       label; /* as the response names it */
+    struct fetch_item *next;
+
+    /* ITEM_SECTION */
+    enum fetch_part part;
+    uint32_t       *path;
+    size_t          depth;
+    struct slice   *fields;
+    size_t          field_count;
+    bool            partial;
+    uint64_t        offset, length; /* partial: <offset.length> */
+};
+
+struct fetch_args {
+    struct imap_set    set;
+    struct fetch_item *items; /* in the order asked for, each once */
+    bool               sets_seen, has_modseq;
+    bool               changed; /* CHANGEDSINCE was given */
+    uint64_t           changed_since;
+};
+
+/* All of FETCH's arguments, from the space before the set to the end. */
+struct fetch_args fetch_args_read(struct imap_reader *r);
+
+#endif

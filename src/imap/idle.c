@@ -1,0 +1,73 @@
+/*
+ * imap/idle.c - IDLE.
+ *
+ * Layer: imap.  RFC 2177.  A parked session that the store may wake: it keeps no
+ * view, no arena, no buffer.
+ */
+#include "imap/session.h"
+
+#include "base/fail.h"
+
+enum { DONE_MAX = 1000 }; /* bytes of the line that ends it */
+
+static void stop_watching(struct imap_session *s)
+{
+    watch_end(&s->watch);
+    conn_set_ticks(s->conn, 0);
+}
+
+/* The one line that may come: DONE. */
+static enum turn take_done(struct imap_session *s)
+{
+    struct slice line;
+    bool         too_long;
+
+    if (!conn_take_line(s->conn, DONE_MAX, &line, NULL, &too_long)) {
+        if (!too_long)
+            return TURN_PARK;
+        imap_bye(s, "The line is too long");
+    }
+    bool done = !too_long && slice_eq_nocase(line, SLICE("DONE"));
+    stop_watching(s);
+    if (done)
+        imap_ok(s, "Done idling");
+    else
+        imap_bad(s, "Expected DONE");
+    return TURN_PARK;
+}
+
+static enum turn idle_step(struct imap_session *s)
+{
+    if (s->news == NULL && watch_take(&s->watch))
+        s->news = imap_news_gather(s, true);
+    if (s->closing)
+        return TURN_CLOSE;
+    if (s->news != NULL) {
+        if (!imap_news_tell(s, s->news))
+            return TURN_MORE;
+        s->news = NULL;
+        conn_flush(s->conn);
+    }
+    if (conn_take_tick(s->conn))
+        conn_write(s->conn, SLICE("* OK Still here\r\n"));
+    return take_done(s);
+}
+
+/* idle = "IDLE" CRLF "DONE"                            RFC 2177 section 4 */
+void imap_idle(struct imap_session *s, struct imap_reader *args)
+{
+    imap_expect_end(args);
+    if (args->failed) {
+        imap_bad_args(s, args);
+        return;
+    }
+    conn_write(s->conn, SLICE("+ idling\r\n"));
+    s->kept_tag = xslicedup(s->tag);
+    s->tag = slice_make(s->kept_tag, s->tag.len);
+    s->step = idle_step;
+    conn_set_ticks(s->conn, s->service->limits.idle_tick_seconds);
+    if (s->state == IMAP_SELECTED) {
+        watch_begin(&s->watch, s->account, s->box.mailbox, s->waker);
+        s->news = imap_news_gather(s, true); /* what happened before the watch began */
+    }
+}

@@ -1,0 +1,157 @@
+/*
+ * imap/mailbox.c - CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE.
+ *
+ * Layer: imap.  RFC 3501 sections 6.3.3 to 6.3.7, RFC 6154.
+ */
+#include "imap/session.h"
+#include "imap/special_use.h"
+
+#include "base/fail.h"
+
+static const struct {
+    enum special_use use;
+    const char      *name;
+    bool             creatable; /* the others would be views over all mailboxes */
+} uses[] = {
+    {USE_ALL, "\\All", false},   {USE_ARCHIVE, "\\Archive", true}, {USE_DRAFTS, "\\Drafts", true},
+    {USE_FLAGGED, "\\Flagged", false}, {USE_JUNK, "\\Junk", true}, {USE_SENT, "\\Sent", true},
+    {USE_TRASH, "\\Trash", true},
+};
+
+const char *imap_special_use_name(enum special_use use)
+{
+    for (size_t i = 0; i < ARRAY_LEN(uses); i++)
+        if (uses[i].use == use)
+            return uses[i].name;
+    return NULL;
+}
+
+/*
+ * create-param = "USE" SP "(" [use-attr *(SP use-attr)] ")"        RFC 6154 section 6
+ *
+ * *usable is false if it names what no mailbox here can be.
+ */
+static enum special_use read_use(struct imap_reader *r, bool *usable)
+{
+    enum special_use use = USE_NONE;
+
+    if (!imap_accept_word(r, "USE"))
+        imap_fail(r, "USE");
+    imap_expect_space(r);
+    imap_expect(r, '(');
+    while (!r->failed && imap_peek(r) != ')') {
+        enum special_use named = USE_NONE;
+        if (!imap_accept(r, '\\'))
+            imap_fail(r, "a special use such as \\Sent");
+        struct slice name = imap_read_atom(r);
+        for (size_t i = 0; i < ARRAY_LEN(uses); i++)
+            if (uses[i].creatable && slice_eq_nocase(name, slice_of(uses[i].name + 1)))
+                named = uses[i].use;
+        *usable = *usable && named != USE_NONE && (use == USE_NONE || use == named);
+        use = named;
+        if (!imap_accept(r, ' '))
+            break;
+    }
+    imap_expect(r, ')');
+    return use;
+}
+
+/* create = "CREATE" SP mailbox [SP "(" create-param ")"]           RFC 3501 section 6.3.3 */
+void imap_create(struct imap_session *s, struct imap_reader *args)
+{
+    enum special_use use = USE_NONE;
+    bool             usable = true;
+    uint64_t         id;
+    struct fail      why;
+
+    imap_expect_space(args);
+    struct slice name = imap_read_mailbox(args);
+    if (imap_accept(args, ' ')) {
+        imap_expect(args, '(');
+        use = read_use(args, &usable);
+        imap_expect(args, ')');
+    }
+    imap_expect_end(args);
+    if (slice_ends(name, SLICE("/")))
+        name.len--; /* "there will be mailboxes below it": no news to us */
+    if (args->failed)
+        imap_bad_args(s, args);
+    else if (!usable)
+        imap_no(s, "[USEATTR] A mailbox has one of \\Archive \\Drafts \\Junk \\Sent \\Trash");
+    else if (!mailbox_create(s->account, name, use, &id, &why))
+        imap_no_because(s, &why);
+    else
+        imap_ok(s, "Made");
+}
+
+/* delete = "DELETE" SP mailbox                         RFC 3501 section 6.3.4 */
+void imap_delete(struct imap_session *s, struct imap_reader *args)
+{
+    struct mailbox_info info;
+    struct fail         why;
+
+    imap_expect_space(args);
+    struct slice name = imap_read_mailbox(args);
+    imap_expect_end(args);
+    if (args->failed) {
+        imap_bad_args(s, args);
+        return;
+    }
+    if (!mailbox_find(s->account, name, &s->arena, &info, &why) || !mailbox_delete(s->account, name, &why)) {
+        imap_no_because(s, &why);
+        return;
+    }
+    if (s->state == IMAP_SELECTED && s->box.mailbox == info.id) {
+        s->box.recent_due = false;
+        imap_deselect(s);
+        conn_write(s->conn, SLICE("* OK [CLOSED] It was the selected one\r\n"));
+    }
+    imap_ok(s, "Deleted");
+}
+
+/* rename = "RENAME" SP mailbox SP mailbox              RFC 3501 section 6.3.5 */
+void imap_rename(struct imap_session *s, struct imap_reader *args)
+{
+    struct fail why;
+
+    imap_expect_space(args);
+    struct slice from = imap_read_mailbox(args);
+    imap_expect_space(args);
+    struct slice to = imap_read_mailbox(args);
+    imap_expect_end(args);
+    if (slice_ends(to, SLICE("/")))
+        to.len--;
+    if (args->failed)
+        imap_bad_args(s, args);
+    else if (!mailbox_rename(s->account, from, to, &why))
+        imap_no_because(s, &why);
+    else
+        imap_ok(s, "Renamed");
+}
+
+static void set_subscribed(struct imap_session *s, struct imap_reader *args, bool on)
+{
+    struct fail why;
+
+    imap_expect_space(args);
+    struct slice name = imap_read_mailbox(args);
+    imap_expect_end(args);
+    if (args->failed)
+        imap_bad_args(s, args);
+    else if (!mailbox_subscribe(s->account, name, on, &why))
+        imap_no_because(s, &why);
+    else
+        imap_ok(s, on ? "Subscribed" : "Not subscribed any more");
+}
+
+/* subscribe = "SUBSCRIBE" SP mailbox                   RFC 3501 section 6.3.6 */
+void imap_subscribe(struct imap_session *s, struct imap_reader *args)
+{
+    set_subscribed(s, args, true);
+}
+
+/* unsubscribe = "UNSUBSCRIBE" SP mailbox               RFC 3501 section 6.3.7 */
+void imap_unsubscribe(struct imap_session *s, struct imap_reader *args)
+{
+    set_subscribed(s, args, false);
+}

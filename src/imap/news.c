@@ -1,0 +1,203 @@
+/*
+ * imap/news.c - what has happened to the selected mailbox, told when it may be.
+ *
+ * Layer: imap.  RFC 3501 sections 5.2, 7.3.1, 7.4.1.  The session's view is what
+ * the client has been told, no more and no less: sequence numbers mean positions
+ * in it, and it changes only here, together with the lines that say so.
+ */
+#include "imap/session.h"
+
+#include "base/fail.h"
+
+static void lose_mailbox(struct imap_session *s, const struct fail *why)
+{
+    if (why->reason == FAIL_NOT_FOUND) {
+        imap_bye(s, "The selected mailbox was deleted");
+        return;
+    }
+    log_event(LOG_WARNING, "imap.failed", LOG_CSTR("session", conn_session_id(s->conn).text), LOG_FAIL(why));
+    imap_bye(s, "The selected mailbox cannot be read now");
+}
+
+bool imap_unpark(struct imap_session *s)
+{
+    struct fail why;
+
+    if (s->box.view != NULL)
+        return true;
+    if (view_restore(s->account, s->box.mailbox, s->box.token, &s->box.view, &why))
+        return true;
+    lose_mailbox(s, &why);
+    return false;
+}
+
+void imap_tell_flags(struct imap_session *s)
+{
+    static const struct slice system_flags = {"\\Answered \\Flagged \\Deleted \\Seen \\Draft", 40};
+    struct keyword_set        keywords = account_keywords(s->account, &s->arena);
+    struct buf               *out = conn_out(s->conn);
+
+    buf_add(out, SLICE("* FLAGS ("));
+    buf_add(out, system_flags);
+    for (size_t i = 0; i < keywords.count; i++) {
+        buf_add_char(out, ' ');
+        buf_add(out, keywords.names[i]);
+    }
+    buf_add(out, SLICE(")\r\n* OK [PERMANENTFLAGS ("));
+    if (!s->box.read_only) {
+        buf_add(out, system_flags);
+        for (size_t i = 0; i < keywords.count; i++) {
+            buf_add_char(out, ' ');
+            buf_add(out, keywords.names[i]);
+        }
+        buf_add(out, SLICE(" \\*"));
+    }
+    buf_add(out, SLICE(")] These are kept\r\n"));
+    s->box.keywords_told = (uint32_t)keywords.count;
+}
+
+/* Keywords that the client has not heard of are told before the messages that have them. */
+static void tell_new_keywords(struct imap_session *s, const struct imap_news *n)
+{
+    const struct view *v = s->box.view;
+    uint32_t           count = view_count(v);
+    bool               any = false;
+
+    for (size_t i = 0; i < n->diff.changed_count && !any; i++)
+        any = view_at(v, n->diff.changed[i]).keyword_set != 0;
+    for (uint32_t i = count - n->diff.added; i < count && !any; i++)
+        any = view_at(v, i).keyword_set != 0;
+    if (any && account_keywords(s->account, &s->arena).count != s->box.keywords_told)
+        imap_tell_flags(s);
+}
+
+struct imap_news *imap_news_gather(struct imap_session *s, bool expunges)
+{
+    struct view      *now = NULL, *then;
+    struct imap_news *n;
+    struct fail       why;
+    bool              keeps_gone = false;
+
+    if (s->state != IMAP_SELECTED || !imap_unpark(s))
+        return NULL;
+    then = s->box.view;
+    if (!view_open(s->account, s->box.mailbox, &now, &why)) {
+        lose_mailbox(s, &why);
+        return NULL;
+    }
+    if (now == then) {
+        view_release(&now);
+        return NULL;
+    }
+    if (view_uidvalidity(now) != s->box.uidvalidity) {
+        imap_bye(s, "The selected mailbox was rebuilt");
+        view_release(&now);
+        return NULL;
+    }
+    if (!expunges) {
+        struct view *kept = view_keep_gone(then, now);
+        keeps_gone = kept != now;
+        view_release(&now);
+        now = kept;
+    }
+    n = arena_new(&s->arena, struct imap_news);
+    if (n == NULL || !view_diff(then, now, &s->arena, &n->diff)) {
+        imap_bye(s, "Too much has happened");
+        view_release(&now);
+        return NULL;
+    }
+    s->box.view = now;
+    s->box.has_gone = keeps_gone;
+    view_release(&then);
+    n->gone_left = n->diff.gone_count;
+    return n->diff.gone_count + n->diff.changed_count + n->diff.added > 0 ? n : NULL;
+}
+
+void imap_write_flag_fetch(struct imap_session *s, struct buf *b, uint32_t position, const struct view_entry *e)
+{
+    buf_add(b, SLICE("* "));
+    buf_add_u64(b, (uint64_t)position + 1);
+    buf_add(b, SLICE(" FETCH ("));
+    if (s->by_uid) {
+        buf_add(b, SLICE("UID "));
+        buf_add_u64(b, e->uid);
+        buf_add_char(b, ' ');
+    }
+    buf_add(b, SLICE("FLAGS "));
+    imap_write_flags(b, s->account, e->flags, e->keyword_set, e->uid >= s->box.first_recent);
+    if (s->condstore) {
+        buf_add(b, SLICE(" MODSEQ ("));
+        buf_add_u64(b, e->modseq);
+        buf_add_char(b, ')');
+    }
+    buf_add(b, SLICE(")\r\n"));
+}
+
+static void tell_arrivals(struct imap_session *s, const struct imap_news *n)
+{
+    struct buf *out = conn_out(s->conn);
+    uint32_t    count = view_count(s->box.view);
+    bool        found;
+
+    tell_new_keywords(s, n);
+    if (n->diff.added == 0)
+        return;
+    buf_add(out, SLICE("* "));
+    buf_add_u64(out, count);
+    buf_add(out, SLICE(" EXISTS\r\n* "));
+    buf_add_u64(out, count - view_find(s->box.view, s->box.first_recent, &found));
+    buf_add(out, SLICE(" RECENT\r\n"));
+    s->box.recent_due = true;
+}
+
+bool imap_news_tell(struct imap_session *s, struct imap_news *n)
+{
+    struct buf *out = conn_out(s->conn);
+
+    /* From the last to the first, so that each number still means what the client thinks. */
+    while (n->gone_left > 0) {
+        if (conn_is_full(s->conn))
+            return false;
+        buf_add(out, SLICE("* "));
+        buf_add_u64(out, (uint64_t)n->diff.gone[--n->gone_left] + 1);
+        buf_add(out, SLICE(" EXPUNGE\r\n"));
+    }
+    if (!n->started)
+        tell_arrivals(s, n);
+    n->started = true;
+    while (n->changed_at < n->diff.changed_count) {
+        if (conn_is_full(s->conn))
+            return false;
+        uint32_t position = n->diff.changed[n->changed_at++];
+        if (n->own != NULL && imap_spans_have(n->own, position))
+            continue;
+        struct view_entry e = view_at(s->box.view, position);
+        imap_write_flag_fetch(s, out, position, &e);
+    }
+    return true;
+}
+
+void imap_enable_condstore(struct imap_session *s)
+{
+    if (s->condstore)
+        return;
+    s->condstore = true;
+    if (s->state == IMAP_SELECTED && imap_unpark(s))
+        conn_printf(s->conn, "* OK [HIGHESTMODSEQ %llu] MODSEQ is told from now on\r\n",
+                    (unsigned long long)view_modseq(s->box.view));
+}
+
+bool imap_resolve(struct imap_session *s, struct imap_set set, struct imap_spans *out)
+{
+    if (!imap_unpark(s)) {
+        imap_no(s, "[UNAVAILABLE] The mailbox cannot be read now");
+        return false;
+    }
+    if (s->by_uid)
+        *out = imap_spans_of_uids(&s->arena, s->box.view, set);
+    else if (!imap_spans_of_numbers(&s->arena, s->box.view, set, out)) {
+        imap_bad(s, "Expected message numbers from 1 to %u", view_count(s->box.view));
+        return false;
+    }
+    return true;
+}

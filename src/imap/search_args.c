@@ -1,0 +1,357 @@
+/*
+ * imap/search_args.c - what SEARCH looks for.
+ *
+ * Layer: imap.
+ */
+#include "imap/search_args.h"
+
+#include "imap/set.h"
+#include "message/decode.h"
+
+enum { STRING_MAX = 1024 * 1024 }; /* a search string in UTF-8 */
+
+struct reading {
+    struct imap_reader        *r;
+    const struct search_scope *scope;
+    struct search_args        *args;
+};
+
+static struct search *new_key(struct reading *g, enum search_op op)
+{
+    struct search *key = arena_new(g->r->arena, struct search);
+
+    if (key == NULL)
+        imap_fail(g->r, "a shorter search");
+    else
+        key->op = op;
+    return key;
+}
+
+static struct search *negate(struct reading *g, struct search *of)
+{
+    struct search *key = new_key(g, SEARCH_NOT);
+
+    if (key != NULL)
+        key->children = of;
+    return key;
+}
+
+static struct search *flag_key(struct reading *g, uint32_t flag)
+{
+    struct search *key = new_key(g, SEARCH_FLAGS);
+
+    if (key != NULL)
+        key->flags = flag;
+    return key;
+}
+
+static struct search *recent_key(struct reading *g)
+{
+    struct search *key = new_key(g, SEARCH_RECENT);
+
+    if (key != NULL)
+        key->number = g->scope->first_recent;
+    return key;
+}
+
+/* "NEW" is "(RECENT UNSEEN)" */
+static struct search *new_messages_key(struct reading *g)
+{
+    struct search *key = new_key(g, SEARCH_AND), *recent = recent_key(g);
+
+    if (key != NULL && recent != NULL) {
+        key->children = recent;
+        recent->next = negate(g, flag_key(g, STORE_SEEN));
+    }
+    return key;
+}
+
+/* A string in the search's charset, as UTF-8. */
+static struct slice read_text(struct reading *g)
+{
+    struct slice            raw = imap_read_astring(g->r), charset = g->args->charset, text;
+    struct charset_decoder *d;
+    struct buf              utf8;
+
+    if (g->r->failed || charset.len == 0 || g->args->bad_charset)
+        return raw;
+    buf_init(&utf8, STRING_MAX);
+    d = charset_decoder_create(charset);
+    charset_decoder_feed(d, raw, &utf8);
+    charset_decoder_finish(d, &utf8);
+    charset_decoder_destroy(&d);
+    text = arena_keep(g->r->arena, buf_slice(&utf8));
+    if (utf8.failed)
+        imap_fail(g->r, "a shorter string");
+    buf_finish(&utf8);
+    return text;
+}
+
+static struct search *set_key(struct reading *g, enum search_op op)
+{
+    struct search  *key = new_key(g, op);
+    uint32_t        star = op == SEARCH_UIDS ? g->scope->last_uid : g->scope->messages;
+    size_t          began = g->r->at;
+    struct imap_set set = imap_read_set(g->r);
+
+    if (key == NULL || g->r->failed)
+        return key;
+    set = imap_set_resolve(g->r->arena, set, star);
+    key->ranges = set.ranges;
+    key->range_count = set.count;
+    if (op == SEARCH_POSITIONS && (set.count == 0 || set.ranges[0].first == 0 || set.ranges[set.count - 1].last > star)) {
+        g->r->at = began;
+        imap_fail(g->r, "message numbers that exist");
+    }
+    return key;
+}
+
+/* "MODSEQ" [SP entry-name SP entry-type-req] SP mod-sequence-value      RFC 7162 section 7 */
+static struct search *modseq_key(struct reading *g)
+{
+    struct search *key = new_key(g, SEARCH_MODSEQ);
+
+    if (imap_peek(g->r) == '"') { /* one modseq counts for all flags: which one is asked about does not matter */
+        (void)imap_read_string(g->r);
+        imap_expect_space(g->r);
+        if (!imap_accept_word(g->r, "priv") && !imap_accept_word(g->r, "shared") && !imap_accept_word(g->r, "all"))
+            imap_fail(g->r, "priv, shared or all");
+        imap_expect_space(g->r);
+    }
+    uint64_t modseq = imap_read_number(g->r, 0, IMAP_MODSEQ_MAX);
+    if (key != NULL)
+        key->number = modseq;
+    g->args->modseq = true;
+    return key;
+}
+
+/* Keys that are one word. */
+static struct search *word_key(struct reading *g, struct slice word)
+{
+    static const struct {
+        const char *name;
+        uint32_t    flag;
+    } flags[] = {
+        {"ANSWERED", STORE_ANSWERED}, {"DELETED", STORE_DELETED}, {"DRAFT", STORE_DRAFT},
+        {"FLAGGED", STORE_FLAGGED},   {"SEEN", STORE_SEEN},
+    };
+    bool         un = slice_starts_nocase(word, SLICE("UN"));
+    struct slice name = un ? slice_from(word, 2) : word;
+
+    for (size_t i = 0; i < ARRAY_LEN(flags); i++)
+        if (slice_eq_nocase(name, slice_of(flags[i].name)))
+            return un ? negate(g, flag_key(g, flags[i].flag)) : flag_key(g, flags[i].flag);
+    if (slice_eq_nocase(word, SLICE("ALL")))
+        return new_key(g, SEARCH_ALL);
+    if (slice_eq_nocase(word, SLICE("RECENT")))
+        return recent_key(g);
+    if (slice_eq_nocase(word, SLICE("OLD")))
+        return negate(g, recent_key(g));
+    if (slice_eq_nocase(word, SLICE("NEW")))
+        return new_messages_key(g);
+    return NULL;
+}
+
+/* Keys with one argument. */
+static struct search *argument_key(struct reading *g, struct slice word)
+{
+    static const struct {
+        const char    *name;
+        enum search_op op;
+        enum { TEXT, DATE, NUMBER } argument;
+    } keys[] = {
+        {"BCC", SEARCH_BCC, TEXT},         {"BODY", SEARCH_BODY, TEXT},
+        {"CC", SEARCH_CC, TEXT},           {"FROM", SEARCH_FROM, TEXT},
+        {"SUBJECT", SEARCH_SUBJECT, TEXT}, {"TEXT", SEARCH_TEXT, TEXT},
+        {"TO", SEARCH_TO, TEXT},           {"BEFORE", SEARCH_BEFORE, DATE},
+        {"ON", SEARCH_ON, DATE},           {"SINCE", SEARCH_SINCE, DATE},
+        {"SENTBEFORE", SEARCH_SENT_BEFORE, DATE},
+        {"SENTON", SEARCH_SENT_ON, DATE},  {"SENTSINCE", SEARCH_SENT_SINCE, DATE},
+        {"LARGER", SEARCH_LARGER, NUMBER}, {"SMALLER", SEARCH_SMALLER, NUMBER},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        if (!slice_eq_nocase(word, slice_of(keys[i].name)))
+            continue;
+        struct search *key = new_key(g, keys[i].op);
+        imap_expect_space(g->r);
+        if (key == NULL)
+            return NULL;
+        switch (keys[i].argument) {
+        case TEXT: key->text = read_text(g); break;
+        case DATE: key->number = (uint64_t)imap_read_date(g->r); break;
+        case NUMBER: key->number = imap_read_number(g->r, 0, UINT32_MAX); break;
+        }
+        return key;
+    }
+    return NULL;
+}
+
+static struct search *read_key(struct reading *g);
+
+/* search-key *(SP search-key), up to a ")" or the end */
+static struct search *read_all_of(struct reading *g)
+{
+    struct search *all = new_key(g, SEARCH_AND), **tail = all != NULL ? &all->children : NULL;
+
+    do {
+        struct search *key = read_key(g);
+        if (key == NULL || tail == NULL)
+            return NULL;
+        *tail = key;
+        tail = &key->next;
+    } while (imap_accept(g->r, ' '));
+    return all;
+}
+
+/* "HEADER" SP header-fld-name SP astring */
+static struct search *header_key(struct reading *g)
+{
+    struct search *key = new_key(g, SEARCH_HEADER);
+
+    imap_expect_space(g->r);
+    struct slice field = imap_read_astring(g->r);
+    imap_expect_space(g->r);
+    struct slice text = read_text(g);
+    if (key != NULL) {
+        key->field = field;
+        key->text = text;
+    }
+    return key;
+}
+
+/* "OR" SP search-key SP search-key */
+static struct search *or_key(struct reading *g)
+{
+    struct search *key = new_key(g, SEARCH_OR);
+
+    imap_expect_space(g->r);
+    struct search *one = read_key(g);
+    imap_expect_space(g->r);
+    struct search *other = read_key(g);
+    if (key == NULL || one == NULL)
+        return NULL;
+    key->children = one;
+    one->next = other;
+    return key;
+}
+
+/* "KEYWORD" SP flag-keyword */
+static struct search *keyword_key(struct reading *g)
+{
+    struct search *key = new_key(g, SEARCH_KEYWORD);
+
+    imap_expect_space(g->r);
+    struct slice keyword = imap_read_atom(g->r);
+    if (key != NULL)
+        key->text = keyword;
+    return key;
+}
+
+/* Keys with a grammar of their own; NULL with nothing read if `word` is none of them. */
+static struct search *special_key(struct reading *g, struct slice word)
+{
+    if (slice_eq_nocase(word, SLICE("NOT"))) {
+        imap_expect_space(g->r);
+        return negate(g, read_key(g));
+    }
+    if (slice_eq_nocase(word, SLICE("OR")))
+        return or_key(g);
+    if (slice_eq_nocase(word, SLICE("HEADER")))
+        return header_key(g);
+    if (slice_eq_nocase(word, SLICE("KEYWORD")))
+        return keyword_key(g);
+    if (slice_eq_nocase(word, SLICE("UNKEYWORD")))
+        return negate(g, keyword_key(g));
+    if (slice_eq_nocase(word, SLICE("UID"))) {
+        imap_expect_space(g->r);
+        return set_key(g, SEARCH_UIDS);
+    }
+    if (slice_eq_nocase(word, SLICE("MODSEQ"))) {
+        imap_expect_space(g->r);
+        return modseq_key(g);
+    }
+    return NULL;
+}
+
+/*
+ * search-key = "ALL" / "ANSWERED" / ... / "NOT" SP search-key / "OR" SP search-key SP search-key /
+ *              sequence-set / "UID" SP sequence-set / "(" search-key *(SP search-key) ")"
+ *                                                      RFC 3501 section 9
+ */
+static struct search *read_key(struct reading *g)
+{
+    struct imap_reader *r = g->r;
+    struct search      *key = NULL;
+    size_t              began = r->at;
+
+    if (!imap_descend(r)) {
+        imap_ascend(r);
+        return NULL;
+    }
+    if (imap_accept(r, '(')) {
+        key = read_all_of(g);
+        imap_expect(r, ')');
+    } else if (imap_at_set(r)) {
+        key = set_key(g, SEARCH_POSITIONS);
+    } else {
+        struct slice word = imap_read_atom(r);
+        key = word_key(g, word);
+        if (key == NULL)
+            key = argument_key(g, word);
+        if (key == NULL && !r->failed)
+            key = special_key(g, word);
+        if (key == NULL && !r->failed) {
+            r->at = began;
+            imap_fail(r, "a search key");
+        }
+    }
+    imap_ascend(r);
+    return r->failed ? NULL : key;
+}
+
+/* search-return-opts = SP "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"      RFC 4731 section 4 */
+static void read_return(struct imap_reader *r, struct search_args *args)
+{
+    imap_expect_space(r);
+    imap_expect(r, '(');
+    while (!r->failed && imap_peek(r) != ')') {
+        if (imap_accept_word(r, "MIN"))
+            args->returns |= RETURN_MIN;
+        else if (imap_accept_word(r, "MAX"))
+            args->returns |= RETURN_MAX;
+        else if (imap_accept_word(r, "ALL"))
+            args->returns |= RETURN_ALL;
+        else if (imap_accept_word(r, "COUNT"))
+            args->returns |= RETURN_COUNT;
+        else
+            imap_fail(r, "MIN, MAX, ALL or COUNT");
+        if (!imap_accept(r, ' '))
+            break;
+    }
+    imap_expect(r, ')');
+    if (args->returns == 0)
+        args->returns = RETURN_ALL;
+}
+
+/* search = "SEARCH" [search-return-opts] [SP "CHARSET" SP astring] 1*(SP search-key) */
+struct search_args search_args_read(struct imap_reader *r, const struct search_scope *scope)
+{
+    struct search_args args = {0};
+    struct reading     g = {.r = r, .scope = scope, .args = &args};
+
+    imap_expect_space(r);
+    if (imap_accept_word(r, "RETURN")) {
+        read_return(r, &args);
+        imap_expect_space(r);
+    }
+    if (imap_accept_word(r, "CHARSET")) {
+        imap_expect_space(r);
+        args.charset = imap_read_astring(r);
+        args.bad_charset = !r->failed && !charset_is_known(args.charset);
+        imap_expect_space(r);
+    }
+    args.tree = read_all_of(&g);
+    imap_expect_end(r);
+    return args;
+}

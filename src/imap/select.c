@@ -1,0 +1,208 @@
+/*
+ * imap/select.c - SELECT, EXAMINE, CLOSE, UNSELECT, EXPUNGE.
+ *
+ * Layer: imap.
+ */
+#include "imap/session.h"
+
+#include "base/fail.h"
+
+void imap_take_recent(struct imap_session *s)
+{
+    uint32_t first;
+
+    if (s->box.recent_due && !s->box.read_only)
+        (void)mailbox_recent(s->account, s->box.mailbox, true, &first, NULL);
+    s->box.recent_due = false;
+}
+
+void imap_deselect(struct imap_session *s)
+{
+    imap_take_recent(s);
+    view_release(&s->box.view);
+    s->box = (struct imap_selected){0};
+    s->state = IMAP_AUTHED;
+}
+
+/* Which messages the mailbox's first unread one is (RFC 3501 section 6.3.1, UNSEEN); 0: none. */
+static uint32_t first_unseen(const struct view *v)
+{
+    struct view_cursor c;
+    struct view_entry  e;
+
+    view_cursor_init(&c, v, 0);
+    for (uint32_t n = 1; view_next(&c, &e); n++)
+        if (!(e.flags & STORE_SEEN))
+            return n;
+    return 0;
+}
+
+static uint32_t count_recent(const struct view *v, uint32_t first_recent)
+{
+    bool found;
+
+    return view_count(v) - view_find(v, first_recent, &found);
+}
+
+/* The untagged responses of RFC 3501 section 6.3.1. */
+static void tell_mailbox(struct imap_session *s)
+{
+    const struct view *v = s->box.view;
+    uint32_t           unseen = first_unseen(v);
+    struct buf        *out = conn_out(s->conn);
+
+    imap_tell_flags(s);
+    buf_addf(out, "* %u EXISTS\r\n* %u RECENT\r\n", view_count(v), count_recent(v, s->box.first_recent));
+    if (unseen != 0)
+        buf_addf(out, "* OK [UNSEEN %u] The first that is not \\Seen\r\n", unseen);
+    buf_addf(out, "* OK [UIDVALIDITY %u] UIDs are valid\r\n", s->box.uidvalidity);
+    buf_addf(out, "* OK [UIDNEXT %u] The next UID\r\n", view_uidnext(v));
+    buf_addf(out, "* OK [HIGHESTMODSEQ %llu] The highest\r\n", (unsigned long long)view_modseq(v));
+}
+
+static bool open_mailbox(struct imap_session *s, struct slice name, bool read_only, struct fail *why)
+{
+    struct mailbox_info info;
+    struct view        *v = NULL;
+    uint32_t            first_recent;
+
+    if (!mailbox_find(s->account, name, &s->arena, &info, why))
+        return false;
+    if (info.no_select)
+        return fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "The mailbox cannot be selected");
+    if (!mailbox_recent(s->account, info.id, !read_only, &first_recent, why) ||
+        !view_open(s->account, info.id, &v, why))
+        return false;
+    s->box = (struct imap_selected){
+        .mailbox = info.id,
+        .view = v,
+        .uidvalidity = view_uidvalidity(v),
+        .first_recent = first_recent,
+        .read_only = read_only,
+    };
+    s->state = IMAP_SELECTED;
+    return true;
+}
+
+/*
+ * select       = ("SELECT" / "EXAMINE") SP mailbox [SP "(" select-param *(SP select-param) ")"]
+ * select-param = "CONDSTORE"         RFC 3501 sections 6.3.1 and 6.3.2, RFC 7162 section 3.1.8
+ */
+static void select_mailbox(struct imap_session *s, struct imap_reader *args, bool read_only)
+{
+    bool        condstore = false;
+    struct fail why;
+
+    imap_expect_space(args);
+    struct slice name = imap_read_mailbox(args);
+    if (imap_accept(args, ' ')) {
+        imap_expect(args, '(');
+        do {
+            if (!imap_accept_word(args, "CONDSTORE"))
+                imap_fail(args, "CONDSTORE");
+            condstore = true;
+        } while (imap_accept(args, ' '));
+        imap_expect(args, ')');
+    }
+    imap_expect_end(args);
+    if (args->failed) {
+        imap_bad_args(s, args);
+        return;
+    }
+    if (s->state == IMAP_SELECTED) {
+        imap_deselect(s);
+        conn_write(s->conn, SLICE("* OK [CLOSED] The previous mailbox is closed\r\n"));
+    }
+    if (!open_mailbox(s, name, read_only, &why)) {
+        imap_no_because(s, &why);
+        return;
+    }
+    s->condstore = s->condstore || condstore;
+    tell_mailbox(s);
+    imap_ok(s, read_only ? "[READ-ONLY] Opened to look" : "[READ-WRITE] Opened");
+}
+
+void imap_select(struct imap_session *s, struct imap_reader *args)
+{
+    select_mailbox(s, args, false);
+}
+
+void imap_examine(struct imap_session *s, struct imap_reader *args)
+{
+    select_mailbox(s, args, true);
+}
+
+/* close = "CLOSE"                                      RFC 3501 section 6.4.2 */
+void imap_close(struct imap_session *s, struct imap_reader *args)
+{
+    struct uid_set gone = {0};
+    uint64_t       modseq;
+    struct fail    why;
+
+    imap_expect_end(args);
+    if (args->failed) {
+        imap_bad_args(s, args);
+        return;
+    }
+    if (!s->box.read_only && !message_expunge(s->account, s->box.mailbox, NULL, 0, false, &gone, &modseq, &why)) {
+        imap_no_because(s, &why);
+        return;
+    }
+    uid_set_finish(&gone);
+    imap_deselect(s);
+    imap_ok(s, "Closed");
+}
+
+/* unselect = "UNSELECT"                                RFC 3691 section 2 */
+void imap_unselect(struct imap_session *s, struct imap_reader *args)
+{
+    imap_expect_end(args);
+    if (args->failed) {
+        imap_bad_args(s, args);
+        return;
+    }
+    imap_deselect(s);
+    imap_ok(s, "Closed, nothing expunged");
+}
+
+/*
+ * expunge     = "EXPUNGE"                              RFC 3501 section 6.4.3
+ * uid-expunge = "UID" SP "EXPUNGE" SP sequence-set     RFC 4315 section 2.1
+ */
+void imap_expunge(struct imap_session *s, struct imap_reader *args)
+{
+    struct imap_set uids = {0};
+    struct uid_set  gone = {0};
+    uint64_t        modseq;
+    struct fail     why;
+
+    if (s->by_uid) {
+        imap_expect_space(args);
+        uids = imap_read_set(args);
+    }
+    imap_expect_end(args);
+    if (args->failed) {
+        imap_bad_args(s, args);
+        return;
+    }
+    if (s->box.read_only) {
+        imap_no(s, "[READ-ONLY] The mailbox was opened to look");
+        return;
+    }
+    if (s->by_uid) {
+        struct imap_spans spans;
+        if (!imap_resolve(s, uids, &spans))
+            return;
+        if (spans.count == 0) {
+            imap_ok(s, "None of those");
+            return;
+        }
+        uids = imap_spans_uids(&s->arena, s->box.view, &spans);
+    }
+    if (!message_expunge(s->account, s->box.mailbox, uids.ranges, uids.count, false, &gone, &modseq, &why)) {
+        imap_no_because(s, &why);
+        return;
+    }
+    uid_set_finish(&gone);
+    imap_ok(s, "Expunged");
+}

@@ -1,0 +1,343 @@
+/*
+ * imap/server.c - a session from greeting to goodbye.
+ *
+ * Layer: imap.  Takes whole commands from the connection, runs them by the table,
+ * tells the client what else has happened, sends the tagged answer.
+ */
+#include "imap/session.h"
+
+#include <stdlib.h>
+
+#include "base/fail.h"
+
+enum {
+    INPUT_MAX = 128 * 1024,       /* unconsumed bytes net holds for one session; command_bytes stays below */
+    ARENA_MAX = 64 * 1024 * 1024, /* of one command; results over a mailbox of millions fit */
+    SKIP_FACTOR = 10,             /* an APPEND that is refused is read to its end up to so many times the limit */
+};
+
+void imap_limits_default(struct imap_limits *l)
+{
+    *l = (struct imap_limits){
+        .command_bytes = 64 * 1024,
+        .append_bytes = 50 * 1024 * 1024,
+        .sets = 10000,
+        .nesting = 50,
+        .bad_commands = 20,
+        .login_attempts = 3,
+        .idle_tick_seconds = 120,
+    };
+}
+
+static size_t command_limit(const struct imap_session *s)
+{
+    size_t limit = s->service->limits.command_bytes;
+
+    return limit < INPUT_MAX ? limit : INPUT_MAX - 1;
+}
+
+static void *session_open(void *service, struct conn *c)
+{
+    struct imap_session *s = xcalloc(1, sizeof(*s));
+
+    s->conn = c;
+    s->service = service;
+    s->waker = conn_waker(c);
+    s->state = IMAP_FRESH;
+    arena_init(&s->arena, ARENA_MAX);
+    conn_set_phase(c, CONN_BEFORE_LOGIN, 0);
+
+    struct buf *out = conn_out(c);
+    buf_add(out, SLICE("* OK [CAPABILITY "));
+    imap_write_capabilities(s, out);
+    buf_addf(out, "] %s Posthorn ready\r\n", s->service->hostname);
+    return s;
+}
+
+static void end_command(struct imap_session *s)
+{
+    if (s->cleanup != NULL)
+        s->cleanup(s);
+    free(s->kept_tag);
+    s->kept_tag = NULL;
+    s->cleanup = NULL;
+    s->step = NULL;
+    s->step_data = NULL;
+    s->command = NULL;
+    s->by_uid = false;
+    s->tag = s->answer = (struct slice){0};
+    s->news = NULL;
+    s->news_done = false;
+    arena_reset(&s->arena);
+}
+
+/* What else has happened, then the tagged answer.  false: call again when output has drained. */
+static bool finish_command(struct imap_session *s)
+{
+    if (s->news == NULL && !s->news_done && s->command != NULL && !s->closing)
+        s->news = imap_news_gather(s, s->by_uid || !(s->command->effects & IMAP_HOLDS_GONE));
+    s->news_done = true;
+    if (s->news != NULL && !imap_news_tell(s, s->news))
+        return false;
+
+    struct buf *out = conn_out(s->conn);
+    buf_add(out, s->tag);
+    buf_add_char(out, ' ');
+    buf_add(out, s->answer);
+    buf_add(out, SLICE("\r\n"));
+    end_command(s);
+    return true;
+}
+
+/* Runs the command once the client knows what it is about to use. */
+static enum turn run_with_view(struct imap_session *s)
+{
+    if (s->news != NULL && !imap_news_tell(s, s->news))
+        return TURN_MORE;
+    s->news = NULL;
+    s->step = NULL;
+    s->command->run(s, s->step_data);
+    return TURN_PARK;
+}
+
+static const char *not_now(const struct imap_session *s)
+{
+    switch (s->state) {
+    case IMAP_FRESH: return "Log in first";
+    case IMAP_AUTHED: return (s->command->states & IMAP_FRESH) ? "Already logged in" : "Select a mailbox first";
+    case IMAP_SELECTED: return "Already logged in";
+    }
+    bug("state %d", (int)s->state);
+}
+
+static void dispatch(struct imap_session *s, struct imap_reader *args, const struct frame_found *message)
+{
+    if (message != NULL) {
+        imap_append(s, args, message);
+    } else if ((s->command->effects & IMAP_READS_VIEW) && s->state == IMAP_SELECTED) {
+        struct imap_reader *kept = arena_new(&s->arena, struct imap_reader);
+        s->news = imap_news_gather(s, false);
+        if (kept == NULL || s->closing) {
+            imap_no(s, "[UNAVAILABLE] The mailbox is not there");
+            return;
+        }
+        *kept = *args;
+        s->step_data = kept;
+        s->step = run_with_view;
+    } else {
+        s->command->run(s, args);
+    }
+}
+
+/*
+ * command = tag SP (command-any / command-auth / command-nonauth / command-select) CRLF
+ * uid     = "UID" SP (copy / fetch / search / store / ...)
+ */
+static void run_command(struct imap_session *s, struct slice text, const struct frame_found *message)
+{
+    struct imap_reader args;
+
+    imap_reader_init(&args, text, &s->arena, &s->service->limits);
+    s->tag = imap_read_tag(&args);
+    if (args.failed) {
+        s->tag = SLICE("*");
+        imap_bad_args(s, &args);
+        return;
+    }
+    imap_expect_space(&args);
+    struct slice name = imap_read_atom(&args);
+    s->by_uid = slice_eq_nocase(name, SLICE("UID"));
+    if (s->by_uid) {
+        imap_expect_space(&args);
+        name = imap_read_atom(&args);
+    }
+    s->command = imap_command_find(name, s->by_uid);
+    if (args.failed)
+        imap_bad_args(s, &args);
+    else if (s->command == NULL)
+        imap_bad(s, "Unknown command");
+    else if (!(s->command->states & (unsigned)s->state))
+        imap_bad(s, "%s", not_now(s));
+    else
+        dispatch(s, &args, message);
+}
+
+/* APPEND was refused though its message comes all the same (RFC 7888 section 4): read on or give up. */
+static void refuse_message(struct imap_session *s, const struct frame_found *message)
+{
+    if (message->synchronising)
+        return;
+    if (s->state == IMAP_FRESH || message->octets / SKIP_FACTOR > s->service->limits.append_bytes) {
+        imap_bye(s, "The message is too large to be read to its end");
+        return;
+    }
+    s->skip = message->octets;
+    s->skip_line = true;
+    conn_set_phase(s->conn, CONN_BODY, message->octets);
+}
+
+static bool skip_refused(struct imap_session *s)
+{
+    struct slice in = conn_input(s->conn);
+    size_t       n = s->skip < in.len ? (size_t)s->skip : in.len;
+
+    conn_consume(s->conn, n);
+    s->skip -= n;
+    if (s->skip > 0)
+        return false;
+    in = conn_input(s->conn);
+    size_t end = slice_find_char(in, '\n');
+    conn_consume(s->conn, end < in.len ? end + 1 : end);
+    s->skip_line = end == in.len;
+    if (!s->skip_line)
+        conn_set_phase(s->conn, CONN_READY, 0);
+    return !s->skip_line;
+}
+
+/* A copy that lives as long as the command, without the line end. */
+static struct slice take_text(struct imap_session *s, size_t length)
+{
+    struct slice text = arena_keep(&s->arena, slice_sub(conn_input(s->conn), 0, length));
+
+    conn_consume(s->conn, length);
+    if (text.len > 0 && text.ptr[text.len - 1] == '\n')
+        text.len--;
+    if (text.len > 0 && text.ptr[text.len - 1] == '\r')
+        text.len--;
+    return text;
+}
+
+static void refuse_command(struct imap_session *s, size_t length, const char *text)
+{
+    struct slice line = arena_keep(&s->arena, slice_sub(conn_input(s->conn), 0, length < 1000 ? length : 1000));
+    struct imap_reader args;
+
+    conn_consume(s->conn, length);
+    imap_reader_init(&args, line, &s->arena, &s->service->limits);
+    s->tag = imap_read_tag(&args);
+    if (args.failed)
+        s->tag = SLICE("*");
+    imap_bad(s, "%s", text);
+}
+
+/* Begins the next command; false: there is none yet. */
+static bool next_command(struct imap_session *s)
+{
+    struct frame_found found;
+
+    if (s->skip_line && !skip_refused(s))
+        return false;
+    struct slice in = conn_input(s->conn);
+    switch (frame_next(&s->frame, in, command_limit(s), &found)) {
+    case FRAME_PARTIAL:
+        return false;
+    case FRAME_INVITE:
+        conn_write(s->conn, SLICE("+ Go on\r\n"));
+        return true;
+    case FRAME_COMMAND:
+        run_command(s, take_text(s, found.length), NULL);
+        return true;
+    case FRAME_MESSAGE: {
+        struct slice text = take_text(s, found.length);
+        run_command(s, slice_sub(text, 0, slice_rfind_char(text, '{')), &found);
+        if (s->answer.len > 0)
+            refuse_message(s, &found);
+        return true;
+    }
+    case FRAME_TOO_LARGE:
+        refuse_command(s, found.length, "[TOOBIG] The literal is too large");
+        return true;
+    case FRAME_OVERRUN:
+        refuse_command(s, in.len, "[TOOBIG] The command is too large");
+        imap_bye(s, "The command is too large");
+        return true;
+    }
+    bug("frame");
+}
+
+static enum turn run(struct imap_session *s)
+{
+    for (;;) {
+        if (s->answer.len > 0) {
+            if (!finish_command(s))
+                return TURN_MORE;
+            if (s->starting_tls) {
+                s->starting_tls = false;
+                conn_start_tls(s->conn);
+                return TURN_PARK;
+            }
+            if (!s->closing && conn_turn_over(s->conn))
+                return TURN_AGAIN;
+        } else if (s->step != NULL) {
+            imap_step *step = s->step;
+            enum turn  t = step(s);
+            if (s->answer.len == 0 && s->step == step)
+                return s->closing ? TURN_CLOSE : t;
+        } else if (!next_command(s)) {
+            return TURN_PARK;
+        }
+        if (s->closing && s->answer.len == 0)
+            return TURN_CLOSE;
+        if (conn_is_full(s->conn))
+            return TURN_MORE;
+    }
+}
+
+/* What costs memory is given back: the arena, and the view for the token it can be made from again. */
+static void park(struct imap_session *s)
+{
+    if (s->step == NULL || s->kept_tag != NULL)
+        arena_finish(&s->arena);
+    if (s->state == IMAP_SELECTED && s->box.view != NULL && !s->box.has_gone) {
+        s->box.token = view_token(s->box.view);
+        view_release(&s->box.view);
+    }
+}
+
+static enum turn session_input(void *session)
+{
+    struct imap_session *s = session;
+    struct account      *account = s->account;
+
+    if (account != NULL && !account_enter(account, s->waker))
+        return TURN_WAIT;
+    enum turn t = run(s);
+    if (account != NULL)
+        account_leave(account);
+    if (t == TURN_PARK)
+        park(s);
+    return t;
+}
+
+static void session_last_words(void *session, enum conn_close why)
+{
+    struct imap_session *s = session;
+
+    conn_printf(s->conn, "* BYE %s\r\n", conn_close_text(why));
+}
+
+static void session_close(void *session, enum conn_close why)
+{
+    struct imap_session *s = session;
+
+    (void)why;
+    if (s->state == IMAP_SELECTED)
+        imap_deselect(s);
+    end_command(s);
+    watch_end(&s->watch);
+    if (s->account != NULL) {
+        account_forget(s->account, s->waker);
+        account_release(&s->account);
+    }
+    arena_finish(&s->arena);
+    free(s);
+}
+
+const struct conn_protocol imap_protocol = {
+    .name = "imap",
+    .open = session_open,
+    .input = session_input,
+    .last_words = session_last_words,
+    .close = session_close,
+    .input_max = INPUT_MAX,
+};

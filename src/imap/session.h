@@ -1,0 +1,194 @@
+/*
+ * imap/session.h - one IMAP session, as its commands see it.
+ *
+ * Layer: imap; inside the room only.  A command is run by one worker from top to
+ * bottom.  It reads all its arguments, checks, acts, and says its one answer with
+ * imap_ok, imap_no or imap_bad; what else the client must hear (EXISTS, EXPUNGE,
+ * FETCH) and the tagged line are sent after it by server.c.  A command that cannot
+ * finish in one go leaves a step in s->step, which is called until it answers.
+ *
+ * Memory: everything of a command lives in s->arena and is gone after it.  What a
+ * parked session keeps is this struct and nothing else.
+ */
+#ifndef IMAP_SESSION_H
+#define IMAP_SESSION_H
+
+#include "base/arena.h"
+#include "imap/frame.h"
+#include "imap/reader.h"
+#include "imap/server.h"
+#include "imap/set.h"
+#include "store/store.h"
+#include "store/view.h"
+
+struct imap_session;
+struct imap_command;
+struct imap_news;
+
+/* RFC 3501 section 3. */
+enum imap_state {
+    IMAP_FRESH = 1,    /* not authenticated */
+    IMAP_AUTHED = 2,
+    IMAP_SELECTED = 4,
+};
+
+/* Goes on with a command; without an answer its turn is the session's. */
+typedef enum turn imap_step(struct imap_session *s);
+
+/* The mailbox that is selected, as far as the client has been told. */
+struct imap_selected {
+    uint64_t          mailbox;
+    struct view      *view;  /* what was announced; NULL while parked, when `token` stands for it */
+    struct view_token token;
+    uint32_t          uidvalidity;
+    uint32_t          first_recent;  /* UIDs from here on are \Recent in this session */
+    uint32_t          keywords_told; /* how many were in the last FLAGS response */
+    bool              read_only;
+    bool              has_gone;      /* the view has messages that went and were not told of: it cannot be a token */
+    bool              recent_due;    /* messages were announced as \Recent that later sessions must not be */
+};
+
+struct imap_session {
+    struct conn               *conn;
+    const struct imap_service *service;
+    struct account            *account; /* NULL before login */
+    struct waker               waker;   /* the connection's */
+    struct imap_selected       box;     /* while state is IMAP_SELECTED */
+    struct watch               watch;   /* IDLE */
+    enum imap_state            state;
+    uint8_t                    bad_commands, failed_logins;
+    bool                       condstore;    /* the client knows MODSEQ (RFC 7162 section 3.1) */
+    bool                       closing;      /* after the present answer */
+    bool                       starting_tls;
+    bool                       skip_line;    /* what is left of a refused APPEND: */
+    uint64_t                   skip;         /* so many octets, then the rest of its line */
+    struct frame               frame;
+
+    /* The command that runs. */
+    struct arena               arena;
+    const struct imap_command *command;
+    bool                       by_uid; /* its UID form */
+    struct slice               tag, answer;
+    char                      *kept_tag; /* IDLE: outlives the arena */
+    imap_step                 *step;
+    void                      *step_data;
+    void                     (*cleanup)(struct imap_session *s); /* frees what step_data holds beyond the arena */
+    struct imap_news          *news; /* being told */
+    bool                       news_done; /* all was told, the tagged line is next */
+};
+
+/* A command, and what the rest of the session must know about it. */
+enum imap_effects {
+    IMAP_UID_TOO = 1,      /* has a UID form */
+    IMAP_READS_VIEW = 2,   /* uses what the client knows of the mailbox: made fresh before */
+    IMAP_HOLDS_GONE = 4,   /* no EXPUNGE before its end, unless in its UID form (RFC 3501 section 7.4.1) */
+};
+struct imap_command {
+    const char *name;
+    void      (*run)(struct imap_session *s, struct imap_reader *args);
+    unsigned    states; /* where RFC 3501 section 6 allows it: imap_state bits */
+    unsigned    effects;
+};
+const struct imap_command *imap_command_find(struct slice name, bool uid);
+
+/* ---- answers: exactly one for each command (session.c) ---- */
+
+/* "OK text"; the text may begin with a response code. */
+void imap_ok(struct imap_session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void imap_no(struct imap_session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* With the response code of RFC 5530 for that reason. */
+void imap_no_because(struct imap_session *s, const struct fail *why);
+/* The same for commands that store into a mailbox which might have to be made first: TRYCREATE. */
+void imap_no_target(struct imap_session *s, const struct fail *why);
+void imap_bad(struct imap_session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* What was expected, and where. */
+void imap_bad_args(struct imap_session *s, const struct imap_reader *args);
+/* The end: "* BYE ..." now, and closed after the answer. */
+void imap_bye(struct imap_session *s, const char *text);
+
+/* ---- writing (write.c) ---- */
+
+/* quoted, or a literal where it must be */
+void imap_write_string(struct buf *b, struct slice s);
+void imap_write_nstring(struct buf *b, struct slice s, bool present);
+/* As an atom if it can be one. */
+void imap_write_astring(struct buf *b, struct slice s);
+/* A mailbox name in modified UTF-7, quoted. */
+void imap_write_mailbox(struct buf *b, struct slice name);
+/* (\Seen keyword ...) */
+void imap_write_flags(struct buf *b, struct account *a, uint32_t flags, uint32_t keyword_set, bool recent);
+/* "22-Nov-2026 10:51:07 +0100", with its quotes; seconds since 1970 */
+void imap_write_date_time(struct buf *b, int64_t seconds, int zone);
+
+/* ---- the selected mailbox (select.c, news.c) ---- */
+
+void imap_deselect(struct imap_session *s);
+/* The view of a session that was parked comes back; false: s->closing. */
+bool imap_unpark(struct imap_session *s);
+/* Later sessions shall not see as \Recent what this one was told. */
+void imap_take_recent(struct imap_session *s);
+/* FLAGS and PERMANENTFLAGS. */
+void imap_tell_flags(struct imap_session *s);
+/* A CONDSTORE enabling command (RFC 7162 section 3.1): the first one tells HIGHESTMODSEQ. */
+void imap_enable_condstore(struct imap_session *s);
+/* The messages a set names, by what the command is; false: it has been answered. */
+bool imap_resolve(struct imap_session *s, struct imap_set set, struct imap_spans *out);
+
+/* What has changed since the client was last told. */
+struct imap_news {
+    struct view_diff diff;
+    size_t           gone_left; /* of diff.gone, told from the last */
+    size_t           changed_at;
+    bool             started;
+    /* Left out of what is told, in favour of the command's own responses; may be NULL. */
+    const struct imap_spans *own;
+};
+/*
+ * Brings s->box.view up to date and works out what has to be said of it; with
+ * `expunges` false messages that went stay in the view, marked.  In the arena.
+ * NULL when there is nothing to say, or when the mailbox is no more (s->closing).
+ */
+struct imap_news *imap_news_gather(struct imap_session *s, bool expunges);
+/* false: the connection is full, call again when it has drained. */
+bool imap_news_tell(struct imap_session *s, struct imap_news *n);
+/* "* n FETCH (FLAGS (...) ...)" for one message of the view. */
+void imap_write_flag_fetch(struct imap_session *s, struct buf *b, uint32_t position, const struct view_entry *e);
+
+/* ---- commands ---- */
+
+void imap_capability(struct imap_session *s, struct imap_reader *args);
+void imap_noop(struct imap_session *s, struct imap_reader *args);
+void imap_check(struct imap_session *s, struct imap_reader *args);
+void imap_logout(struct imap_session *s, struct imap_reader *args);
+void imap_id(struct imap_session *s, struct imap_reader *args);
+void imap_enable(struct imap_session *s, struct imap_reader *args);
+void imap_namespace(struct imap_session *s, struct imap_reader *args);
+void imap_starttls(struct imap_session *s, struct imap_reader *args);
+void imap_login(struct imap_session *s, struct imap_reader *args);
+void imap_authenticate(struct imap_session *s, struct imap_reader *args);
+void imap_select(struct imap_session *s, struct imap_reader *args);
+void imap_examine(struct imap_session *s, struct imap_reader *args);
+void imap_close(struct imap_session *s, struct imap_reader *args);
+void imap_unselect(struct imap_session *s, struct imap_reader *args);
+void imap_create(struct imap_session *s, struct imap_reader *args);
+void imap_delete(struct imap_session *s, struct imap_reader *args);
+void imap_rename(struct imap_session *s, struct imap_reader *args);
+void imap_subscribe(struct imap_session *s, struct imap_reader *args);
+void imap_unsubscribe(struct imap_session *s, struct imap_reader *args);
+void imap_list(struct imap_session *s, struct imap_reader *args);
+void imap_lsub(struct imap_session *s, struct imap_reader *args);
+void imap_status(struct imap_session *s, struct imap_reader *args);
+void imap_expunge(struct imap_session *s, struct imap_reader *args);
+void imap_search(struct imap_session *s, struct imap_reader *args);
+void imap_fetch(struct imap_session *s, struct imap_reader *args);
+void imap_store(struct imap_session *s, struct imap_reader *args);
+void imap_copy(struct imap_session *s, struct imap_reader *args);
+void imap_move(struct imap_session *s, struct imap_reader *args);
+void imap_idle(struct imap_session *s, struct imap_reader *args);
+/* Its message was announced by a literal; args end before it. */
+void imap_append(struct imap_session *s, struct imap_reader *args, const struct frame_found *message);
+
+/* "IMAP4rev1 IDLE ...": what may be said now. */
+void imap_write_capabilities(struct imap_session *s, struct buf *b);
+
+#endif

@@ -1,0 +1,163 @@
+/*
+ * imap/write.c - the words of responses.
+ *
+ * Layer: imap.  No printf in here: these run for every message of a mailbox.
+ */
+#include "imap/session.h"
+
+#include "base/unicode.h"
+
+/* QUOTED-CHAR without escapes, short enough to be read by line readers */
+static bool fits_quotes(struct slice s)
+{
+    if (s.len > 1000)
+        return false;
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+        if (c == '\0' || c == '\r' || c == '\n' || c > 0x7f)
+            return false;
+    }
+    return true;
+}
+
+static void write_quoted(struct buf *b, struct slice s)
+{
+    buf_add_char(b, '"');
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.ptr[i] == '"' || s.ptr[i] == '\\')
+            buf_add_char(b, '\\');
+        buf_add_char(b, s.ptr[i]);
+    }
+    buf_add_char(b, '"');
+}
+
+void imap_write_string(struct buf *b, struct slice s)
+{
+    if (fits_quotes(s)) {
+        write_quoted(b, s);
+        return;
+    }
+    buf_add_char(b, '{');
+    buf_add_u64(b, s.len);
+    buf_add(b, SLICE("}\r\n"));
+    buf_add(b, s);
+}
+
+void imap_write_nstring(struct buf *b, struct slice s, bool present)
+{
+    if (present)
+        imap_write_string(b, s);
+    else
+        buf_add(b, SLICE("NIL"));
+}
+
+void imap_write_astring(struct buf *b, struct slice s)
+{
+    bool atom = s.len > 0;
+
+    for (size_t i = 0; i < s.len && atom; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+        atom = c > ' ' && c < 0x7f && memchr("(){%*\"\\]", c, 8) == NULL;
+    }
+    if (atom)
+        buf_add(b, s);
+    else
+        imap_write_string(b, s);
+}
+
+void imap_write_mailbox(struct buf *b, struct slice name)
+{
+    struct buf encoded;
+
+    buf_init(&encoded, name.len * 8 + 16);
+    utf7_encode(&encoded, name);
+    write_quoted(b, buf_slice(&encoded));
+    buf_finish(&encoded);
+}
+
+void imap_write_flags(struct buf *b, struct account *a, uint32_t flags, uint32_t keyword_set, bool recent)
+{
+    static const struct {
+        uint32_t     bit;
+        struct slice name;
+    } names[] = {
+        {STORE_ANSWERED, {"\\Answered ", 10}}, {STORE_FLAGGED, {"\\Flagged ", 9}}, {STORE_DELETED, {"\\Deleted ", 9}},
+        {STORE_SEEN, {"\\Seen ", 6}},          {STORE_DRAFT, {"\\Draft ", 7}},
+    };
+    buf_add_char(b, '(');
+    size_t begin = b->len;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (flags & names[i].bit)
+            buf_add(b, names[i].name);
+    if (recent)
+        buf_add(b, SLICE("\\Recent "));
+    if (keyword_set != 0) {
+        struct keyword_set set = account_keyword_set(a, keyword_set);
+        for (size_t i = 0; i < set.count; i++) {
+            buf_add(b, set.names[i]);
+            buf_add_char(b, ' ');
+        }
+    }
+    if (b->len > begin && !b->failed)
+        b->len--; /* the last space */
+    buf_add_char(b, ')');
+}
+
+static char *two_digits(char *p, int64_t n)
+{
+    *p++ = (char)('0' + n / 10);
+    *p++ = (char)('0' + n % 10);
+    return p;
+}
+
+/* Year, month and day of a day since 1970 (proleptic Gregorian; the inverse of reader.c's days_of). */
+static void civil_of(int64_t days, int64_t *year, int64_t *month, int64_t *day)
+{
+    int64_t z = days + 719468;
+    int64_t era = (z >= 0 ? z : z - 146096) / 146097;
+    int64_t doe = z - era * 146097;
+    int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+    int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    int64_t mp = (5 * doy + 2) / 153;
+
+    *day = doy - (153 * mp + 2) / 5 + 1;
+    *month = mp < 10 ? mp + 3 : mp - 9;
+    *year = yoe + era * 400 + (*month <= 2 ? 1 : 0);
+}
+
+void imap_write_date_time(struct buf *b, int64_t seconds, int zone)
+{
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    int64_t           local = seconds + (int64_t)zone * 60;
+    int64_t           days = local >= 0 ? local / 86400 : -((86399 - local) / 86400);
+    int64_t           rest = local - days * 86400;
+    int64_t           year, month, day;
+    char              text[32], *p = text;
+
+    civil_of(days, &year, &month, &day);
+    if (year < 0 || year > 9999) { /* nothing a date-time can say */
+        buf_add(b, SLICE("\"01-Jan-1970 00:00:00 +0000\""));
+        return;
+    }
+    *p++ = '"';
+    p = two_digits(p, day);
+    *p++ = '-';
+    memcpy(p, months + (month - 1) * 3, 3);
+    p += 3;
+    *p++ = '-';
+    p = two_digits(p, year / 100);
+    p = two_digits(p, year % 100);
+    *p++ = ' ';
+    p = two_digits(p, rest / 3600);
+    *p++ = ':';
+    p = two_digits(p, rest / 60 % 60);
+    *p++ = ':';
+    p = two_digits(p, rest % 60);
+    *p++ = ' ';
+    *p++ = zone < 0 ? '-' : '+';
+    int64_t east = zone < 0 ? -zone : zone;
+    p = two_digits(p, east / 60 % 100);
+    p = two_digits(p, east % 60);
+    *p++ = '"';
+    buf_add(b, slice_make(text, (size_t)(p - text)));
+}
