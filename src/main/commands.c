@@ -1,0 +1,62 @@
+/*
+ * main/commands.c - every command as a row.
+ *
+ * Layer: main.
+ */
+#include "main/commands.h"
+
+#define PASSWORD_OPTION                                                                                \
+    {                                                                                                  \
+        "password-stdin", NULL, "read the password from standard input (one line) instead of asking" \
+    }
+
+const struct command commands[] = {
+    {"serve", NULL, "", 0, 0, "run the server in the foreground", command_serve, {{0}}},
+    {"init", NULL, "", 0, 0, "set up a new server: asks, or takes options", command_init,
+     {
+         {"hostname", "NAME", "the name other servers know this one by"},
+         {"domain", "DOMAIN", "the first domain to receive mail for"},
+         {"account", "ADDRESS", "the first account"},
+         PASSWORD_OPTION,
+         {"data", "FOLDER", "where mail is kept (/var/lib/posthorn)"},
+         {"runtime", "FOLDER", "where control sockets are (/run/posthorn)"},
+         {"certificate", "FILE", "PEM certificate chain; self-signed if not given"},
+         {"key", "FILE", "its PEM private key"},
+         {"user", "NAME", "user of the mail role (posthorn); \"\" for no change of users"},
+         {"force", NULL, "replace a config file that is there"},
+     }},
+    {"demo", NULL, "", 0, 0, "run a self-contained server for trying things out", command_demo,
+     {
+         {"dir", "FOLDER", "where it lives; used again if it is there (demo-data)"},
+         {"port-base", "BASE", "added to every standard port (2000)"},
+         {"accounts", "N", "u0@example.test and so on (3)"},
+         {"bind", "ADDRESS", "where to listen (127.0.0.1); elsewhere passwords are random and TLS is required"},
+         {"log", "LEVEL", "debug, info, warning (the usual here) or error"},
+     }},
+    {"domain", "add", "DOMAIN", 1, 1, "receive mail for a domain", command_domain_add, {{0}}},
+    {"domain", "list", "", 0, 0, "list the domains", command_domain_list, {{0}}},
+    {"domain", "remove", "DOMAIN", 1, 1, "remove a domain without accounts and aliases", command_domain_remove, {{0}}},
+    {"account", "add", "ADDRESS", 1, 1, "make an account with its mailboxes and password", command_account_add,
+     {PASSWORD_OPTION}},
+    {"account", "passwd", "ADDRESS", 1, 1, "set an account's password; its sessions end", command_account_passwd,
+     {PASSWORD_OPTION}},
+    {"account", "disable", "ADDRESS", 1, 1, "refuse mail and logins for now; keep what is there",
+     command_account_disable, {{0}}},
+    {"account", "enable", "ADDRESS", 1, 1, "end a disable", command_account_enable, {{0}}},
+    {"account", "list", "", 0, 0, "list the accounts and what they hold", command_account_list, {{0}}},
+    {"account", "remove", "ADDRESS", 1, 1, "remove an account and all its mail", command_account_remove,
+     {{"yes", NULL, "do not ask"}}},
+    {"alias", "add", "ADDRESS MEMBER...", 2, 1000, "let an address (\"@domain\": all others there) lead to members",
+     command_alias_add, {{0}}},
+    {"alias", "list", "", 0, 0, "list the aliases", command_alias_list, {{0}}},
+    {"alias", "remove", "ADDRESS [MEMBER]", 1, 2, "remove an alias or one of its members", command_alias_remove, {{0}}},
+    {"session", "list", "", 0, 0, "list who is connected", command_session_list, {{0}}},
+    {"session", "kick", "ID|ADDRESS", 1, 1, "end a session, or all of an account", command_session_kick, {{0}}},
+    {"config", "check", "", 0, 0, "is the config file right?", command_config_check, {{0}}},
+    {"status", NULL, "", 0, 0, "how the server is", command_status, {{0}}},
+    {"check", NULL, "", 0, 0, "verify every message, row and count", command_check, {{0}}},
+    {"rebuild", NULL, "[ADDRESS]", 0, 1, "make derived and lost metadata anew, of one account or all", command_rebuild,
+     {{0}}},
+    {"version", NULL, "", 0, 0, "which version this is", command_version, {{0}}},
+};
+const size_t command_count = ARRAY_LEN(commands);

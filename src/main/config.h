@@ -1,0 +1,87 @@
+/*
+ * main/config.h - the one config file, read and checked.
+ *
+ * Layer: main.  libconfuse syntax, described in posthorn.conf(5).  Whatever is
+ * wrong is told as "file:line: what".  A config is made once and never changed;
+ * every pointer in it lives as long as it does.
+ */
+#ifndef MAIN_CONFIG_H
+#define MAIN_CONFIG_H
+
+#include "auth/server.h"
+#include "base/arena.h"
+#include "base/fail.h"
+#include "base/log.h"
+#include "deliver/deliver.h"
+#include "directory/directory.h"
+#include "imap/server.h"
+#include "net/ipc.h"
+#include "net/net.h"
+#include "smtp/server.h"
+#include "storage/volume.h"
+#include "store/store.h"
+
+#define CONFIG_DEFAULT_PATH "/etc/posthorn.conf"
+
+enum config_protocol { PROTOCOL_SMTP, PROTOCOL_SUBMISSION, PROTOCOL_LMTP, PROTOCOL_IMAP };
+
+struct config_listener {
+    const char          *name;
+    const char          *address; /* "*", an IP address, or the path of a Unix socket */
+    unsigned             port;    /* 0 for a Unix socket */
+    enum config_protocol protocol;
+    enum net_tls         tls;
+    bool                 proxy;        /* a PROXY header is believed from `proxy_from` */
+    unsigned             idle_seconds; /* a client may be silent that long */
+};
+
+/* How large a message may grow before it goes to a spool file, and such. */
+struct config {
+    const char *path; /* of the file, for messages */
+    struct slice text; /* all of it */
+
+    const char    *hostname;
+    const char    *data;       /* mail in data/mail, secrets in data/auth */
+    const char    *runtime;    /* control sockets */
+    const char    *user;       /* of the mail role; used when started as root.  "": no switch */
+    const char    *auth_user;  /* of the auth role */
+    const char    *admin_user; /* may use the control sockets beside root.  "": nobody */
+    const char    *certificate, *key; /* "": no TLS */
+    bool           allow_plaintext_login;
+    enum log_level log_level;
+
+    struct config_listener *listeners;
+    size_t                  listener_count;
+    struct net_block       *proxy_from;
+    size_t                  proxy_from_count;
+    struct net_block       *mend_lf_for; /* clients whose bare LF is turned into CRLF */
+    size_t                  mend_lf_count;
+
+    struct net_limits       net;
+    struct ipc_limits       ipc;
+    struct smtp_limits      smtp;
+    struct imap_limits      imap;
+    struct store_limits     store;
+    struct volume_limits    volume;
+    struct deliver_limits   deliver;
+    struct directory_limits directory;
+    struct auth_limits      auth;
+
+    struct arena arena; /* everything above */
+};
+
+/* FAIL_PERM and "file:line: ..." if it is not right; FAIL_TEMP if it cannot be read. */
+bool config_load(const char *path, struct config **out, struct fail *why);
+/* The same from text; `path` is for messages only. */
+bool config_parse(const char *path, struct slice text, struct config **out, struct fail *why);
+/* Fine on NULL; leaves *c NULL. */
+void config_destroy(struct config **c);
+
+const char *config_protocol_name(enum config_protocol protocol);
+const char *config_tls_name(enum net_tls tls);
+
+/* "data/mail" and the like, in the config's arena. */
+const char *config_data_path(struct config *c, const char *below);
+const char *config_runtime_path(struct config *c, const char *below);
+
+#endif

@@ -1,0 +1,52 @@
+/*
+ * main/control.h - the mail role's control socket: one JSON object a line, each way.
+ *
+ * Layer: main.  A request is what admin/admin.h describes.  The answer is any number
+ * of {"progress": {...}} and then {"ok": true, "result": {...}} or {"ok": false,
+ * "error": "...", "temporary": true}.  A connection may ask again.
+ */
+#ifndef MAIN_CONTROL_H
+#define MAIN_CONTROL_H
+
+#include <stdio.h>
+
+#include <jansson.h>
+
+#include "base/fail.h"
+
+struct admin;
+struct config;
+
+/* ---- the side that answers ---- */
+
+struct control;
+
+/* Answers on a listening socket; admits who privilege_is_admin() admits.  All arguments outlive it. */
+bool control_start(int listening_fd, const struct config *c, const struct admin *admin, struct control **out,
+                   struct fail *why);
+/* Answers on one connected socket until it is closed (a role that a command started). */
+bool control_attach(int fd, const struct config *c, const struct admin *admin, struct control **out,
+                    struct fail *why);
+/* Lets running requests finish.  Fine on NULL; leaves *c NULL. */
+void control_stop(struct control **c);
+
+/* ---- the side that asks ---- */
+
+/* A connected socket and what was read from it beyond a line. */
+struct control_client {
+    FILE *in;
+    int   fd;
+};
+
+/* Takes `fd`. */
+bool control_client_open(struct control_client *c, int fd, struct fail *why);
+void control_client_close(struct control_client *c);
+
+/*
+ * Sends a request (whose reference is taken over) and waits for its answer; `progress`, which may
+ * be NULL, sees the lines before it.  *result is the caller's.
+ */
+bool control_ask(struct control_client *c, json_t *request, void (*progress)(void *ctx, const json_t *line), void *ctx,
+                 json_t **result, struct fail *why);
+
+#endif

@@ -1,0 +1,18 @@
+/*
+ * main/main.c - the program: a command, or a role of the server.
+ *
+ * Layer: main.
+ */
+#include <string.h>
+
+#include "main/command.h"
+#include "main/role.h"
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "--role") == 0)
+        return role_main(argc - 2, argv + 2);
+    if (argc == 2 && strcmp(argv[1], "--version") == 0)
+        argv[1] = (char[]){"version"};
+    return command_main(argc, argv);
+}

@@ -1,0 +1,150 @@
+/*
+ * main/privilege.c - users, folders and rights of the roles.
+ *
+ * Layer: main.
+ */
+#include "main/privilege.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "main/config.h"
+
+enum { PEM_MAX = 1024 * 1024, FILES_ENOUGH = 1024 * 1024 };
+
+bool privilege_switches(const struct config *c)
+{
+    return geteuid() == 0 && c->user[0] != '\0' && c->auth_user[0] != '\0';
+}
+
+struct user { uid_t uid; gid_t gid; };
+
+static bool find_user(const char *name, struct user *out, struct fail *why)
+{
+    char           space[4096];
+    struct passwd  entry, *found = NULL;
+    int            errnum = getpwnam_r(name, &entry, space, sizeof space, &found);
+
+    if (errnum != 0)
+        return fail_errno(why, errnum, "user %s", name);
+    if (found == NULL)
+        return fail_set(why, FAIL_PERM, FAIL_NOT_FOUND,
+                        "there is no user %s (systemd-sysusers makes it, or set user and auth_user)", name);
+    *out = (struct user){entry.pw_uid, entry.pw_gid};
+    return true;
+}
+
+/* A folder that only its user may enter. */
+static bool own_folder(struct config *c, const char *path, const char *user, struct fail *why)
+{
+    struct user u;
+
+    if (!io_make_dirs(path, 0700, why))
+        return false;
+    if (!privilege_switches(c))
+        return true;
+    if (!find_user(user, &u, why))
+        return false;
+    return chown(path, u.uid, u.gid) == 0 || fail_errno(why, errno, "owner of %s", path);
+}
+
+bool privilege_prepare(struct config *c, struct fail *why)
+{
+    return io_make_dirs(c->data, 0755, why) && own_folder(c, config_data_path(c, "mail"), c->user, why) &&
+           own_folder(c, config_data_path(c, "auth"), c->auth_user, why) && io_make_dirs(c->runtime, 0755, why) &&
+           privilege_copy_certificate(c, why);
+}
+
+static const char *certificate_copy(struct config *c)
+{
+    return config_runtime_path(c, "tls/certificate.pem");
+}
+
+static const char *key_copy(struct config *c)
+{
+    return config_runtime_path(c, "tls/key.pem");
+}
+
+/* Readable for the mail role's group, and nobody else. */
+static bool copy_for(const struct user *u, const char *from, const char *to, struct fail *why)
+{
+    struct buf pem;
+
+    buf_init(&pem, PEM_MAX);
+    bool ok = io_read_file(from, &pem, why) && io_replace_file(to, buf_slice(&pem), 0600, why);
+    explicit_bzero(pem.data, pem.len);
+    buf_finish(&pem);
+    if (ok && (chown(to, (uid_t)-1, u->gid) != 0 || chmod(to, 0640) != 0))
+        ok = fail_errno(why, errno, "owner of %s", to);
+    return ok;
+}
+
+bool privilege_copy_certificate(struct config *c, struct fail *why)
+{
+    struct user u;
+
+    if (!privilege_switches(c) || c->certificate[0] == '\0')
+        return true;
+    return find_user(c->user, &u, why) && io_make_dirs(config_runtime_path(c, "tls"), 0755, why) &&
+           copy_for(&u, c->certificate, certificate_copy(c), why) &&
+           copy_for(&u, c->key, key_copy(c), why);
+}
+
+static bool become(const char *name, struct fail *why)
+{
+    struct user u;
+
+    if (!find_user(name, &u, why))
+        return false;
+    if (u.uid == 0)
+        return fail_set(why, FAIL_PERM, FAIL_NOT_ALLOWED, "user %s is root", name);
+    if (initgroups(name, u.gid) != 0 || setresgid(u.gid, u.gid, u.gid) != 0 || setresuid(u.uid, u.uid, u.uid) != 0)
+        return fail_errno(why, errno, "change to user %s", name);
+    if (setuid(0) == 0)
+        bug("root came back after the change to user %s", name);
+    return true;
+}
+
+bool privilege_drop(struct config *c, enum role role, struct fail *why)
+{
+    if (privilege_switches(c)) {
+        if (!become(role == ROLE_MAIL ? c->user : c->auth_user, why))
+            return false;
+        c->certificate = c->certificate[0] != '\0' ? certificate_copy(c) : c->certificate;
+        c->key = c->key[0] != '\0' ? key_copy(c) : c->key;
+    }
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        return fail_errno(why, errno, "no_new_privs");
+    if (role == ROLE_AUTH && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+        return fail_errno(why, errno, "not dumpable");
+    return true;
+}
+
+bool privilege_is_admin(const struct config *c, uid_t uid)
+{
+    struct user u;
+
+    return uid == 0 || uid == getuid() || (c->admin_user[0] != '\0' && find_user(c->admin_user, &u, NULL) && u.uid == uid);
+}
+
+unsigned long privilege_raise_files(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+        return 0;
+    rlim_t wanted = files.rlim_max == RLIM_INFINITY || files.rlim_max > FILES_ENOUGH ? FILES_ENOUGH : files.rlim_max;
+    if (files.rlim_cur < wanted) {
+        files.rlim_cur = wanted;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+        (void)getrlimit(RLIMIT_NOFILE, &files);
+    }
+    return files.rlim_cur;
+}

@@ -1,0 +1,264 @@
+/*
+ * main/role.c - the supervisor and its roles: how one starts the other and what they say.
+ *
+ * Layer: main.
+ */
+#include "main/role.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/scoped.h"
+#include "main/config.h"
+#include "main/privilege.h"
+#include "net/ipc.h"
+
+enum { FIXED_WORDS = 5, LISTENERS_MAX = 1000, CONFIG_MAX = 1024 * 1024 };
+
+static const struct { const char *name; const struct role_work *work; } roles[ROLE_COUNT] = {
+    [ROLE_MAIL] = {"mail", &role_mail},
+    [ROLE_AUTH] = {"auth", &role_auth},
+};
+
+const char *role_name(enum role role)
+{
+    return roles[role].name;
+}
+
+/* ---- talking ---- */
+
+bool role_send(int socket, enum role_message what, int fd, const char *text, struct fail *why)
+{
+    char          type = (char)what;
+    struct iovec  parts[] = {{&type, 1}, {(void *)(uintptr_t)text, text != NULL ? strlen(text) : 0}};
+    struct msghdr m = {.msg_iov = parts, .msg_iovlen = ARRAY_LEN(parts)};
+    union {
+        struct cmsghdr header;
+        char           space[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+
+    if (fd >= 0) {
+        m.msg_control = &control;
+        m.msg_controllen = sizeof control;
+        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof fd);
+        memcpy(CMSG_DATA(c), &fd, sizeof fd);
+    }
+    while (sendmsg(socket, &m, MSG_NOSIGNAL) < 0) {
+        if (errno != EINTR)
+            return fail_errno(why, errno, "message between supervisor and role");
+    }
+    return true;
+}
+
+bool role_receive(int socket, struct role_note *out)
+{
+    char          type = 0;
+    struct iovec  parts[] = {{&type, 1}, {out->text, sizeof out->text - 1}};
+    struct msghdr m = {.msg_iov = parts, .msg_iovlen = ARRAY_LEN(parts)};
+    union {
+        struct cmsghdr header;
+        char           space[CMSG_SPACE(sizeof(int))];
+    } control;
+    ssize_t n;
+
+    m.msg_control = &control;
+    m.msg_controllen = sizeof control;
+    do {
+        n = recvmsg(socket, &m, MSG_CMSG_CLOEXEC);
+    } while (n < 0 && errno == EINTR);
+    if (n <= 0)
+        return false;
+    out->what = (enum role_message)type;
+    out->text[n - 1] = '\0';
+    out->fd = -1;
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len >= CMSG_LEN(sizeof(int)))
+        memcpy(&out->fd, CMSG_DATA(c), sizeof out->fd);
+    return true;
+}
+
+/* ---- starting ---- */
+
+int role_config_fd(const struct config *c, struct fail *why)
+{
+    int fd = memfd_create("posthorn.conf", MFD_CLOEXEC);
+
+    if (fd < 0 || !io_pwrite_all(fd, c->text, 0, why)) {
+        if (fd >= 0)
+            (void)close(fd);
+        (void)fail_errno(why, errno, "memory for the config");
+        return -1;
+    }
+    return fd;
+}
+
+static char *number_text(int n)
+{
+    char text[16];
+
+    (void)snprintf(text, sizeof text, "%d", n);
+    return xstrdup(text);
+}
+
+/* In the child: only async-signal-safe calls from here to exec. */
+_Noreturn static void become_role(const struct role_start *start, char **argv)
+{
+    sigset_t none;
+    bool     ok = fcntl(start->supervisor, F_SETFD, 0) == 0 && fcntl(start->config, F_SETFD, 0) == 0 &&
+              fcntl(start->control, F_SETFD, 0) == 0;
+
+    for (size_t i = 0; i < start->listener_count; i++)
+        ok = ok && fcntl(start->listeners[i], F_SETFD, 0) == 0;
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    if (ok)
+        (void)execv("/proc/self/exe", argv);
+    _exit(127);
+}
+
+bool role_spawn(const struct role_start *start, pid_t *pid, int *supervisor, struct fail *why)
+{
+    struct role_start s = *start;
+    int               ends[2];
+    size_t            words = 0;
+    char            **argv = xcalloc(start->listener_count + 8, sizeof *argv);
+
+    if (!ipc_socket_pair(ends, why)) {
+        free(argv);
+        return false;
+    }
+    s.supervisor = ends[1];
+    argv[words++] = xstrdup("posthorn");
+    argv[words++] = xstrdup("--role");
+    argv[words++] = xstrdup(role_name(s.role));
+    argv[words++] = xstrdup(s.offline ? "offline" : "serve");
+    argv[words++] = number_text(s.supervisor);
+    argv[words++] = number_text(s.config);
+    argv[words++] = number_text(s.control);
+    for (size_t i = 0; i < s.listener_count; i++)
+        argv[words++] = number_text(s.listeners[i]);
+
+    pid_t child = fork();
+    int   errnum = errno;
+    if (child == 0)
+        become_role(&s, argv);
+    for (size_t i = 0; i < words; i++)
+        free(argv[i]);
+    free(argv);
+    (void)close(ends[1]);
+    if (child < 0) {
+        (void)close(ends[0]);
+        return fail_errno(why, errnum, "start of role %s", role_name(s.role));
+    }
+    *pid = child;
+    *supervisor = ends[0];
+    return true;
+}
+
+/* ---- being one ---- */
+
+/* A descriptor number we were given: open, and closed at the next exec. */
+static bool take_fd(const char *word, int *out)
+{
+    uint64_t n;
+
+    if (!slice_to_u64(slice_of(word), 1000000, &n) || fcntl((int)n, F_SETFD, FD_CLOEXEC) != 0)
+        return false;
+    *out = (int)n;
+    return true;
+}
+
+static bool take_words(int argc, char **argv, struct role_start *s, int listeners[LISTENERS_MAX])
+{
+    size_t count = 0;
+    bool   known = false;
+
+    if (argc < FIXED_WORDS || argc - FIXED_WORDS > LISTENERS_MAX)
+        return false;
+    for (int i = 0; i < ROLE_COUNT; i++) {
+        if (strcmp(argv[0], roles[i].name) == 0) {
+            s->role = (enum role)i;
+            known = true;
+        }
+    }
+    s->offline = strcmp(argv[1], "offline") == 0;
+    if (!known || !take_fd(argv[2], &s->supervisor) || !take_fd(argv[3], &s->config) || !take_fd(argv[4], &s->control))
+        return false;
+    for (int i = FIXED_WORDS; i < argc; i++) {
+        if (!take_fd(argv[i], &listeners[count++]))
+            return false;
+    }
+    s->listeners = listeners;
+    s->listener_count = count;
+    return true;
+}
+
+static bool read_config(int fd, struct config **out, struct fail *why)
+{
+    char       path[40];
+    struct buf text;
+
+    /* Through /proc, so that every reader of the shared descriptor starts at its own beginning. */
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    buf_init(&text, CONFIG_MAX);
+    bool ok = io_read_file(path, &text, why) && config_parse("posthorn.conf", buf_slice(&text), out, why);
+    buf_finish(&text);
+    return ok;
+}
+
+/* Serves until told to stop or left alone. */
+static void run(const struct role_work *work, void *at_work, int supervisor)
+{
+    struct role_note note;
+
+    while (role_receive(supervisor, &note) && note.what != ROLE_STOP)
+        work->note(at_work, &note);
+    work->stop(at_work);
+}
+
+int role_main(int argc, char **argv)
+{
+    static int        listeners[LISTENERS_MAX];
+    struct role_start start = {0};
+    struct config    *config = NULL;
+    struct fail       why;
+
+    if (!take_words(argc, argv, &start, listeners)) {
+        fprintf(stderr, "posthorn: --role is for the supervisor's use only\n");
+        return 2;
+    }
+    /* The supervisor stops us in order; a Ctrl-C meant for it reaches the whole foreground group. */
+    (void)signal(SIGINT, SIG_IGN);
+    (void)signal(SIGTERM, SIG_IGN);
+    (void)signal(SIGHUP, SIG_IGN);
+    (void)signal(SIGPIPE, SIG_IGN);
+    log_set_role(role_name(start.role));
+
+    void *at_work = NULL;
+    if (read_config(start.config, &config, &why)) {
+        log_set_level(start.offline ? LOG_ERROR : config->log_level);
+        if (privilege_drop(config, start.role, &why))
+            at_work = roles[start.role].work->start(config, &start, &why);
+    }
+    if (at_work == NULL) {
+        (void)role_send(start.supervisor, ROLE_FAILED, -1, why.text, NULL);
+        config_destroy(&config);
+        return 1;
+    }
+    if (role_send(start.supervisor, ROLE_READY, -1, NULL, &why))
+        run(roles[start.role].work, at_work, start.supervisor);
+    else
+        roles[start.role].work->stop(at_work);
+    config_destroy(&config);
+    return 0;
+}

@@ -1,0 +1,83 @@
+/*
+ * main/role.h - the supervisor and its roles: how one starts the other and what they say.
+ *
+ * Layer: main.  A role is this same program, executed anew as
+ *
+ *     posthorn --role NAME serve|offline SUPERVISOR CONFIG CONTROL [LISTENER...]
+ *
+ * where the words in capitals are descriptor numbers: the socket to the
+ * supervisor, the config file's text, the control socket, and one listening socket for
+ * each of the config's listeners.  `offline` is a role without a network, started by
+ * a command that found no server running: its control socket is connected already.
+ *
+ * A role lives until it is told to stop or the supervisor is gone.
+ */
+#ifndef MAIN_ROLE_H
+#define MAIN_ROLE_H
+
+#include <sys/types.h>
+
+#include "base/fail.h"
+
+struct config;
+
+enum role { ROLE_MAIL, ROLE_AUTH };
+enum { ROLE_COUNT = 2 };
+
+const char *role_name(enum role role);
+
+/* ---- starting ---- */
+
+struct role_start {
+    enum role  role;
+    bool       offline;
+    int        supervisor; /* ours from here on: role_spawn gives the other end */
+    int        config;     /* a file with the config's text */
+    int        control;
+    const int *listeners;
+    size_t     listener_count;
+};
+
+/*
+ * Starts a role; the descriptors in *start (but `supervisor`, which is made here)
+ * stay the caller's.  *supervisor is our end of the socket to it.
+ */
+bool role_spawn(const struct role_start *start, pid_t *pid, int *supervisor, struct fail *why);
+
+/* A file in memory that holds the config's text: for `config` above; -1 on failure. */
+int role_config_fd(const struct config *c, struct fail *why);
+
+/* The whole life of the program as a role; returns its exit status.  argv: what followed --role. */
+int role_main(int argc, char **argv);
+
+/* ---- talking ---- */
+
+enum role_message {
+    ROLE_READY = 'y',  /* from the role: it serves */
+    ROLE_FAILED = 'f', /* from the role: it cannot start, with the reason */
+    ROLE_PEER = 'p',   /* to the role: a new socket to the other role, as descriptor */
+    ROLE_RELOAD = 'r', /* to the role: read the certificate again */
+    ROLE_STOP = 's',   /* to the role: finish and end */
+};
+
+struct role_note {
+    enum role_message what;
+    int               fd; /* -1: none; the receiver's */
+    char              text[240];
+};
+
+bool role_send(int socket, enum role_message what, int fd, const char *text, struct fail *why);
+/* Waits for the next note; false when the other side is gone. */
+bool role_receive(int socket, struct role_note *out);
+
+/* ---- what each role does ---- */
+
+/* Between the supervisor's notes: made by start, told by note, ended by stop. */
+struct role_work {
+    void *(*start)(struct config *c, const struct role_start *start, struct fail *why);
+    void (*note)(void *work, const struct role_note *note); /* takes note->fd */
+    void (*stop)(void *work);
+};
+extern const struct role_work role_mail, role_auth;
+
+#endif
