@@ -22,6 +22,8 @@ static const uint16_t windows_1252_high[32] = {
 
 enum { HELD_MAX = 32 };
 
+enum charset_kind { KIND_UTF8, KIND_WINDOWS_1252, KIND_ICONV };
+
 struct charset_decoder {
     enum charset_kind kind;
     iconv_t iconv;
@@ -36,21 +38,23 @@ bool charset_is_known(struct slice charset)
 
 bool charset_reads_as_utf8(struct slice charset)
 {
-    const struct charset_name *name = charset_name_find(charset);
+    const char *name = charset_name_find(charset);
 
-    return name == NULL || name->kind == CHARSET_UTF8;
+    return name == NULL || strcmp(name, CHARSET_UTF8) == 0;
 }
 
 struct charset_decoder *charset_decoder_create(struct slice charset)
 {
-    const struct charset_name *name = charset_name_find(charset);
+    const char *name = charset_name_find(charset);
     struct charset_decoder *d = xcalloc(1, sizeof(*d));
 
-    d->kind = name != NULL ? name->kind : CHARSET_UTF8;
-    if (d->kind == CHARSET_ICONV) {
-        d->iconv = iconv_open("UTF-8", name->iconv_name);
-        if (d->iconv == (iconv_t)-1) /* a machine without that module */
-            d->kind = CHARSET_UTF8;
+    if (name == NULL || strcmp(name, CHARSET_UTF8) == 0) {
+        d->kind = KIND_UTF8;
+    } else if (strcmp(name, CHARSET_WINDOWS_1252) == 0) {
+        d->kind = KIND_WINDOWS_1252;
+    } else {
+        d->iconv = iconv_open("UTF-8", name);
+        d->kind = d->iconv != (iconv_t)-1 ? KIND_ICONV : KIND_UTF8; /* a machine may lack a module */
     }
     return d;
 }
@@ -59,7 +63,7 @@ void charset_decoder_destroy(struct charset_decoder **d)
 {
     if (*d == NULL)
         return;
-    if ((*d)->kind == CHARSET_ICONV)
+    if ((*d)->kind == KIND_ICONV)
         (void)iconv_close((*d)->iconv);
     free(*d);
     *d = NULL;
@@ -130,9 +134,9 @@ static size_t convert(struct charset_decoder *d, struct slice in, struct buf *ou
     size_t wait = 0;
 
     switch (d->kind) {
-    case CHARSET_WINDOWS_1252: decode_windows_1252(in, out); break;
-    case CHARSET_ICONV: wait = convert_iconv(d, in, out); break;
-    case CHARSET_UTF8:
+    case KIND_WINDOWS_1252: decode_windows_1252(in, out); break;
+    case KIND_ICONV: wait = convert_iconv(d, in, out); break;
+    case KIND_UTF8:
         wait = utf8_unfinished(in);
         utf8_add_clean(out, slice_sub(in, 0, in.len - wait));
         break;
@@ -168,7 +172,7 @@ void charset_decoder_finish(struct charset_decoder *d, struct buf *out)
 {
     for (; d->held_len > 0; d->held_len--)
         utf8_add(out, 0xfffd);
-    if (d->kind == CHARSET_ICONV) {
+    if (d->kind == KIND_ICONV) {
         char text[64], *to = text;
         size_t room = sizeof(text);
 

@@ -8,15 +8,14 @@
 
 #include "base/slice.h"
 
-enum charset_kind { CHARSET_UTF8, CHARSET_WINDOWS_1252, CHARSET_ICONV };
+/* The two that need no iconv. */
+#define CHARSET_UTF8         "UTF-8"
+#define CHARSET_WINDOWS_1252 "CP1252"
 
-struct charset_name {
-    const char *label; /* lower case */
-    enum charset_kind kind;
-    const char *iconv_name; /* for CHARSET_ICONV */
-};
-
-/* By label, blanks around it and case ignored; NULL if it is not on the list. */
-const struct charset_name *charset_name_find(struct slice label);
+/*
+ * The C library's name for what `label` means, blanks around it and case
+ * ignored; NULL if it is not on the list.
+ */
+const char *charset_name_find(struct slice label);
 
 #endif

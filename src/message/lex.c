@@ -79,9 +79,20 @@ struct slice lex_literal(struct lex *l)
     return slice_sub(l->in, start, l->at - start);
 }
 
+/* What ends an atom: blanks and specials (RFC 5322 section 3.2.3) without the dot. */
+static const bool ends_atom[256] = {
+    [0] = true,   [' '] = true, ['\t'] = true, ['\r'] = true, ['\n'] = true, ['('] = true,
+    [')'] = true, ['<'] = true, ['>'] = true,  ['['] = true,  [']'] = true,  [':'] = true,
+    [';'] = true, ['@'] = true, [','] = true,  ['"'] = true,
+};
+
 struct slice lex_atom(struct lex *l)
 {
-    return lex_until(l, "()<>[]:;@,\"");
+    size_t start = l->at;
+
+    while (l->at < l->in.len && !ends_atom[(unsigned char)l->in.ptr[l->at]])
+        l->at++;
+    return slice_sub(l->in, start, l->at - start);
 }
 
 struct slice lex_until(struct lex *l, const char *stops)

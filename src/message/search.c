@@ -7,21 +7,16 @@
  * for in; between pieces the window keeps one byte less than the needle.  Most
  * mail is ASCII, folded by a loop the compiler turns into vector instructions,
  * and memmem() is fast and linear: together a microsecond or two for 4 KB.
- *
- * Folding and composing (NFC) are not byte by byte, but an ASCII character
- * never joins what stands before it.  So the text can be cut before any ASCII
- * character, and only the stretches that hold other bytes (from one character
- * before them on, which a combining mark may change) go through the tables.
  */
 #include <stdlib.h>
 
 #include "base/fail.h"
-#include "base/unicode.h"
 #include "message/decode.h"
+#include "message/fold.h"
 
 enum {
-    PIECE_MAX = 8192,   /* encoded bytes taken at a time */
-    STRETCH_MAX = 65536 /* of text without ASCII that is folded as one */
+    PIECE_MAX = 8192,          /* encoded bytes taken at a time */
+    TEXT_MAX = 32 * PIECE_MAX, /* what of them may wait decoded; fold_cut() never leaves as much */
 };
 
 struct text_search {
@@ -44,7 +39,7 @@ struct text_search *text_search_create(struct slice folded_needle, enum transfer
     buf_init(&s->needle, folded_needle.len);
     buf_add(&s->needle, folded_needle);
     buf_init(&s->bytes, PIECE_MAX + 128);
-    buf_init(&s->text, STRETCH_MAX + 16 * PIECE_MAX);
+    buf_init(&s->text, TEXT_MAX);
     buf_init(&s->window, SIZE_MAX / 2);
     s->found = folded_needle.len == 0;
     return s;
@@ -63,71 +58,12 @@ void text_search_destroy(struct text_search **s)
     *s = NULL;
 }
 
-static bool is_ascii(char c)
-{
-    return (unsigned char)c < 0x80;
-}
-
-static size_t ascii_prefix(struct slice s)
-{
-    size_t n = 0;
-
-    for (uint64_t word; n + sizeof(word) <= s.len; n += sizeof(word)) {
-        memcpy(&word, s.ptr + n, sizeof(word));
-        if ((word & 0x8080808080808080u) != 0)
-            break;
-    }
-    while (n < s.len && is_ascii(s.ptr[n]))
-        n++;
-    return n;
-}
-
-static void fold_ascii(struct buf *window, struct slice s)
-{
-    char *out = buf_room(window, s.len);
-
-    for (size_t i = 0; i < s.len; i++)
-        out[i] = ascii_lower(s.ptr[i]);
-    buf_grew(window, s.len);
-}
-
-/* Folds all of `s`, which ends where the text may be cut. */
-static void fold(struct buf *window, struct slice s)
-{
-    while (s.len > 0) {
-        size_t plain = ascii_prefix(s), end = plain;
-
-        if (plain == s.len) {
-            fold_ascii(window, s);
-            return;
-        }
-        while (end < s.len && !is_ascii(s.ptr[end]))
-            end++;
-        size_t start = plain > 0 ? plain - 1 : 0;
-        fold_ascii(window, slice_sub(s, 0, start));
-        unicode_casefold(window, slice_sub(s, start, end - start));
-        s = slice_from(s, end);
-    }
-}
-
 static bool look(struct text_search *s)
 {
     s->found = slice_find(buf_slice(&s->window), buf_slice(&s->needle)) < s->window.len;
     if (!s->found && s->window.len >= s->needle.len)
         buf_drop(&s->window, s->window.len - (s->needle.len - 1));
     return s->found;
-}
-
-/* How much of `s` may be folded now: up to its last ASCII character, which the next piece may change. */
-static size_t cut_before_last_ascii(struct slice s)
-{
-    size_t n = s.len;
-
-    while (n > 0 && !is_ascii(s.ptr[n - 1]))
-        n--;
-    if (n == 0 && s.len > STRETCH_MAX)
-        return s.len & ~(size_t)3; /* kilobytes without a blank are no prose */
-    return n > 0 ? n - 1 : 0;
 }
 
 /* Text that came decoded or needs no decoding: what waits goes first. */
@@ -137,8 +73,8 @@ static bool search_text(struct text_search *s, struct slice text)
         buf_add(&s->text, text);
         text = buf_slice(&s->text);
     }
-    size_t ready = cut_before_last_ascii(text);
-    fold(&s->window, slice_sub(text, 0, ready));
+    size_t ready = fold_cut(text);
+    fold_text(&s->window, slice_sub(text, 0, ready));
     if (s->text.len > 0)
         buf_drop(&s->text, ready);
     else
@@ -180,7 +116,7 @@ bool text_search_finish(struct text_search *s)
         return true;
     if (s->charset != NULL)
         charset_decoder_finish(s->charset, &s->text);
-    fold(&s->window, buf_slice(&s->text));
+    fold_text(&s->window, buf_slice(&s->text));
     buf_reset(&s->text);
     return look(s);
 }
