@@ -1,0 +1,265 @@
+/*
+ * bench/load-smtp.c - messages in, over many sessions at once.
+ *
+ * A session is a small state machine around one buffer in each direction; all
+ * are waited for with one epoll.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "load.h"
+
+enum step { GREETING, HELLO, ENVELOPE, CONTENT, QUITTING };
+
+struct session {
+    int        fd;
+    enum step  step;
+    struct buf out;
+    size_t     out_at;
+    char       in[8192];
+    size_t     in_len;
+    unsigned   replies;   /* still to come before the next step */
+    unsigned   message, rcpts_sent;
+    bool       waits_to_write;
+    int64_t    dot_at;
+};
+
+struct run {
+    const struct options *o;
+    int                   epoll;
+    unsigned              started, done, refused, open;
+    double               *latencies; /* ms, final dot to reply */
+};
+
+static void flush(struct run *r, struct session *s)
+{
+    while (s->out_at < s->out.len) {
+        ssize_t n = send(s->fd, s->out.data + s->out_at, s->out.len - s->out_at, MSG_NOSIGNAL);
+        if (n < 0 && errno == EAGAIN)
+            break;
+        if (n < 0)
+            die("send: %m");
+        s->out_at += (size_t)n;
+    }
+    bool more = s->out_at < s->out.len;
+    if (!more) {
+        buf_reset(&s->out);
+        s->out_at = 0;
+    }
+    if (more != s->waits_to_write) {
+        struct epoll_event e = {.events = EPOLLIN | (more ? (unsigned)EPOLLOUT : 0u), .data.ptr = s};
+        (void)epoll_ctl(r->epoll, EPOLL_CTL_MOD, s->fd, &e);
+        s->waits_to_write = more;
+    }
+}
+
+static void open_session(struct run *r, struct session *s)
+{
+    struct epoll_event e = {.events = EPOLLIN, .data.ptr = s};
+
+    s->fd = connect_to(r->o->host, r->o->port);
+    if (fcntl(s->fd, F_SETFL, O_NONBLOCK) != 0 || epoll_ctl(r->epoll, EPOLL_CTL_ADD, s->fd, &e) != 0)
+        die("epoll: %m");
+    s->step = GREETING;
+    s->replies = 1;
+    s->in_len = 0;
+    s->waits_to_write = false;
+    r->open++;
+}
+
+static unsigned recipient_of(const struct run *r, const struct session *s, unsigned i)
+{
+    return (s->message + i) % r->o->accounts;
+}
+
+static void send_rcpt(struct run *r, struct session *s)
+{
+    buf_addf(&s->out, "RCPT TO:<u%u@%s>\r\n", recipient_of(r, s, s->rcpts_sent++), r->o->domain);
+}
+
+/* The next message on this session, or its end. */
+static void next_message(struct run *r, struct session *s)
+{
+    if (r->started == r->o->messages) {
+        s->step = QUITTING;
+        s->replies = 1;
+        buf_add(&s->out, SLICE("QUIT\r\n"));
+        return;
+    }
+    s->message = r->started++;
+    s->step = ENVELOPE;
+    s->rcpts_sent = 0;
+    buf_addf(&s->out, "MAIL FROM:<sender%u@example.net> SIZE=%u\r\n", s->message % 50, r->o->size);
+    s->replies = 1;
+    if (r->o->pipeline) {
+        while (s->rcpts_sent < r->o->recipients)
+            send_rcpt(r, s);
+        buf_add(&s->out, SLICE("DATA\r\n"));
+        s->rcpts_sent++;
+        s->replies = r->o->recipients + 2;
+    }
+}
+
+static void end_message(struct run *r, struct session *s, bool ok)
+{
+    r->latencies[r->done + r->refused] = (double)(now_us() - s->dot_at) / 1000;
+    if (ok)
+        r->done++;
+    else
+        r->refused++;
+    if (r->o->new_connection && r->started < r->o->messages) {
+        s->step = QUITTING;
+        s->replies = 1;
+        buf_add(&s->out, SLICE("QUIT\r\n"));
+    } else {
+        next_message(r, s);
+    }
+}
+
+/* The last reply that a step waited for. */
+static void step_over(struct run *r, struct session *s, const char *reply)
+{
+    switch (s->step) {
+    case GREETING:
+        s->step = HELLO;
+        s->replies = 1;
+        buf_addf(&s->out, "%s load.example.net\r\n", r->o->lmtp ? "LHLO" : "EHLO");
+        break;
+    case HELLO: next_message(r, s); break;
+    case ENVELOPE:
+        s->replies = 1;
+        if (s->rcpts_sent < r->o->recipients) {
+            send_rcpt(r, s);
+        } else if (s->rcpts_sent == r->o->recipients) {
+            s->rcpts_sent++;
+            buf_add(&s->out, SLICE("DATA\r\n"));
+        } else {
+            s->step = CONTENT;
+            s->replies = r->o->lmtp ? r->o->recipients : 1;
+            message_write(&s->out, r->o, s->message, recipient_of(r, s, 0));
+            buf_add(&s->out, SLICE(".\r\n"));
+            s->dot_at = now_us();
+        }
+        break;
+    case CONTENT: end_message(r, s, reply[0] == '2'); break;
+    case QUITTING:
+        (void)close(s->fd);
+        r->open--;
+        if (r->started < r->o->messages)
+            open_session(r, s);
+        break;
+    }
+}
+
+static void take_reply(struct run *r, struct session *s, const char *line)
+{
+    if (line[0] != '2' && line[0] != '3' && s->step != CONTENT)
+        die("unexpected reply: %s", line);
+    if (line[0] != '2' && s->step == CONTENT && r->refused < 3)
+        (void)fprintf(stderr, "load: refused: %s\n", line);
+    if (line[3] != '-' && --s->replies == 0)
+        step_over(r, s, line);
+}
+
+static void read_replies(struct run *r, struct session *s)
+{
+    ssize_t n = recv(s->fd, s->in + s->in_len, sizeof s->in - s->in_len, 0);
+
+    if (n < 0 && errno == EAGAIN)
+        return;
+    if (n <= 0)
+        die("the server closed a session");
+    s->in_len += (size_t)n;
+    size_t at = 0;
+    for (char *lf; (lf = memchr(s->in + at, '\n', s->in_len - at)) != NULL;) {
+        *lf = '\0';
+        take_reply(r, s, s->in + at);
+        at = (size_t)(lf + 1 - s->in);
+    }
+    s->in_len = s->in_len > at ? s->in_len - at : 0;
+    memmove(s->in, s->in + at, s->in_len);
+}
+
+static unsigned count_visible(struct imap **boxes, unsigned *counts, unsigned accounts, unsigned wanted_each)
+{
+    unsigned sum = 0;
+
+    for (unsigned i = 0; i < accounts; i++) {
+        if (counts[i] < wanted_each)
+            counts[i] = imap_count(boxes[i]);
+        sum += counts[i];
+    }
+    return sum;
+}
+
+static struct imap **open_boxes(const struct options *o)
+{
+    struct imap **boxes = xcalloc(o->accounts, sizeof *boxes);
+
+    for (unsigned i = 0; i < o->accounts; i++)
+        boxes[i] = imap_open(o, i);
+    return boxes;
+}
+
+static void run_sessions(struct run *r, struct session *sessions)
+{
+    struct epoll_event events[64];
+
+    for (unsigned i = 0; i < r->o->sessions && i < r->o->messages; i++) {
+        buf_init(&sessions[i].out, 1u << 30);
+        open_session(r, &sessions[i]);
+    }
+    while (r->open > 0) {
+        int n = epoll_wait(r->epoll, events, (int)ARRAY_LEN(events), 60000);
+        if (n == 0)
+            die("nothing happened for a minute");
+        for (int i = 0; i < n; i++) {
+            struct session *s = events[i].data.ptr;
+            if ((events[i].events & (EPOLLIN | EPOLLHUP)) != 0)
+                read_replies(r, s);
+            if (s->out.len > 0)
+                flush(r, s);
+        }
+    }
+}
+
+int load_smtp(const struct options *o)
+{
+    struct run      r = {.o = o, .epoll = epoll_create1(EPOLL_CLOEXEC)};
+    struct session *sessions = xcalloc(o->sessions, sizeof *sessions);
+    struct imap   **boxes = o->see ? open_boxes(o) : NULL;
+    unsigned       *counts = xcalloc(o->accounts, sizeof *counts);
+    unsigned        before = 0;
+
+    r.latencies = xcalloc(o->messages, sizeof *r.latencies);
+    if (o->see) {
+        before = count_visible(boxes, counts, o->accounts, UINT32_MAX);
+    }
+    double  cpu = own_cpu();
+    int64_t start = now_us();
+    run_sessions(&r, sessions);
+    double answered = (double)(now_us() - start) / 1e6, visible = answered;
+    cpu = own_cpu() - cpu;
+    if (o->see) {
+        unsigned want = before + r.done * o->recipients;
+        memset(counts, 0, o->accounts * sizeof *counts);
+        while (count_visible(boxes, counts, o->accounts, UINT32_MAX) < want) {
+            if ((double)(now_us() - start) / 1e6 > answered + 300)
+                die("not all messages became visible");
+            (void)usleep(2000);
+        }
+        visible = (double)(now_us() - start) / 1e6;
+    }
+    unsigned count = r.done + r.refused;
+    printf("{\"messages\": %u, \"refused\": %u, \"seconds\": %.3f, \"visible_seconds\": %.3f, \"rate\": %.1f, "
+           "\"visible_rate\": %.1f, \"load_cpu_ms\": %.4f, \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"max_ms\": %.3f}\n",
+           r.done, r.refused, answered, visible, r.done / answered, r.done / visible,
+           cpu * 1000 / (r.done > 0 ? r.done : 1), percentile(r.latencies, count, 50),
+           percentile(r.latencies, count, 99), percentile(r.latencies, count, 100));
+    return r.refused == 0 ? 0 : 1;
+}
