@@ -1,0 +1,328 @@
+"""A posthorn demo as a process to be killed, and the two protocols, plainly.
+
+Clients here are small on purpose: what they sent and what was answered must be
+known exactly, also when the connection dies between the two.
+"""
+
+import hashlib
+import os
+import re
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+HOST = "127.0.0.1"
+
+
+class Lost(Exception):
+    """The connection is gone: whatever was asked last may or may not have happened."""
+
+
+class Refused(Exception):
+    """The server said no: the text is its answer."""
+
+
+# ---- the server ----
+
+
+class Server:
+    """One instance: its own folder, ports and process group."""
+
+    def __init__(self, program, folder, base, accounts, env=None):
+        self.program, self.folder, self.base, self.accounts = program, folder, base, accounts
+        self.env = dict(os.environ, **(env or {}))
+        self.log_path = os.path.join(os.path.dirname(folder), "server.log")
+        self.process = None
+
+    def spawn(self):
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                [self.program, "demo", "--dir", self.folder, "--port-base", str(self.base),
+                 "--accounts", str(self.accounts)],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=self.env,
+                start_new_session=True)
+
+    def wait_ready(self, seconds=60):
+        """Until it says so; its other lines are dropped."""
+        deadline = time.monotonic() + seconds
+        text = b""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.process.stdout, selectors.EVENT_READ)
+            while b"\nready\n" not in b"\n" + text:
+                left = deadline - time.monotonic()
+                if left <= 0 or not selector.select(left):
+                    raise AssertionError("the server is not ready after %d seconds" % seconds)
+                more = os.read(self.process.stdout.fileno(), 65536)
+                if not more:
+                    raise AssertionError("the server ended while starting: status %s, see %s"
+                                         % (self.process.wait(), self.log_path))
+                text += more
+
+    def start(self):
+        self.spawn()
+        self.wait_ready()
+
+    def kill(self):
+        """SIGKILL to all of it; returns when all of it is gone."""
+        group = self.process.pid
+        os.killpg(group, signal.SIGKILL)
+        self.process.stdout.close()
+        self.process.wait()
+        while True:
+            try:
+                os.killpg(group, 0)
+            except ProcessLookupError:
+                break
+            except PermissionError:
+                pass
+            time.sleep(0.001)
+        self.process = None
+
+    def stop(self):
+        """As an administrator would."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.stdout.close()
+        status = self.process.wait(timeout=60)
+        self.process = None
+        return status
+
+    def command(self, *words):
+        """A posthorn command against this instance: (exit status, what it said)."""
+        done = subprocess.run(
+            [self.program, *words, "--config", os.path.join(self.folder, "posthorn.conf")],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=self.env,
+            timeout=300)
+        return done.returncode, done.stdout.decode("utf-8", "replace")
+
+    def smtp(self):
+        return Smtp(self.base + 25)
+
+    def imap(self, account):
+        return Imap(self.base + 143, address(account), "demo-u%d" % account)
+
+
+def address(account):
+    return "u%d@example.test" % account
+
+
+# ---- messages ----
+
+
+def make_message(name, size):
+    """A message that carries its own name and proves itself: lines of text that follow from the name."""
+    lines, at = [], 0
+    while size > 0:
+        text = hashlib.sha256(("%s/%d" % (name, at)).encode()).hexdigest()
+        lines.append(text)
+        size -= len(text) + 2
+        at += 1
+    body = "\r\n".join(lines) + "\r\n"
+    return ("Message-ID: <%s@fault.test>\r\nFrom: fault@example.net\r\nSubject: %s\r\n"
+            "X-Lines: %d\r\n\r\n%s" % (name, name, len(lines), body)).encode()
+
+
+NAME = re.compile(rb"^Message-ID: <([^@>]+)@fault\.test>\r\n", re.M)
+LINES = re.compile(rb"^X-Lines: (\d+)\r\n", re.M)
+
+
+def read_message(raw):
+    """The name of a message as fetched, headers in front allowed; None if it is not whole."""
+    name, lines = NAME.search(raw), LINES.search(raw)
+    if name is None or lines is None:
+        return None
+    text = name.group(1).decode()
+    whole = make_message(text, 1)
+    head, _, _ = whole.partition(b"\r\n\r\n")
+    head = re.sub(rb"X-Lines: \d+", b"X-Lines: " + lines.group(1), head)
+    body = b"".join(hashlib.sha256(b"%s/%d" % (name.group(1), i)).hexdigest().encode() + b"\r\n"
+                    for i in range(int(lines.group(1))))
+    return text if raw.endswith(head + b"\r\n\r\n" + body) else None
+
+
+# ---- connections ----
+
+
+class Wire:
+    def __init__(self, port, seconds=30):
+        try:
+            self.socket = socket.create_connection((HOST, port), timeout=seconds)
+        except OSError as why:
+            raise Lost(str(why)) from why
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.buffer = bytearray()
+
+    def close(self):
+        self.socket.close()
+
+    def send(self, data):
+        try:
+            self.socket.sendall(data)
+        except OSError as why:
+            raise Lost(str(why)) from why
+
+    def fill(self):
+        try:
+            more = self.socket.recv(1 << 18)
+        except OSError as why:
+            raise Lost(str(why)) from why
+        if not more:
+            raise Lost("closed")
+        self.buffer += more
+
+    def line(self):
+        while True:
+            end = self.buffer.find(b"\r\n")
+            if end >= 0:
+                text = bytes(self.buffer[:end])
+                del self.buffer[:end + 2]
+                return text
+            self.fill()
+
+    def exactly(self, n):
+        while len(self.buffer) < n:
+            self.fill()
+        data = bytes(self.buffer[:n])
+        del self.buffer[:n]
+        return data
+
+
+class Smtp:
+    def __init__(self, port):
+        self.wire = Wire(port)
+        self.reply("220")
+        self.ask("EHLO fault.test", "250")
+
+    def close(self):
+        self.wire.close()
+
+    def reply(self, want):
+        text = self.wire.line()
+        while text[3:4] == b"-":
+            text = self.wire.line()
+        if not text.startswith(want.encode()):
+            raise Refused(text.decode("utf-8", "replace"))
+        return text
+
+    def ask(self, text, want):
+        self.wire.send(text.encode() + b"\r\n")
+        return self.reply(want)
+
+    def send(self, recipients, message):
+        """True story: returns only if the message was acknowledged."""
+        self.wire.send(("MAIL FROM:<fault@example.net>\r\n"
+                        + "".join("RCPT TO:<%s>\r\n" % r for r in recipients) + "DATA\r\n").encode())
+        answers = []
+        for _ in range(len(recipients) + 1):
+            answers.append(self.wire.line())
+        last = self.wire.line()
+        if not last.startswith(b"354"):
+            answers.append(last)
+            self.ask("RSET", "250")
+            raise Refused(next(a for a in answers if not a.startswith(b"2")).decode("utf-8", "replace"))
+        for bad in (a for a in answers if not a.startswith(b"250")):
+            raise AssertionError("DATA goes on after " + bad.decode("utf-8", "replace"))
+        self.wire.send(message.replace(b"\r\n.", b"\r\n..") + b".\r\n")
+        self.reply("250")
+
+
+LITERAL = re.compile(rb"\{(\d+)\}$")
+
+
+class Imap:
+    """Responses are lists: text, literal, text, literal, ..., text."""
+
+    def __init__(self, port, user, password):
+        self.wire = Wire(port)
+        self.count = 0
+        self.wire.line()
+        self.ask('LOGIN "%s" "%s"' % (user, password))
+
+    def close(self):
+        self.wire.close()
+
+    def response(self):
+        parts = [self.wire.line()]
+        while (literal := LITERAL.search(parts[-1])) is not None:
+            parts.append(self.wire.exactly(int(literal.group(1))))
+            parts.append(self.wire.line())
+        return parts
+
+    def finish(self, tag):
+        """Everything up to the tagged answer: (its text, the untagged ones)."""
+        untagged = []
+        while True:
+            parts = self.response()
+            if parts[0].startswith(tag):
+                text = parts[0][len(tag):]
+                if not text.startswith(b"OK"):
+                    raise Refused(text.decode("utf-8", "replace"))
+                return text.decode("utf-8", "replace"), untagged
+            if parts[0].startswith(b"* BYE"):
+                raise Lost(parts[0].decode("utf-8", "replace"))
+            untagged.append(parts)
+
+    def begin(self, text):
+        self.count += 1
+        tag = b"a%d " % self.count
+        self.wire.send(tag + text)
+        return tag
+
+    def ask(self, text):
+        return self.finish(self.begin(text.encode() + b"\r\n"))
+
+    def append(self, mailbox, flags, message):
+        """The UID it was given."""
+        tag = self.begin(b"APPEND %s (%s) {%d+}\r\n%s\r\n" % (mailbox.encode(), flags.encode(), len(message), message))
+        text, _ = self.finish(tag)
+        found = re.search(r"\[APPENDUID (\d+) (\d+)\]", text)
+        if found is None:
+            raise AssertionError("APPEND says no UID: " + text)
+        return int(found.group(2))
+
+
+STATUS_NUMBER = {
+    "uidvalidity": re.compile(rb"\[UIDVALIDITY (\d+)\]"),
+    "uidnext": re.compile(rb"\[UIDNEXT (\d+)\]"),
+    "modseq": re.compile(rb"\[HIGHESTMODSEQ (\d+)\]"),
+    "exists": re.compile(rb"^\* (\d+) EXISTS"),
+}
+
+
+def select(imap, mailbox, how="SELECT"):
+    """What the mailbox says of itself, by the names of STATUS_NUMBER."""
+    text, untagged = imap.ask('%s "%s" (CONDSTORE)' % (how, mailbox))
+    lines = [b"".join(p) for p in untagged] + [text.encode()]
+    numbers = {}
+    for name, pattern in STATUS_NUMBER.items():
+        for line in lines:
+            if (found := pattern.search(line)) is not None:
+                numbers[name] = int(found.group(1))
+    missing = STATUS_NUMBER.keys() - numbers.keys()
+    if missing:
+        raise AssertionError("%s %s does not say %s" % (how, mailbox, ", ".join(sorted(missing))))
+    return numbers
+
+
+def fetch(imap, uids, bodies):
+    """{uid: (modseq, flags, raw message or None)}"""
+    _, untagged = imap.ask("UID FETCH %s (UID FLAGS MODSEQ%s)" % (uids, " BODY.PEEK[]" if bodies else ""))
+    found = {}
+    for parts in untagged:
+        text = b"".join(parts[0::2])
+        if b" FETCH (" not in text:
+            continue
+        uid = re.search(rb"[( ]UID (\d+)", text)
+        modseq = re.search(rb"MODSEQ \((\d+)\)", text)
+        flags = re.search(rb"FLAGS \(([^)]*)\)", text)
+        if uid is None or modseq is None or flags is None:
+            continue
+        words = frozenset(flags.group(1).decode().split()) - {"\\Recent"}
+        found[int(uid.group(1))] = (int(modseq.group(1)), words, parts[1] if len(parts) > 1 else None)
+    return found
+
+
+def remove_folder(path):
+    shutil.rmtree(path, ignore_errors=True)
