@@ -71,10 +71,13 @@ const struct config_limit config_limits[] = {
     COUNT(volume, free_after_seconds, 0, 365 * DAY),
     COUNT(volume, compression, 0, 19),
     BYTES(volume, compress_from, 0, 4 * GB),
+    COUNT(volume, open_files, 4, 65536),
 
     COUNT(deliver, placers, 1, 1024),
     COUNT(deliver, backlog, 1, 1000000),
     COUNT(deliver, retry_seconds, 1, 300),
+    COUNT(deliver, retries_per_account, 1, 1000000),
+    COUNT(deliver, mark_seconds, 1, 3600),
 
     ROW(LIMIT_CHAR, directory, separator, 0, 0),
     COUNT(directory, alias_members, 1, 1000000),

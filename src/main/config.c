@@ -23,7 +23,8 @@ enum {
     ROOM_OPTIONS_MAX = 24, /* limits of one room */
 };
 
-/* libconfuse's callbacks get no context: where its one error message goes. */
+/* libconfuse's callbacks get no context: what is being read, and where the one error message goes. */
+static _Thread_local const char  *parse_path;
 static _Thread_local struct fail *parse_error;
 
 static void on_error(cfg_t *cfg, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
@@ -32,7 +33,7 @@ static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
     char text[200];
 
     (void)vsnprintf(text, sizeof text, fmt, ap);
-    (void)fail_set(parse_error, FAIL_PERM, FAIL_INVALID, "%s:%d: %s", cfg->filename, cfg->line, text);
+    (void)fail_set(parse_error, FAIL_PERM, FAIL_INVALID, "%s:%d: %s", parse_path, cfg->line, text);
 }
 
 /* ---- words ---- */
@@ -164,6 +165,20 @@ static int validate_limit(cfg_t *cfg, cfg_opt_t *opt)
     return -1;
 }
 
+static bool is_loopback(const char *address)
+{
+    static const char *const blocks[] = {"127.0.0.0/8", "::1/128"};
+    struct net_block         here, block;
+
+    if (!net_block_parse(slice_of(address), &here, NULL))
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(blocks); i++) {
+        if (net_block_parse(slice_of(blocks[i]), &block, NULL) && net_block_contains(&block, &here.address))
+            return true;
+    }
+    return false;
+}
+
 /* A whole listener: do its parts go together? */
 static int validate_listener(cfg_t *cfg, cfg_opt_t *opt)
 {
@@ -183,6 +198,8 @@ static int validate_listener(cfg_t *cfg, cfg_opt_t *opt)
         what = "is a Unix socket and needs no TLS";
     else if (idle < 0 || idle > 24 * 3600)
         what = "has an idle_seconds that is not from 1 to 86400";
+    else if (!is_unix && strcmp(cfg_getstr(l, "protocol"), "lmtp") == 0 && !is_loopback(address))
+        what = "lets anybody who reaches it deliver: LMTP needs a Unix socket or a loopback address";
     if (what == NULL)
         return 0;
     cfg_error(cfg, "listener \"%s\" %s", cfg_title(l), what);
@@ -418,13 +435,16 @@ static bool parse_text(cfg_t *cfg, const char *path, struct slice text, struct f
     FILE *in = fmemopen((void *)(uintptr_t)text.ptr, text.len, "r");
     if (in == NULL)
         return fail_errno(why, errno, "%s", path);
-    free(cfg->filename);
-    cfg->filename = xstrdup(path);
-    (void)fail_set(why, FAIL_PERM, FAIL_INVALID, "%s: cannot be parsed", path);
-    parse_error = why;
+    struct fail said = {.kind = FAIL_PERM, .reason = FAIL_INVALID};
+    parse_path = path;
+    parse_error = &said;
     bool ok = cfg_parse_fp(cfg, in) == CFG_SUCCESS;
     parse_error = NULL;
     (void)fclose(in);
+    if (!ok && said.text[0] == '\0')
+        (void)fail_set(&said, FAIL_PERM, FAIL_INVALID, "%s: cannot be parsed", path);
+    if (!ok)
+        *why = said;
     return ok;
 }
 
