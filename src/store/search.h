@@ -28,17 +28,19 @@ enum search_op {
 
 struct search {
     enum search_op    op;
-    struct search    *children, *next; /* for AND, OR, NOT */
+    struct search    *children, *next; /* for AND, OR, NOT (of all of them) */
     struct uid_range *ranges;
     size_t            range_count;
     uint32_t          flags;
     uint64_t          number;
-    struct slice      field, text; /* text: UTF-8; it is casefolded by search_prepare */
+    struct slice      field, text; /* text: UTF-8 in any case */
 };
 
 /*
  * A search that may be interrupted and continued.  The view, the tree and the
- * arena must outlive it.
+ * arena must outlive it.  Text is found anywhere in a field or part, decoded (RFC
+ * 2047, transfer encodings, charsets) and case folded; parts that are no text are
+ * not looked into.  A message that is damaged on disk matches no text.
  */
 struct search_run;
 struct search_run *search_start(struct account *a, uint64_t mailbox_id, struct view *v, struct search *tree, struct arena *arena);

@@ -1,0 +1,224 @@
+/*
+ * store/search.c - a search from beginning to end, with pauses.
+ *
+ * Layer: store.  See store/search.h; the rounds are described in
+ * store/search-internal.h.  The first round goes over the whole view at once (a
+ * few nanoseconds a message); the other two go together over those that are left,
+ * and stop when the time is up.
+ */
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "store/search-internal.h"
+
+enum {
+    RANGES_MAX = 512,   /* handed to one message_fetch */
+    LOOKS_PER_TIME = 32 /* rows between two looks at the clock, unless bytes were read */
+};
+
+struct positions {
+    uint32_t *list;
+    size_t    count, cap;
+};
+
+/* A message that the view alone did not decide. */
+struct candidate {
+    uint32_t position, uid;
+};
+
+struct search_run {
+    struct account     *account;
+    uint64_t            mailbox_id;
+    struct view        *view;
+    struct search_key  *key;
+    struct search_text *text;
+    unsigned            wants; /* FETCH_ bits */
+    bool                viewed;
+    struct positions    found;
+    size_t              found_by_view; /* the first of them */
+    struct candidate   *left; /* by position */
+    size_t              left_count, left_cap, next;
+
+    /* One call of search_continue. */
+    int64_t     until_ms;
+    unsigned    looks;
+    bool        stopped; /* the time is up */
+    bool        failed;
+    struct fail why;
+};
+
+struct search_run *search_start(struct account *a, uint64_t mailbox_id, struct view *v, struct search *tree, struct arena *arena)
+{
+    struct search_run *r = xcalloc(1, sizeof *r);
+
+    r->account = a;
+    r->mailbox_id = mailbox_id;
+    r->view = v;
+    r->key = search_key_make(tree, arena);
+    if (r->key != NULL) {
+        r->wants = search_key_wants(r->key);
+        r->text = search_text_create(account_store(a));
+    }
+    return r;
+}
+
+void search_end(struct search_run **rp)
+{
+    struct search_run *r = *rp;
+
+    if (r == NULL)
+        return;
+    search_key_finish(r->key);
+    search_text_destroy(&r->text);
+    free(r->found.list);
+    free(r->left);
+    free(r);
+    *rp = NULL;
+}
+
+static void add_found(struct search_run *r, uint32_t position)
+{
+    if (r->found.count == r->found.cap) {
+        r->found.cap = r->found.cap > 0 ? r->found.cap * 2 : 64;
+        r->found.list = xrealloc(r->found.list, r->found.cap * sizeof *r->found.list);
+    }
+    r->found.list[r->found.count++] = position;
+}
+
+static void add_left(struct search_run *r, uint32_t position, uint32_t uid)
+{
+    if (r->left_count == r->left_cap) {
+        r->left_cap = r->left_cap > 0 ? r->left_cap * 2 : 64;
+        r->left = xrealloc(r->left, r->left_cap * sizeof *r->left);
+    }
+    r->left[r->left_count++] = (struct candidate){.position = position, .uid = uid};
+}
+
+/* ---- the first round ---- */
+
+static void look_at_view(struct search_run *r)
+{
+    struct search_subject m = {.text = r->text};
+    struct view_cursor    at;
+
+    view_cursor_init(&at, r->view, 0);
+    for (; view_next(&at, &m.entry); m.position++) {
+        switch (search_ask(r->account, r->key, &m)) {
+        case ANSWER_YES:
+            add_found(r, m.position);
+            break;
+        case ANSWER_LATER:
+            add_left(r, m.position, m.entry.uid);
+            break;
+        case ANSWER_NO:
+            break;
+        }
+    }
+    r->viewed = true;
+    r->found_by_view = r->found.count;
+}
+
+/* ---- the other two ---- */
+
+static bool time_is_up(struct search_run *r, bool read_bytes)
+{
+    r->looks++;
+    r->stopped = (read_bytes || r->looks % LOOKS_PER_TIME == 0) && clock_mono_ms() >= r->until_ms;
+    return r->stopped;
+}
+
+/* For message_fetch: one row. */
+static bool look_at_row(void *ctx, const struct message_info *info)
+{
+    struct search_run *r = ctx;
+
+    /* Rows may have gone since the view was made, or stand between those that are asked for. */
+    while (r->next < r->left_count && r->left[r->next].uid < info->uid)
+        r->next++;
+    if (r->next == r->left_count || r->left[r->next].uid != info->uid)
+        return true;
+
+    struct search_subject m = {.position = r->left[r->next].position, .info = info, .text = r->text};
+    m.entry = view_at(r->view, m.position);
+    search_text_begin(r->text, info);
+    enum search_answer answer = search_ask(r->account, r->key, &m);
+    if (answer == ANSWER_LATER) {
+        m.bytes = true;
+        answer = search_ask(r->account, r->key, &m);
+    }
+    if (m.failed) {
+        r->failed = true;
+        r->why = m.why;
+        return false;
+    }
+    if (answer == ANSWER_YES)
+        add_found(r, m.position);
+    r->next++;
+    return !time_is_up(r, m.bytes);
+}
+
+/* Some of those that are left, as ranges of UIDs; those that stand side by side in the view are one. */
+static size_t next_ranges(const struct search_run *r, struct uid_range ranges[RANGES_MAX], size_t *end)
+{
+    size_t count = 0, i = r->next;
+
+    for (; i < r->left_count; i++) {
+        const struct candidate *c = &r->left[i];
+        if (count > 0 && c->position == c[-1].position + 1) {
+            ranges[count - 1].last = c->uid;
+            continue;
+        }
+        if (count == RANGES_MAX)
+            break;
+        ranges[count++] = (struct uid_range){c->uid, c->uid};
+    }
+    *end = i;
+    return count;
+}
+
+static bool look_at_rows(struct search_run *r, struct fail *why)
+{
+    struct uid_range ranges[RANGES_MAX];
+    size_t           end;
+
+    while (r->next < r->left_count && !r->stopped) {
+        size_t count = next_ranges(r, ranges, &end);
+        bool   ok = message_fetch(r->account, r->mailbox_id, ranges, count, r->wants, look_at_row, r, why);
+        if (r->failed)
+            *why = r->why;
+        if (!ok || r->failed)
+            return false;
+        if (!r->stopped)
+            r->next = end; /* the last ones may have no rows any more */
+    }
+    return true;
+}
+
+static int compare_positions(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+int search_continue(struct search_run *r, unsigned budget_ms, const uint32_t **out, size_t *count, struct fail *why)
+{
+    r->until_ms = clock_mono_ms() + budget_ms;
+    r->stopped = r->failed = false;
+    if (r->key == NULL) {
+        (void)fail_set(why, FAIL_PERM, FAIL_LIMIT, "the search is too large");
+        return -1;
+    }
+    if (!r->viewed)
+        look_at_view(r);
+    if (r->next < r->left_count && !look_at_rows(r, why))
+        return -1;
+    if (r->next < r->left_count)
+        return 0;
+    /* Those that the view decided stand before those that it did not. */
+    if (r->found_by_view > 0 && r->found_by_view < r->found.count)
+        qsort(r->found.list, r->found.count, sizeof *r->found.list, compare_positions);
+    *out = r->found.list;
+    *count = r->found.count;
+    return 1;
+}
