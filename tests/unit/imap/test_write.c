@@ -1,0 +1,141 @@
+/*
+ * tests/unit/imap/test_write.c - the words of responses.
+ */
+#include "imap/session.h"
+
+#include "tests/unit/check.h"
+
+static void check_strings(struct buf *b)
+{
+    static const struct {
+        const char *note, *input, *string, *astring;
+    } cases[] = {
+        {"plain", "abc", "\"abc\"", "abc"},
+        {"empty", "", "\"\"", "\"\""},
+        {"quotes", "a\"b\\c", "\"a\\\"b\\\\c\"", "\"a\\\"b\\\\c\""},
+        {"space", "a b", "\"a b\"", "\"a b\""},
+        {"line end", "a\r\nb", "{4}\r\na\r\nb", "{4}\r\na\r\nb"},
+        {"8-bit", "\xc3\xa9", "{2}\r\n\xc3\xa9", "{2}\r\n\xc3\xa9"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        buf_reset(b);
+        imap_write_string(b, slice_of(cases[i].input));
+        CHECK_SLICE(cases[i].note, buf_slice(b), slice_of(cases[i].string));
+        buf_reset(b);
+        imap_write_astring(b, slice_of(cases[i].input));
+        CHECK_SLICE(cases[i].note, buf_slice(b), slice_of(cases[i].astring));
+    }
+}
+
+static void check_dates(struct buf *b)
+{
+    static const struct {
+        const char *note;
+        int64_t     seconds;
+        int         zone;
+        const char *want;
+    } cases[] = {
+        {"epoch", 0, 0, "\"01-Jan-1970 00:00:00 +0000\""},
+        {"before it", -1, 0, "\"31-Dec-1969 23:59:59 +0000\""},
+        {"zone", 0, 90, "\"01-Jan-1970 01:30:00 +0130\""},
+        {"west", 1, -300, "\"31-Dec-1969 19:00:01 -0500\""},
+        {"leap day", 1709164800, 0, "\"29-Feb-2024 00:00:00 +0000\""},
+        {"last second of a year", 1735689599, 0, "\"31-Dec-2024 23:59:59 +0000\""},
+        {"beyond what can be said", INT64_MAX / 4, 0, "\"01-Jan-1970 00:00:00 +0000\""},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        buf_reset(b);
+        imap_write_date_time(b, cases[i].seconds, cases[i].zone);
+        CHECK_SLICE(cases[i].note, buf_slice(b), slice_of(cases[i].want));
+    }
+}
+
+static void check_sets(struct buf *b)
+{
+    static const struct {
+        const char *note;
+        uint32_t    numbers[8]; /* pairs, 0 ends */
+        const char *want;
+    } cases[] = {
+        {"one", {5, 5}, "5"},
+        {"neighbours", {5, 5, 6, 6, 7, 9}, "5:9"},
+        {"apart", {1, 2, 4, 4, 6, 7}, "1:2,4,6:7"},
+        {"none", {0}, ""},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct imap_set_writer w = {.out = b};
+        buf_reset(b);
+        for (size_t k = 0; k < 8 && cases[i].numbers[k] != 0; k += 2)
+            imap_set_writer_add(&w, cases[i].numbers[k], cases[i].numbers[k + 1]);
+        imap_set_writer_end(&w);
+        CHECK_SLICE(cases[i].note, buf_slice(b), slice_of(cases[i].want));
+    }
+}
+
+static void check_resolved(struct buf *b)
+{
+    static const struct {
+        const char      *note;
+        struct uid_range ranges[4];
+        size_t           count;
+        const char      *want;
+    } cases[] = {
+        {"order", {{5, 6}, {1, 2}}, 2, "1:2,5:6"},
+        {"overlap", {{1, 5}, {3, 8}}, 2, "1:8"},
+        {"touch", {{1, 5}, {6, 8}}, 2, "1:8"},
+        {"inside", {{1, 9}, {3, 4}}, 2, "1:9"},
+        {"backwards", {{9, 3}}, 1, "3:9"},
+        {"star", {{7, 0}}, 1, "7:10"},
+        {"star below", {{20, 0}}, 1, "10:20"},
+        {"the largest", {{UINT32_MAX, UINT32_MAX}, {1, 2}, {UINT32_MAX, UINT32_MAX}}, 3, "1:2,4294967295"},
+    };
+    struct arena a;
+
+    arena_init(&a, 1 << 16);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct imap_set_writer w = {.out = b};
+        struct uid_range       ranges[4];
+        memcpy(ranges, cases[i].ranges, sizeof(ranges));
+        struct imap_set set = imap_set_resolve(&a, (struct imap_set){ranges, cases[i].count}, 10);
+        buf_reset(b);
+        for (size_t k = 0; k < set.count; k++)
+            imap_set_writer_add(&w, set.ranges[k].first, set.ranges[k].last);
+        imap_set_writer_end(&w);
+        CHECK_SLICE(cases[i].note, buf_slice(b), slice_of(cases[i].want));
+    }
+    arena_finish(&a);
+}
+
+static void check_spans(void)
+{
+    struct imap_span     items[] = {{2, 4}, {7, 8}};
+    struct imap_spans    spans = {items, 2};
+    struct imap_spans_at at = {0};
+    uint32_t             p;
+
+    CHECK("size", imap_spans_size(&spans) == 3);
+    CHECK("walk", imap_spans_next(&spans, &at, &p) && p == 2);
+    CHECK("walk", imap_spans_next(&spans, &at, &p) && p == 3);
+    CHECK("walk", imap_spans_next(&spans, &at, &p) && p == 7);
+    CHECK("walk ends", !imap_spans_next(&spans, &at, &p));
+    static const bool in[] = {false, false, true, true, false, false, false, true, false};
+    for (uint32_t i = 0; i < ARRAY_LEN(in); i++)
+        CHECK("have", imap_spans_have(&spans, i) == in[i]);
+}
+
+int main(void)
+{
+    struct buf b;
+
+    buf_init(&b, 1 << 16);
+    check_strings(&b);
+    check_dates(&b);
+    check_sets(&b);
+    check_resolved(&b);
+    check_spans();
+    buf_finish(&b);
+    return check_done();
+}
