@@ -163,7 +163,11 @@ static bool read_pragma(struct db *d, const char *sql, int64_t *out, struct fail
     return status == SQLITE_ROW || db_failed(d, status, "reading its format", why);
 }
 
-/* How this connection behaves.  The exclusive lock is taken by the first read below, and kept. */
+/*
+ * How this connection behaves.  The exclusive lock is asked for before anything
+ * else: then the first read takes it and keeps it, and the WAL's index lies in
+ * our memory instead of a shared file.
+ */
 static bool set_up(struct db *d, const struct db_options *options, struct fail *why)
 {
     char sql[256];
@@ -176,18 +180,15 @@ static bool set_up(struct db *d, const struct db_options *options, struct fail *
     (void)sqlite3_db_config(d->handle, SQLITE_DBCONFIG_ENABLE_FKEY, 1, NULL);
     (void)sqlite3_db_config(d->handle, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
     (void)sqlite3_db_config(d->handle, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
+    if (!d->read_only) {
+        if (!db_exec(d, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+                     "opening", why))
+            return false;
+        (void)sqlite3_wal_hook(d->handle, wal_grew, d);
+    }
     (void)snprintf(sql, sizeof sql, "PRAGMA cache_size=%u; PRAGMA temp_store=MEMORY; PRAGMA cell_size_check=ON;",
                    pages);
-    if (!db_exec(d, sql, "setting up", why))
-        return false;
-    if (d->read_only)
-        return true;
-    if (!db_exec(d,
-                 "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;", "opening",
-                 why))
-        return false;
-    (void)sqlite3_wal_hook(d->handle, wal_grew, d);
-    return true;
+    return db_exec(d, sql, "setting up", why);
 }
 
 /* Brings an empty or older file to the format of today, in one transaction. */

@@ -152,9 +152,9 @@ static void retire(struct volumes *v, struct volume *vol)
     struct volume_name name = volume_name(vol->id);
     uint64_t end = vol->reserved;
 
-    if (end == VOLUME_HEADER_BYTES) {
+    if (end == VOLUME_HEADER_BYTES || (vol->sealed && vol->durable == 0)) { /* nobody was promised anything in it */
         (void)unlinkat(v->dir_fd, name.text, 0);
-    } else if (vol->sealed) { /* only its zeros go: what was acknowledged is on disk, the rest nobody was promised */
+    } else if (vol->sealed) { /* only its zeros go: what was acknowledged is on disk */
         (void)!ftruncate(vol->fd, (off_t)end);
     } else if (!volume_put_marker(&vol->tag, vol->fd, vol->id, end, RECORD_BYTES_MIN, end, STORED_END, NULL) ||
                ftruncate(vol->fd, (off_t)(end + RECORD_BYTES_MIN)) != 0 || fsync(vol->fd) != 0) {
