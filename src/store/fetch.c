@@ -1,0 +1,172 @@
+/*
+ * store/fetch.c - rows of messages for those who show them.
+ *
+ * Layer: store.  Rows are read in batches and handed out with no lock held, so
+ * that a long FETCH holds up nobody and the callback may call what it likes.
+ */
+#include "base/scoped.h"
+#include "store/internal.h"
+
+enum { BATCH_ROWS = 64, BATCH_BYTES = 64 * 1024 };
+
+struct batch {
+    struct arena        arena;
+    struct message_info rows[BATCH_ROWS];
+    bool                uncached[BATCH_ROWS]; /* derived data is missing: from the record */
+    size_t              count;
+};
+
+struct fetch {
+    struct account *account;
+    uint64_t        mailbox_id;
+    struct uid_set  want;
+    size_t          range;   /* in `want` */
+    uint64_t        next;    /* the lowest UID not read yet; beyond 32 bits: past the end */
+    unsigned        what;
+    struct batch    batch;
+};
+
+/* One of the two tables, read in step with the other. */
+struct source {
+    struct db_stmt *q; /* NULL: not read at all */
+    bool            row;
+    uint32_t        uid;
+};
+
+static void source_step(struct source *s, struct fail *why)
+{
+    s->row = s->q != NULL && db_step(s->q, why);
+    s->uid = s->row ? (uint32_t)db_col_i64(s->q, 0) : 0;
+}
+
+static bool source_begin(struct source *s, struct fetch *f, enum account_sql plain, enum account_sql cached,
+                         uint32_t last, struct fail *why)
+{
+    s->q = db_stmt(f->account->db, f->what != 0 ? cached : plain, why);
+    if (s->q == NULL)
+        return false;
+    db_bind_i64(s->q, 1, (int64_t)f->mailbox_id);
+    db_bind_i64(s->q, 2, (int64_t)f->next);
+    db_bind_i64(s->q, 3, (int64_t)last);
+    source_step(s, why);
+    return true;
+}
+
+static bool source_end(struct source *s, struct fail *why)
+{
+    return s->q == NULL || db_done(s->q, why);
+}
+
+/* Columns as FETCH_COLUMNS in sql.c names them. */
+static void keep_row(struct fetch *f, struct db_stmt *q)
+{
+    struct batch *b = &f->batch;
+    struct message_info *m = &b->rows[b->count];
+
+    *m = (struct message_info){
+        .uid = (uint32_t)db_col_i64(q, 0),
+        .message_id = (uint64_t)db_col_i64(q, 1),
+        .flags = (uint32_t)db_col_i64(q, 2),
+        .keyword_set = (uint32_t)db_col_i64(q, 3),
+        .modseq = (uint64_t)db_col_i64(q, 4),
+        .saved_date = db_col_i64(q, 5),
+        .size = (uint64_t)db_col_i64(q, 6),
+        .internal_date = db_col_i64(q, 7),
+        .internal_zone = (int)db_col_i64(q, 8),
+        .ref = (uint64_t)db_col_i64(q, 9),
+        .prefix = arena_keep(&b->arena, db_col_blob(q, 10)),
+    };
+    b->uncached[b->count] = f->what != 0 && db_col_is_null(q, 11);
+    if ((f->what & FETCH_ENVELOPE) != 0)
+        m->envelope = arena_keep(&b->arena, db_col_blob(q, 11));
+    if ((f->what & FETCH_STRUCTURE) != 0)
+        m->structure = arena_keep(&b->arena, db_col_blob(q, 12));
+    if ((f->what & FETCH_PREVIEW) != 0)
+        m->preview = arena_keep(&b->arena, db_col_blob(q, 13));
+    b->count++;
+}
+
+static bool batch_full(const struct batch *b)
+{
+    return b->count == BATCH_ROWS || b->arena.used >= BATCH_BYTES;
+}
+
+/* Of the range that is next; entries and what is left of expunged ones merged by UID. */
+static bool read_range(struct fetch *f, bool with_gone, struct fail *why)
+{
+    uint32_t last = f->want.ranges[f->range].last;
+    struct source here = {.q = NULL}, gone = {.q = NULL};
+
+    if (f->next < f->want.ranges[f->range].first)
+        f->next = f->want.ranges[f->range].first;
+    bool ok = source_begin(&here, f, SQL_FETCH, SQL_FETCH_CACHED, last, why) &&
+              (!with_gone || source_begin(&gone, f, SQL_FETCH_GONE, SQL_FETCH_GONE_CACHED, last, why));
+    while (ok && (here.row || gone.row) && !batch_full(&f->batch)) {
+        struct source *s = !gone.row || (here.row && here.uid < gone.uid) ? &here : &gone;
+        keep_row(f, s->q);
+        f->next = (uint64_t)s->uid + 1;
+        source_step(s, why);
+    }
+    bool finished = !here.row && !gone.row;
+    ok = source_end(&here, why) && ok;
+    ok = source_end(&gone, why) && ok;
+    if (ok && finished)
+        f->range++;
+    return ok;
+}
+
+static bool read_batch(struct fetch *f, struct fail *why)
+{
+    const struct mailbox_state *box;
+    bool ok;
+
+    f->batch.count = 0;
+    arena_reset(&f->batch.arena);
+    if (!account_lock(f->account, why))
+        return false;
+    box = state_mailbox(f->account->state, f->mailbox_id);
+    ok = box != NULL || fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "there is no such mailbox any more");
+    while (ok && f->range < f->want.count && !batch_full(&f->batch))
+        ok = read_range(f, box->row.expunge_modseq != 0, why);
+    account_unlock(f->account);
+    return ok;
+}
+
+/* Cached data that is missing (it is derived: `posthorn rebuild` makes it anew) costs a look at the record. */
+static bool fill_in(struct fetch *f, size_t i, struct fail *why)
+{
+    struct message_info *m = &f->batch.rows[i];
+    struct message_facts facts;
+
+    if (!f->batch.uncached[i])
+        return true;
+    if (!facts_of_record(f->account->store->volumes, m->ref, m->size - m->prefix.len, &f->batch.arena, &facts, why))
+        return false;
+    if ((f->what & FETCH_ENVELOPE) != 0)
+        m->envelope = facts.envelope;
+    if ((f->what & FETCH_STRUCTURE) != 0)
+        m->structure = facts.structure;
+    if ((f->what & FETCH_PREVIEW) != 0)
+        m->preview = facts.preview;
+    return true;
+}
+
+bool message_fetch(struct account *a, uint64_t mailbox_id, const struct uid_range *ranges, size_t range_count,
+                   unsigned what, bool (*each)(void *ctx, const struct message_info *m), void *ctx, struct fail *why)
+{
+    struct fetch f = {.account = a, .mailbox_id = mailbox_id, .what = what};
+    bool ok = true, more = true;
+
+    f.want = uid_set_of_ranges(ranges, range_count);
+    arena_init(&f.batch.arena, SIZE_MAX);
+    while (ok && more && f.range < f.want.count) {
+        ok = read_batch(&f, why);
+        for (size_t i = 0; ok && more && i < f.batch.count; i++) {
+            ok = fill_in(&f, i, why);
+            more = ok && each(ctx, &f.batch.rows[i]);
+        }
+    }
+    arena_finish(&f.batch.arena);
+    uid_set_finish(&f.want);
+    return ok;
+}

@@ -1,0 +1,195 @@
+/*
+ * store/flags.c - flags and keywords of messages.
+ *
+ * Layer: store.  The view says which messages change; rows are changed a run at
+ * a time.  A message that would stay as it is keeps its modseq.
+ */
+#include "store/internal.h"
+
+struct flagging {
+    uint64_t                  mailbox_id;
+    const struct uid_range   *ranges;
+    size_t                    range_count;
+    const struct flag_change *change;
+    struct uid_set           *refused;
+    uint64_t                  modseq;
+
+    /* while it runs */
+    struct change *c;
+    uint32_t       keep, set;   /* new flags are (flags & keep) | set */
+    bool           keywords;    /* keyword sets may change too */
+    struct idmap   successors;  /* set id + 1 to new set id + 1 */
+    bool           failed;
+    struct fail   *why;
+};
+
+static uint32_t new_flags(const struct flagging *f, uint32_t flags)
+{
+    return (flags & f->keep) | f->set;
+}
+
+/* What becomes of a keyword set; the same for every message that has it. */
+static uint32_t successor(struct flagging *f, uint32_t set)
+{
+    void *known = idmap_get(&f->successors, (uint64_t)set + 1);
+    uint32_t new_set = set;
+
+    if (known != NULL)
+        return (uint32_t)((uintptr_t)known - 1);
+    if (!keyword_set_change(f->c, set, f->change->op, f->change->keywords, f->change->keyword_count, &new_set, f->why))
+        f->failed = true;
+    (void)idmap_put(&f->successors, (uint64_t)set + 1, (void *)((uintptr_t)new_set + 1)); /* a number, not an address */
+    return new_set;
+}
+
+/* 0: stays as it is.  Otherwise 1, or with keywords the new set's id + 1. */
+static uint32_t classify(void *ctx, const struct view_entry *e)
+{
+    struct flagging *f = ctx;
+    uint32_t set = e->keyword_set;
+
+    if (f->failed)
+        return 0;
+    if (f->change->conditional && e->modseq > f->change->unchanged_since) {
+        uid_set_add(f->refused, e->uid);
+        return 0;
+    }
+    if (f->keywords)
+        set = successor(f, set);
+    if (new_flags(f, e->flags) == e->flags && set == e->keyword_set)
+        return 0;
+    return f->keywords ? set + 1 : 1;
+}
+
+/* The run's entries in the view, and the counts; true if \Deleted was among what changed. */
+static bool change_entries(struct flagging *f, struct change_box *box, const struct view_run *run)
+{
+    uint32_t deleted_moved = 0;
+
+    for (uint32_t i = run->position; i < run->position + run->count; i++) {
+        struct view_entry e = view_at(box->view, i);
+        uint32_t now = new_flags(f, e.flags), moved = now ^ e.flags;
+        if ((moved & STORE_SEEN) != 0)
+            box->row.unseen += (now & STORE_SEEN) != 0 ? UINT32_MAX : 1; /* one less, or one more */
+        if ((moved & STORE_DELETED) != 0)
+            box->row.deleted += (now & STORE_DELETED) != 0 ? 1 : UINT32_MAX;
+        deleted_moved |= moved & STORE_DELETED;
+        e.flags = now;
+        if (f->keywords)
+            e.keyword_set = run->class - 1;
+        e.modseq = f->modseq;
+        view_set(&box->view, i, e);
+    }
+    return deleted_moved != 0;
+}
+
+/* Asked of the rows while they are as they were. */
+static bool move_deleted_bytes(struct flagging *f, struct change_box *box, const struct view_run *run, struct fail *why)
+{
+    bool becomes_deleted = (f->set & STORE_DELETED) != 0;
+    int64_t bytes;
+
+    if (!db_get_i64(f->c->db, SQL_DELETED_BYTES, &bytes, why, "iiii", (int64_t)box->row.id, (int64_t)run->first,
+                    (int64_t)run->last, (int64_t)(becomes_deleted ? 0 : STORE_DELETED)))
+        return false;
+    if (becomes_deleted)
+        box->row.deleted_bytes += (uint64_t)bytes;
+    else
+        box->row.deleted_bytes -= (uint64_t)bytes;
+    return true;
+}
+
+static bool change_rows(struct flagging *f, struct change_box *box, const struct view_run *run, struct fail *why)
+{
+    struct db *db = f->c->db;
+    int64_t id = (int64_t)box->row.id, first = (int64_t)run->first, last = (int64_t)run->last;
+    int64_t modseq = (int64_t)f->modseq, keep = (int64_t)f->keep, set = (int64_t)f->set;
+    bool ok;
+
+    if (f->keywords)
+        ok = db_run(db, SQL_FLAGS_AND_KEYWORDS_SET, why, "iiiiiii", id, first, last, modseq, keep, set,
+                    (int64_t)run->class - 1);
+    else
+        ok = db_run(db, SQL_FLAGS_SET, why, "iiiiii", id, first, last, modseq, keep, set);
+    if (ok && db_changes(db) != run->count)
+        return fail_set(why, FAIL_TEMP, FAIL_OTHER, "mailbox %lld: %lld rows where the view has %u", (long long)id,
+                        (long long)db_changes(db), run->count);
+    return ok;
+}
+
+static bool change_all(struct flagging *f, struct change_box *box, const struct view_runs *runs, struct fail *why)
+{
+    if (f->failed)
+        return false;
+    if (runs->count > 0)
+        f->modseq = change_modseq(f->c);
+    for (size_t i = 0; i < runs->count; i++) {
+        const struct view_run *run = &runs->list[i];
+        if (change_entries(f, box, run) && !move_deleted_bytes(f, box, run, why))
+            return false;
+        if (!change_rows(f, box, run, why))
+            return false;
+    }
+    if (runs->count > 0)
+        change_touch(f->c, box);
+    else
+        f->modseq = box->row.highest_modseq;
+    return true;
+}
+
+static bool change_flags(struct change *c, void *ctx, struct fail *why)
+{
+    struct flagging *f = ctx;
+    struct change_box *box = change_box(c, f->mailbox_id, why);
+
+    if (box == NULL || !change_view(c, box, why))
+        return false;
+    f->c = c;
+    f->why = why;
+    idmap_init(&f->successors);
+    struct view_runs runs = view_runs_find(box->view, f->ranges, f->range_count, classify, f);
+    idmap_finish(&f->successors);
+    bool ok = change_all(f, box, &runs, why);
+    view_runs_finish(&runs);
+    return ok;
+}
+
+/* new flags = (flags & keep) | set */
+static void choose_masks(struct flagging *f, const struct flag_change *change)
+{
+    uint32_t flags = change->flags & STORE_FLAGS;
+
+    switch (change->op) {
+    case FLAGS_REPLACE: f->keep = 0; f->set = flags; break;
+    case FLAGS_ADD: f->keep = STORE_FLAGS; f->set = flags; break;
+    case FLAGS_REMOVE: f->keep = STORE_FLAGS & ~flags; f->set = 0; break;
+    }
+    f->keywords = change->op == FLAGS_REPLACE || change->keyword_count > 0;
+}
+
+bool message_flags(struct account *a, uint64_t mailbox_id, const struct uid_range *ranges, size_t range_count,
+                   const struct flag_change *change, struct uid_set *refused, uint64_t *modseq, struct fail *why)
+{
+    struct uid_set nobody = {.count = 0};
+    struct flagging f = {
+        .mailbox_id = mailbox_id,
+        .ranges = ranges,
+        .range_count = range_count,
+        .change = change,
+        .refused = &nobody,
+    };
+    struct view *v;
+
+    choose_masks(&f, change);
+    if (!view_open(a, mailbox_id, &v, why)) /* loaded before the transaction, and kept for the next */
+        return false;
+    view_release(&v);
+    bool ok = change_run(a, CHANGE_TOGETHER, change_flags, &f, why);
+    if (ok && modseq != NULL)
+        *modseq = f.modseq;
+    if (ok && refused != NULL)
+        *refused = nobody;
+    else
+        uid_set_finish(&nobody);
+    return ok;
+}

@@ -1,0 +1,309 @@
+/*
+ * store/internal.h - what the files of this room share.
+ *
+ * Layer: store; private to the room.
+ *
+ * An account has two locks.  `file_lock` is held over SQL and commits and guards
+ * the database handle; `lock` is held for moments and guards what is in memory.
+ * `state` is written with both held, so that either is enough to read it.  Order:
+ * file_lock, lock, the store's lock.  Wakers are called with `lock` held.
+ */
+#ifndef STORE_INTERNAL_H
+#define STORE_INTERNAL_H
+
+#include <pthread.h>
+
+#include "base/map.h"
+#include "storage/db.h"
+#include "storage/volume.h"
+#include "store/sql.h"
+#include "store/store.h"
+#include "store/view.h"
+
+struct account_row {
+    uint64_t highest_modseq, next_message, next_mailbox;
+    uint64_t bytes, messages;
+    uint64_t forgotten_modseq; /* the log of expunges is complete above it */
+};
+
+struct mailbox_row {
+    uint64_t         id, parent;
+    struct slice     leaf, name; /* the last level, the whole path; in the state's arena */
+    uint32_t         uidvalidity, uidnext, first_recent;
+    uint64_t         highest_modseq, expunge_modseq;
+    uint32_t         messages, unseen, deleted;
+    uint64_t         bytes, deleted_bytes;
+    enum special_use use;
+    bool             no_select;
+};
+
+struct mailbox_state {
+    struct mailbox_row row;
+    struct view       *view;         /* as the mailbox is now; NULL: nobody has asked of late */
+    uint64_t           view_cost; /* what it counts for in the budget */
+    int64_t            view_used_ms;
+    bool               recent_taken; /* first_recent is ahead of the file's; it goes along with the next change */
+};
+
+/* What is known in memory of an account whose file is open. */
+struct account_state {
+    struct arena           arena;
+    struct account_row     row;
+    struct mailbox_state  *boxes; /* ordered by name (mailbox_name_cmp) */
+    struct mailbox_state **by_id; /* the same, ordered by id */
+    size_t                 box_count;
+    struct slice          *subscribed; /* ordered by name */
+    size_t                 subscribed_count;
+};
+
+struct keyword_table; /* keywords.c */
+struct member;        /* change.c */
+struct gate_waiter;   /* gate.c */
+
+struct account {
+    struct store *store;
+    uint64_t      id;
+
+    pthread_mutex_t file_lock;
+    struct db      *db;
+    bool            opened_before; /* this process closed the file, in service: what is in it is durable */
+    int64_t         retry_ms;      /* out of service until then */
+
+    pthread_mutex_t       lock;
+    pthread_cond_t        batch_done;
+    struct account_state *state; /* NULL while the file is closed */
+    struct keyword_table *keywords; /* grows; kept as long as the account is */
+    struct member        *first_member, **last_member; /* changes that wait for the next transaction */
+    bool                  leading;                     /* somebody is committing for all */
+    bool                  removed;
+    struct watch         *watches;
+    struct gate_waiter   *waiters;
+    unsigned              inside;
+
+    /* By the store's lock. */
+    unsigned        refs;
+    struct account *newer, *older; /* among the open ones, by last use */
+    bool            is_open;
+    bool            wants_checkpoint;
+    _Atomic int64_t used_ms; /* also read without it */
+};
+
+struct store {
+    char               *dir;
+    struct volumes     *volumes;
+    struct store_limits limits;
+
+    pthread_mutex_t lock;
+    pthread_cond_t  upkeep_wanted;
+    struct idmap    accounts;        /* those in use or open */
+    struct account *newest, *oldest; /* open ones */
+    unsigned        open_count;
+    unsigned        checkpoints_wanted;
+    bool            closing;
+    _Atomic uint64_t view_bytes;     /* of all views that are some mailbox's newest */
+    pthread_t       upkeep;
+    bool            upkeep_runs;
+
+    pthread_mutex_t node_lock; /* node.db and the numbers below */
+    struct db      *node;
+    uint32_t        uidvalidity_last, uidvalidity_reserved;
+    uint64_t        low_water;
+};
+
+/* ---- account.c: the file of an account, opened when needed ---- */
+
+enum { STORE_PATH_BYTES = 4096 };
+/* DIR/accounts/ab/cd/ID/mail.db, or DIR/snapshots/...; false with FAIL_LIMIT if that is too long. */
+bool account_path(const struct store *st, const char *folder, uint64_t id, const char *file, char out[STORE_PATH_BYTES],
+                  struct fail *why);
+/* Takes file_lock, with the file open and `state` there; or neither. */
+bool account_lock(struct account *a, struct fail *why);
+void account_unlock(struct account *a);
+/* Takes `lock` with `state` there, or nothing: for what needs no SQL. */
+bool account_peek(struct account *a, struct fail *why);
+/* Writes what memory is ahead of and closes the file; file_lock held. */
+void account_close_file(struct account *a);
+/* Reads `state` anew from the file (mailboxes were made, renamed or deleted); file_lock held. */
+bool account_reload(struct account *a, struct fail *why);
+
+/* ---- account-make.c ---- */
+
+/* A new file with the first mailboxes; FAIL_EXISTS if it is one already. */
+bool account_make_file(struct store *st, uint64_t id, const char *path, struct fail *why);
+
+/* ---- store.c: the open accounts ---- */
+
+/* An open account file with its page cache, statements and what state.c keeps of it, as measured. */
+enum { HANDLE_BYTES = 160 * 1024 };
+
+/* Counts one more user of an account there is a file for, or that is being made. */
+struct account *store_pin(struct store *st, uint64_t id);
+void            store_unpin(struct account *a);
+/* It was used just now; it became open; it was closed. */
+void store_touch(struct account *a);
+void store_opened(struct account *a);
+void store_closed(struct account *a);
+/* Is the file of the account least recently used to be closed?  Pinned and with file_lock held, or NULL. */
+struct account *store_take_oldest(struct store *st, int64_t unused_since_ms);
+/* One that asked for a checkpoint: pinned, or NULL. */
+struct account *store_take_checkpoint(struct store *st);
+/* Do the open files cost more than so much of the budget?  Wakes the background if so. */
+bool            store_over_budget(struct store *st, unsigned percent);
+void            store_want_checkpoint(struct account *a);
+/* All open ones, the longest unused first, pinned; the list is the caller's. */
+size_t          store_pin_open(struct store *st, struct account ***out);
+
+/* ---- state.c ---- */
+
+bool account_state_load(struct account *a, struct db *db, struct account_state **out, struct fail *why);
+void account_state_free(struct account *a, struct account_state **s);
+struct mailbox_state *state_mailbox(const struct account_state *s, uint64_t id);
+struct mailbox_state *state_mailbox_named(const struct account_state *s, struct slice name);
+/* One mailbox's row by SQL, names not filled in.  FAIL_NOT_FOUND. */
+bool mailbox_row_read(struct db *db, uint64_t id, struct mailbox_row *out, struct fail *why);
+/* Makes `v` (NULL: none) the newest view of a mailbox; takes the caller's reference.  Both locks held. */
+void state_set_view(struct account *a, struct mailbox_state *box, struct view *v);
+
+/* Path order: a level before everything below it, INBOX before all. */
+int mailbox_name_cmp(struct slice a, struct slice b);
+bool mailbox_name_is_inbox(struct slice name);
+
+/* ---- change.c: transactions ---- */
+
+/* A mailbox as the transaction under way will leave it. */
+struct change_box {
+    struct mailbox_row row;
+    struct view       *view; /* NULL: nobody needs one */
+    bool               changed;
+};
+
+struct change {
+    struct account     *account;
+    struct db          *db;
+    struct account_row  row;
+    struct change_box **boxes;
+    size_t              box_count;
+    uint64_t            modseq;       /* drawn by the member that runs; 0: not yet */
+    bool                wrote;        /* by any member */
+    bool                restructured; /* mailboxes or subscriptions changed: `state` is read anew */
+};
+
+typedef bool change_fn(struct change *c, void *ctx, struct fail *why);
+/* CHANGE_TOGETHER shares a transaction with others that come at the same time; CHANGE_ALONE does not. */
+enum change_kind { CHANGE_TOGETHER, CHANGE_ALONE };
+/*
+ * Runs `apply` in a transaction, on this thread or on another that commits for
+ * both.  True: durable, and in the views.  What apply put into *ctx is true only
+ * then.  `apply` must touch nothing but the change and its ctx.
+ */
+bool change_run(struct account *a, enum change_kind kind, change_fn *apply, void *ctx, struct fail *why);
+/* This member's modseq, the same however often it asks. */
+uint64_t change_modseq(struct change *c);
+/* FAIL_NOT_FOUND if there is no such mailbox (any more), or none that holds messages. */
+struct change_box *change_box(struct change *c, uint64_t mailbox_id, struct fail *why);
+/* The box has this member's modseq now and will be written. */
+void change_touch(struct change *c, struct change_box *box);
+/* Sees to it that box->view is there. */
+bool change_view(struct change *c, struct change_box *box, struct fail *why);
+
+/* ---- view.c, view-edit.c, view-load.c ---- */
+
+/* A mailbox's entries by SQL. */
+bool view_load(struct db *db, const struct mailbox_row *box, struct view **out, struct fail *why);
+/* Roughly what a view costs in memory. */
+uint64_t view_bytes(const struct view *v);
+/*
+ * Editing: *v is made the caller's own first, copying what others share.  The
+ * caller sets uidnext and modseq by view_stamp.
+ */
+void view_append(struct view **v, struct view_entry e); /* uid above all */
+void view_set(struct view **v, uint32_t position, struct view_entry e); /* same uid */
+void view_remove(struct view **v, const struct uid_set *gone);
+void view_stamp(struct view **v, uint32_t uidnext, uint64_t modseq);
+
+/* ---- keywords.c ---- */
+
+bool keyword_table_load(struct account *a, struct db *db, struct fail *why);
+void keyword_table_free(struct account *a);
+/* The id of the set `base` with `names` added, removed, or replaced by them; a new set is written along. */
+bool keyword_set_change(struct change *c, uint32_t base, enum flag_op op, const struct slice *names, size_t count,
+                        uint32_t *id, struct fail *why);
+/* Sets written by this transaction are durable now (or not, and will be written again). */
+void keyword_table_committed(struct account *a, bool ok);
+
+/* ---- row.c: a message becomes rows ---- */
+
+struct new_message {
+    volume_ref                  ref;
+    const struct message_facts *facts;
+    struct slice                prefix;
+    int64_t                     internal_date;
+    int                         internal_zone;
+    uint32_t                    flags, keyword_set;
+};
+bool row_add_message(struct change *c, const struct new_message *m, uint64_t *message_id, struct fail *why);
+/* Puts a message into a mailbox: the row, the counts, the view. */
+bool row_add_entry(struct change *c, struct change_box *box, uint64_t message_id, const struct new_message *m,
+                   uint32_t *uid, struct fail *why);
+/* `count` UIDs more for a mailbox; FAIL_LIMIT when they run out. */
+bool row_take_uids(struct change_box *box, uint64_t count, uint32_t *first, struct fail *why);
+/* Adds a message with these flags to the counts of its mailbox and account. */
+void row_count(struct change *c, struct change_box *box, uint32_t flags, uint64_t size);
+
+/* ---- facts.c ---- */
+
+bool facts_of_record(struct volumes *v, volume_ref ref, uint64_t size, struct arena *a, struct message_facts *out,
+                     struct fail *why);
+
+/* ---- uidset.c ---- */
+
+/* The same UIDs as ranges in ascending order that neither overlap nor touch; on the heap. */
+struct uid_set uid_set_of_ranges(const struct uid_range *ranges, size_t count);
+void           uid_set_add_range(struct uid_set *s, uint32_t first, uint32_t last); /* above all in the set */
+
+/* ---- run.c ---- */
+
+/* Messages that stand side by side in a view: all rows of the mailbox with UIDs from first to last. */
+struct view_run {
+    uint32_t position, count;
+    uint32_t first, last;
+    uint32_t class; /* what the classifier said of every one of them */
+};
+struct view_runs {
+    struct view_run *list; /* on the heap */
+    size_t           count;
+    uint64_t         messages;
+};
+/* What is to be done with a message?  0: nothing.  Runs break where the answer changes. */
+typedef uint32_t run_classify(void *ctx, const struct view_entry *e);
+/* Those of `ranges` (NULL: all), in order of UID. */
+struct view_runs view_runs_find(const struct view *v, const struct uid_range *ranges, size_t range_count,
+                                run_classify *classify, void *ctx);
+void             view_runs_finish(struct view_runs *r);
+uint32_t         run_take_all(void *ctx, const struct view_entry *e); /* a classifier */
+
+/* ---- expunge.c ---- */
+
+/* Takes runs of `v` (the box's view, or an earlier one that still holds) out of the mailbox. */
+bool expunge_runs(struct change *c, struct change_box *box, const struct view_runs *runs, struct fail *why);
+
+/* ---- copy.c ---- */
+
+bool copy_move_all(struct change *c, uint64_t from, uint64_t to, struct fail *why);
+
+/* ---- watch.c ---- */
+
+/* Marks and wakes who watches the mailboxes of `c` that changed (NULL: all); `lock` held. */
+void watch_tell(struct account *a, const struct change *c);
+
+/* ---- node.c ---- */
+
+bool node_open(struct store *st, struct fail *why);
+void node_close(struct store *st);
+bool node_new_uidvalidity(struct store *st, uint32_t *out, struct fail *why);
+/* ---- upkeep.c ---- */
+
+bool upkeep_start(struct store *st, struct fail *why);
+void upkeep_stop(struct store *st);
+
+#endif

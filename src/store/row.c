@@ -1,0 +1,60 @@
+/*
+ * store/row.c - a message becomes rows.
+ *
+ * Layer: store.
+ */
+#include "base/clock.h"
+#include "store/internal.h"
+
+bool row_take_uids(struct change_box *box, uint64_t count, uint32_t *first, struct fail *why)
+{
+    if (count > UINT32_MAX - box->row.uidnext)
+        return fail_set(why, FAIL_PERM, FAIL_LIMIT, "\"" PRIslice "\" has no UIDs left", SLICE_ARG(box->row.name));
+    *first = box->row.uidnext;
+    box->row.uidnext += (uint32_t)count;
+    return true;
+}
+
+void row_count(struct change *c, struct change_box *box, uint32_t flags, uint64_t size)
+{
+    box->row.messages++;
+    box->row.bytes += size;
+    box->row.unseen += (flags & STORE_SEEN) == 0;
+    if ((flags & STORE_DELETED) != 0) {
+        box->row.deleted++;
+        box->row.deleted_bytes += size;
+    }
+    c->row.messages++;
+    c->row.bytes += size;
+}
+
+bool row_add_message(struct change *c, const struct new_message *m, uint64_t *message_id, struct fail *why)
+{
+    int64_t id = (int64_t)c->row.next_message;
+
+    if (!db_run(c->db, SQL_MESSAGE_NEW, why, "iiiiib", id, (int64_t)m->ref, (int64_t)(m->facts->size + m->prefix.len),
+                m->internal_date, (int64_t)m->internal_zone, m->prefix) ||
+        !db_run(c->db, SQL_CACHED_NEW, why, "ibbb", id, m->facts->envelope, m->facts->structure, m->facts->preview))
+        return false;
+    c->row.next_message++;
+    *message_id = (uint64_t)id;
+    return true;
+}
+
+bool row_add_entry(struct change *c, struct change_box *box, uint64_t message_id, const struct new_message *m,
+                   uint32_t *uid, struct fail *why)
+{
+    struct view_entry e = {.flags = m->flags & STORE_FLAGS, .keyword_set = m->keyword_set};
+
+    e.modseq = change_modseq(c);
+    if (!row_take_uids(box, 1, &e.uid, why) ||
+        !db_run(c->db, SQL_ENTRY_NEW, why, "iiiiiii", (int64_t)box->row.id, (int64_t)e.uid, (int64_t)message_id,
+                (int64_t)e.flags, (int64_t)e.keyword_set, (int64_t)e.modseq, clock_now()))
+        return false;
+    row_count(c, box, e.flags, m->facts->size + m->prefix.len);
+    if (box->view != NULL)
+        view_append(&box->view, e);
+    change_touch(c, box);
+    *uid = e.uid;
+    return true;
+}

@@ -1,0 +1,90 @@
+/*
+ * store/schema.c - the tables of an account file and of the node's database.
+ *
+ * Layer: store.  STRICT tables; a change of format adds an upgrade, never edits one.
+ */
+#include "store/sql.h"
+
+/*
+ * account      one row.  Every change draws its modseq from it.  forgotten_modseq:
+ *              expunges up to there are no longer all in the log.
+ * mailbox      parent 0: top level.  Counts are kept.  expunge_modseq: of the last
+ *              expunge, so that most clients' "what is gone?" needs no look.  A
+ *              deleted mailbox stays as a tombstone while the log remembers it:
+ *              with created_, changed_ and deleted_modseq it says by itself what a
+ *              log of mailbox changes would.
+ * keyword_set  what entries point to: names, separated by spaces, ordered.
+ * message      immutable content: ref is the record in the volumes and, for a
+ *              delivery, its id.  size counts the prefix in.
+ * cached       computed from the record, and computable again.
+ * entry        what IMAP calls a message.  No index on modseq: it would make
+ *              changing flags more than three times as dear.
+ * expunged     the whole entry.  message 0: the body was given back, only the UID
+ *              is remembered.
+ * dead         records that no row needs any more, to be released.
+ */
+static const char account_tables[] =
+    "CREATE TABLE account ("
+    " one INTEGER PRIMARY KEY CHECK (one = 1), id INTEGER NOT NULL, epoch INTEGER NOT NULL,"
+    " highest_modseq INTEGER NOT NULL, next_message INTEGER NOT NULL, next_mailbox INTEGER NOT NULL,"
+    " bytes INTEGER NOT NULL, messages INTEGER NOT NULL, forgotten_modseq INTEGER NOT NULL"
+    ") STRICT;"
+    "CREATE TABLE mailbox ("
+    " id INTEGER PRIMARY KEY, parent INTEGER NOT NULL, name TEXT NOT NULL,"
+    " uidvalidity INTEGER NOT NULL, uidnext INTEGER NOT NULL, first_recent INTEGER NOT NULL,"
+    " highest_modseq INTEGER NOT NULL, expunge_modseq INTEGER NOT NULL,"
+    " special_use INTEGER NOT NULL, no_select INTEGER NOT NULL,"
+    " messages INTEGER NOT NULL, unseen INTEGER NOT NULL, deleted INTEGER NOT NULL,"
+    " bytes INTEGER NOT NULL, deleted_bytes INTEGER NOT NULL,"
+    " created_modseq INTEGER NOT NULL, changed_modseq INTEGER NOT NULL, deleted_modseq INTEGER, deleted_at INTEGER"
+    ") STRICT;"
+    "CREATE UNIQUE INDEX mailbox_name ON mailbox(parent, name) WHERE deleted_modseq IS NULL;"
+    "CREATE TABLE subscription (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE keyword_set (id INTEGER PRIMARY KEY, names TEXT NOT NULL) STRICT;"
+    "CREATE TABLE message ("
+    " id INTEGER PRIMARY KEY, ref INTEGER NOT NULL UNIQUE, size INTEGER NOT NULL,"
+    " internal_date INTEGER NOT NULL, internal_zone INTEGER NOT NULL, prefix BLOB NOT NULL"
+    ") STRICT;"
+    "CREATE TABLE cached ("
+    " message INTEGER PRIMARY KEY, envelope BLOB NOT NULL, structure BLOB NOT NULL, preview BLOB NOT NULL"
+    ") STRICT;"
+    "CREATE TABLE entry ("
+    " mailbox INTEGER NOT NULL, uid INTEGER NOT NULL, message INTEGER NOT NULL,"
+    " flags INTEGER NOT NULL, keywords INTEGER NOT NULL, modseq INTEGER NOT NULL,"
+    " created_modseq INTEGER NOT NULL, created_at INTEGER NOT NULL, PRIMARY KEY (mailbox, uid)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX entry_message ON entry(message);"
+    "CREATE TABLE expunged ("
+    " mailbox INTEGER NOT NULL, uid INTEGER NOT NULL, message INTEGER NOT NULL,"
+    " flags INTEGER NOT NULL, keywords INTEGER NOT NULL, modseq INTEGER NOT NULL,"
+    " created_modseq INTEGER NOT NULL, created_at INTEGER NOT NULL, expunged_at INTEGER NOT NULL,"
+    " PRIMARY KEY (mailbox, uid)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX expunged_modseq ON expunged(mailbox, modseq);"
+    "CREATE INDEX expunged_message ON expunged(message);"
+    "CREATE TABLE dead (ref INTEGER PRIMARY KEY, size INTEGER NOT NULL) STRICT;";
+
+/*
+ * node     numbers by name: low_water, uidvalidity (the highest that may have been given out).
+ * release  who of a record's owners has given it back; account 0: all of them have.
+ */
+static const char node_tables[] =
+    "CREATE TABLE node (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE release (ref INTEGER NOT NULL, account INTEGER NOT NULL, PRIMARY KEY (ref, account))"
+    " STRICT, WITHOUT ROWID;";
+
+const struct db_schema account_schema = {
+    .what = "account",
+    .version = 1,
+    .create = account_tables,
+    .statements = account_statements,
+    .statement_count = ACCOUNT_SQL_COUNT,
+};
+
+const struct db_schema node_schema = {
+    .what = "node",
+    .version = 1,
+    .create = node_tables,
+    .statements = node_statements,
+    .statement_count = NODE_SQL_COUNT,
+};

@@ -1,0 +1,281 @@
+/*
+ * store/store.c - the store as a whole: its limits, its accounts in memory.
+ *
+ * Layer: store.  An account's struct lives as long as somebody uses it or its
+ * file is open.  Open ones stand in a list by last use.
+ */
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/block.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "store/internal.h"
+
+void store_limits_default(struct store_limits *l)
+{
+    *l = (struct store_limits){
+        .view_bytes = 64u << 20,
+        .handle_bytes = 64u << 20,
+        .handle_idle_seconds = 30,
+        .name_bytes = 1000,
+        .name_levels = 32,
+        .mailboxes = 10000,
+        .keywords = 2000,
+        .keywords_per_message = 200,
+        .keyword_bytes = 100,
+        .workers_per_account = 4,
+        .keep_expunged_days = 14,
+        .change_log_days = 60,
+        .snapshot_hours = 24,
+    };
+}
+
+static void store_free(struct store *st)
+{
+    node_close(st);
+    idmap_finish(&st->accounts);
+    (void)pthread_cond_destroy(&st->upkeep_wanted);
+    (void)pthread_mutex_destroy(&st->lock);
+    (void)pthread_mutex_destroy(&st->node_lock);
+    free(st->dir);
+    free(st);
+}
+
+static bool make_folders(const struct store *st, struct fail *why)
+{
+    static const char *const folders[] = {"accounts", "snapshots"};
+    char path[STORE_PATH_BYTES];
+
+    for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
+        int len = snprintf(path, sizeof path, "%s/%s", st->dir, folders[i]);
+        if (len < 0 || (size_t)len >= sizeof path)
+            return fail_set(why, FAIL_PERM, FAIL_LIMIT, "%s: the path is too long", st->dir);
+        if (!io_make_dirs(path, 0700, why))
+            return false;
+    }
+    return true;
+}
+
+bool store_open(const char *dir, struct volumes *volumes, const struct store_limits *limits, struct store **out,
+                struct fail *why)
+{
+    struct store *st = xcalloc(1, sizeof *st);
+    pthread_condattr_t monotonic;
+
+    st->dir = xstrdup(dir);
+    st->volumes = volumes;
+    st->limits = *limits;
+    idmap_init(&st->accounts);
+    (void)pthread_mutex_init(&st->lock, NULL);
+    (void)pthread_mutex_init(&st->node_lock, NULL);
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&st->upkeep_wanted, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
+    if (!make_folders(st, why) || !node_open(st, why) || !upkeep_start(st, why)) {
+        store_free(st);
+        return false;
+    }
+    *out = st;
+    return true;
+}
+
+void store_close(struct store **stp)
+{
+    struct store *st = *stp;
+    struct account *a;
+
+    if (st == NULL)
+        return;
+    *stp = NULL;
+    upkeep_stop(st);
+    while ((a = store_take_oldest(st, INT64_MAX)) != NULL) {
+        account_close_file(a);
+        (void)pthread_mutex_unlock(&a->file_lock);
+        store_unpin(a);
+    }
+    if (st->accounts.count > 0)
+        bug("store closed while %zu accounts are in use", st->accounts.count);
+    store_free(st);
+}
+
+static struct account *account_new(struct store *st, uint64_t id)
+{
+    struct account *a = xcalloc(1, sizeof *a);
+
+    a->store = st;
+    a->id = id;
+    a->last_member = &a->first_member;
+    (void)pthread_mutex_init(&a->file_lock, NULL);
+    (void)pthread_mutex_init(&a->lock, NULL);
+    (void)pthread_cond_init(&a->batch_done, NULL);
+    return a;
+}
+
+static void account_free(struct account *a)
+{
+    if (a->watches != NULL || a->waiters != NULL)
+        bug("account %llu freed while somebody watches it", (unsigned long long)a->id);
+    keyword_table_free(a);
+    (void)pthread_cond_destroy(&a->batch_done);
+    (void)pthread_mutex_destroy(&a->lock);
+    (void)pthread_mutex_destroy(&a->file_lock);
+    free(a);
+}
+
+struct account *store_pin(struct store *st, uint64_t id)
+{
+    (void)pthread_mutex_lock(&st->lock);
+    struct account *a = idmap_get(&st->accounts, id);
+    if (a == NULL) {
+        a = account_new(st, id);
+        (void)idmap_put(&st->accounts, id, a);
+    }
+    a->refs++;
+    (void)pthread_mutex_unlock(&st->lock);
+    return a;
+}
+
+void store_unpin(struct account *a)
+{
+    struct store *st = a->store;
+
+    (void)pthread_mutex_lock(&st->lock);
+    bool last = --a->refs == 0 && !a->is_open;
+    if (last)
+        (void)idmap_remove(&st->accounts, a->id);
+    (void)pthread_mutex_unlock(&st->lock);
+    if (last)
+        account_free(a);
+}
+
+static void list_add(struct store *st, struct account *a)
+{
+    a->newer = NULL;
+    a->older = st->newest;
+    *(st->newest != NULL ? &st->newest->newer : &st->oldest) = a;
+    st->newest = a;
+}
+
+static void list_take(struct store *st, struct account *a)
+{
+    *(a->newer != NULL ? &a->newer->older : &st->newest) = a->older;
+    *(a->older != NULL ? &a->older->newer : &st->oldest) = a->newer;
+}
+
+/* Exact to the second: most uses need not take the store's lock. */
+void store_touch(struct account *a)
+{
+    struct store *st = a->store;
+    int64_t now = clock_mono_ms();
+
+    if (now - atomic_load_explicit(&a->used_ms, memory_order_relaxed) < 1000)
+        return;
+    (void)pthread_mutex_lock(&st->lock);
+    a->used_ms = now;
+    if (a->is_open && st->newest != a) {
+        list_take(st, a);
+        list_add(st, a);
+    }
+    (void)pthread_mutex_unlock(&st->lock);
+}
+
+void store_opened(struct account *a)
+{
+    struct store *st = a->store;
+
+    (void)pthread_mutex_lock(&st->lock);
+    a->is_open = true;
+    a->used_ms = clock_mono_ms();
+    list_add(st, a);
+    st->open_count++;
+    (void)pthread_mutex_unlock(&st->lock);
+}
+
+void store_closed(struct account *a)
+{
+    struct store *st = a->store;
+
+    (void)pthread_mutex_lock(&st->lock);
+    a->is_open = false;
+    list_take(st, a);
+    st->open_count--;
+    if (a->wants_checkpoint)
+        st->checkpoints_wanted--;
+    a->wants_checkpoint = false;
+    (void)pthread_mutex_unlock(&st->lock);
+}
+
+struct account *store_take_oldest(struct store *st, int64_t unused_since_ms)
+{
+    (void)pthread_mutex_lock(&st->lock);
+    struct account *a = st->oldest;
+    while (a != NULL && a->used_ms <= unused_since_ms && pthread_mutex_trylock(&a->file_lock) != 0)
+        a = a->newer;
+    if (a != NULL && a->used_ms > unused_since_ms)
+        a = NULL;
+    if (a != NULL)
+        a->refs++;
+    (void)pthread_mutex_unlock(&st->lock);
+    return a;
+}
+
+struct account *store_take_checkpoint(struct store *st)
+{
+    struct account *a = NULL;
+
+    (void)pthread_mutex_lock(&st->lock);
+    if (st->checkpoints_wanted > 0) {
+        a = st->newest;
+        while (a != NULL && !a->wants_checkpoint)
+            a = a->older;
+    }
+    if (a != NULL) {
+        a->wants_checkpoint = false;
+        st->checkpoints_wanted--;
+        a->refs++;
+    }
+    (void)pthread_mutex_unlock(&st->lock);
+    return a;
+}
+
+void store_want_checkpoint(struct account *a)
+{
+    struct store *st = a->store;
+
+    (void)pthread_mutex_lock(&st->lock);
+    if (!a->wants_checkpoint && a->is_open) {
+        a->wants_checkpoint = true;
+        st->checkpoints_wanted++;
+        (void)pthread_cond_signal(&st->upkeep_wanted);
+    }
+    (void)pthread_mutex_unlock(&st->lock);
+}
+
+bool store_over_budget(struct store *st, unsigned percent)
+{
+    (void)pthread_mutex_lock(&st->lock);
+    bool over = (uint64_t)st->open_count * HANDLE_BYTES > st->limits.handle_bytes / 100 * percent;
+    if (over)
+        (void)pthread_cond_signal(&st->upkeep_wanted);
+    (void)pthread_mutex_unlock(&st->lock);
+    return over;
+}
+
+size_t store_pin_open(struct store *st, struct account ***out)
+{
+    size_t count = 0;
+
+    (void)pthread_mutex_lock(&st->lock);
+    *out = xcalloc(st->open_count > 0 ? st->open_count : 1, sizeof(struct account *));
+    for (struct account *a = st->oldest; a != NULL; a = a->newer) {
+        a->refs++;
+        (*out)[count++] = a;
+    }
+    (void)pthread_mutex_unlock(&st->lock);
+    return count;
+}

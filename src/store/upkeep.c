@@ -1,0 +1,149 @@
+/*
+ * store/upkeep.c - the background thread: what is idle is closed, what grew is trimmed.
+ *
+ * Layer: store.
+ */
+#include <malloc.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "store/internal.h"
+
+enum { TRIM_BYTES = 4 << 20 }; /* given back to the system once so much was freed */
+
+static void close_one(struct account *a)
+{
+    account_close_file(a);
+    (void)pthread_mutex_unlock(&a->file_lock);
+    store_unpin(a);
+}
+
+/* Account files that nobody has used for a while, and the oldest past the budget. */
+static size_t close_idle(struct store *st)
+{
+    int64_t since = clock_mono_ms() - (int64_t)st->limits.handle_idle_seconds * 1000;
+    struct account *a;
+    size_t closed = 0;
+
+    while ((a = store_take_oldest(st, since)) != NULL) {
+        close_one(a);
+        closed++;
+    }
+    while (store_over_budget(st, 100) && (a = store_take_oldest(st, INT64_MAX)) != NULL) {
+        close_one(a);
+        closed++;
+    }
+    return closed;
+}
+
+static void checkpoint_wanted(struct store *st)
+{
+    struct account *a;
+
+    while ((a = store_take_checkpoint(st)) != NULL) {
+        struct fail why;
+        if (account_lock(a, &why)) {
+            if (!db_checkpoint(a->db, false, &why))
+                log_event(LOG_WARNING, "store.checkpoint", LOG_U64("account", a->id), LOG_FAIL(&why));
+            account_unlock(a);
+        }
+        store_unpin(a);
+    }
+}
+
+/* Views of one account that nobody has asked for since; bytes freed. */
+static uint64_t drop_views(struct account *a, int64_t since_ms)
+{
+    uint64_t freed = 0;
+
+    if (pthread_mutex_trylock(&a->file_lock) != 0)
+        return 0; /* it is in use */
+    (void)pthread_mutex_lock(&a->lock);
+    for (size_t i = 0; a->state != NULL && i < a->state->box_count; i++) {
+        struct mailbox_state *box = &a->state->boxes[i];
+        if (box->view == NULL || box->view_used_ms > since_ms)
+            continue;
+        freed += box->view_cost;
+        state_set_view(a, box, NULL);
+    }
+    (void)pthread_mutex_unlock(&a->lock);
+    (void)pthread_mutex_unlock(&a->file_lock);
+    return freed;
+}
+
+/* The accounts longest unused lose theirs first; views in use of late only if that is not enough. */
+static uint64_t trim_views(struct store *st)
+{
+    static const int64_t unused_ms[] = {5000, 0};
+    uint64_t freed = 0;
+
+    for (size_t pass = 0; pass < ARRAY_LEN(unused_ms); pass++) {
+        struct account **all = NULL;
+        if (atomic_load(&st->view_bytes) <= st->limits.view_bytes)
+            break;
+        size_t count = store_pin_open(st, &all);
+        int64_t since = clock_mono_ms() - unused_ms[pass];
+        for (size_t i = 0; i < count; i++) {
+            if (atomic_load(&st->view_bytes) > st->limits.view_bytes / 8 * 7)
+                freed += drop_views(all[i], since);
+            store_unpin(all[i]);
+        }
+        free(all);
+    }
+    return freed;
+}
+
+static void one_round(struct store *st, uint64_t *freed)
+{
+    checkpoint_wanted(st);
+    *freed += close_idle(st) * HANDLE_BYTES;
+    *freed += trim_views(st);
+    if (*freed < TRIM_BYTES)
+        return;
+    (void)malloc_trim(0);
+    *freed = 0;
+}
+
+static void *upkeep_main(void *ctx)
+{
+    struct store *st = ctx;
+    uint64_t freed = 0;
+
+    (void)pthread_mutex_lock(&st->lock);
+    while (!st->closing) {
+        (void)pthread_mutex_unlock(&st->lock);
+        one_round(st, &freed);
+        (void)pthread_mutex_lock(&st->lock);
+        if (!st->closing && st->checkpoints_wanted == 0) {
+            struct timespec until;
+            (void)clock_gettime(CLOCK_MONOTONIC, &until);
+            until.tv_sec++;
+            (void)pthread_cond_timedwait(&st->upkeep_wanted, &st->lock, &until);
+        }
+    }
+    (void)pthread_mutex_unlock(&st->lock);
+    return NULL;
+}
+
+bool upkeep_start(struct store *st, struct fail *why)
+{
+    int status = pthread_create(&st->upkeep, NULL, upkeep_main, st);
+
+    st->upkeep_runs = status == 0;
+    return st->upkeep_runs || fail_errno(why, status, "the store's background thread");
+}
+
+void upkeep_stop(struct store *st)
+{
+    if (!st->upkeep_runs)
+        return;
+    (void)pthread_mutex_lock(&st->lock);
+    st->closing = true;
+    (void)pthread_cond_signal(&st->upkeep_wanted);
+    (void)pthread_mutex_unlock(&st->lock);
+    (void)pthread_join(st->upkeep, NULL);
+    st->upkeep_runs = false;
+}
