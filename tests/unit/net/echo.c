@@ -271,40 +271,49 @@ void echo_stop(struct echo_service *s)
 
 /* ---- sockets ---- */
 
-static socklen_t loopback(bool six, unsigned port, struct sockaddr_storage *out)
+static socklen_t loopback(unsigned port, struct sockaddr_storage *out)
 {
-    struct sockaddr_in  four = {.sin_family = AF_INET, .sin_port = htons((in_port_t)port)};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons((in_port_t)port), .sin6_addr = in6addr_loopback};
+    struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons((in_port_t)port)};
 
     four.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     *out = (struct sockaddr_storage){0};
-    if (six)
-        memcpy(out, &v6, sizeof(v6));
-    else
-        memcpy(out, &four, sizeof(four));
-    return six ? sizeof(v6) : sizeof(four);
+    memcpy(out, &four, sizeof(four));
+    return sizeof(four);
 }
 
-int echo_listen(bool six, unsigned *port)
+int echo_listen(unsigned *port)
 {
     struct sockaddr_storage a;
-    socklen_t               len = loopback(six, 0, &a);
-    int                     fd = socket(a.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in      four;
+    socklen_t               len = loopback(0, &a);
+    int                     fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     if (fd < 0 || bind(fd, (struct sockaddr *)&a, len) != 0 || listen(fd, 512) != 0 ||
         getsockname(fd, (struct sockaddr *)&a, &len) != 0)
         bug("cannot listen");
-    *port = ntohs(((struct sockaddr_in *)(void *)&a)->sin_port); /* at the same place in both */
+    memcpy(&four, &a, sizeof(four));
+    *port = ntohs(four.sin_port);
     return fd;
 }
 
-int echo_connect(bool six, unsigned port)
+int echo_try_connect(unsigned port)
 {
     struct sockaddr_storage a;
-    socklen_t               len = loopback(six, port, &a);
-    int                     fd = socket(a.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    socklen_t               len = loopback(port, &a);
+    int                     fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    if (fd < 0 || connect(fd, (struct sockaddr *)&a, len) != 0)
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&a, len) == 0)
+        return fd;
+    if (fd >= 0)
+        (void)close(fd);
+    return -1;
+}
+
+int echo_connect(unsigned port)
+{
+    int fd = echo_try_connect(port);
+
+    if (fd < 0)
         bug("cannot connect");
     return fd;
 }
@@ -347,7 +356,7 @@ bool client_send(struct client *c, const char *text)
     return client_write(c, text, strlen(text));
 }
 
-static bool fill(struct client *c)
+bool client_fill(struct client *c)
 {
     if (c->at > 0) {
         memmove(c->bytes, c->bytes + c->at, c->have - c->at);
@@ -372,7 +381,7 @@ const char *client_line(struct client *c)
             end[end > line && end[-1] == '\r' ? -1 : 0] = '\0';
             return line;
         }
-        if (!fill(c))
+        if (!client_fill(c))
             return NULL;
     }
 }
@@ -387,10 +396,10 @@ bool client_expect(struct client *c, const char *want)
     return false;
 }
 
-bool client_pattern(struct client *c, uint64_t n)
+bool client_pattern(struct client *c, uint64_t from, uint64_t to)
 {
-    for (uint64_t i = 0; i < n; i++) {
-        if (c->at == c->have && !fill(c))
+    for (uint64_t i = from; i < to; i++) {
+        if (c->at == c->have && !client_fill(c))
             return false;
         if ((unsigned char)c->bytes[c->at++] != i % 251)
             return false;
@@ -400,5 +409,5 @@ bool client_pattern(struct client *c, uint64_t n)
 
 bool client_at_end(struct client *c)
 {
-    return c->at == c->have && !fill(c);
+    return c->at == c->have && !client_fill(c);
 }

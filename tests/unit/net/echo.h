@@ -42,9 +42,10 @@ extern const struct conn_protocol echo_protocol;
 void echo_start(struct echo_service *s);
 void echo_stop(struct echo_service *s);
 
-/* A listening socket on a free port of 127.0.0.1 (or ::1). */
-int echo_listen(bool six, unsigned *port);
-int echo_connect(bool six, unsigned port);
+/* A listening socket on a free port of 127.0.0.1. */
+int echo_listen(unsigned *port);
+int echo_connect(unsigned port);
+int echo_try_connect(unsigned port); /* -1: nobody listens */
 
 /* A client's end: blocking, reads lines, with TLS or without. */
 struct client {
@@ -58,11 +59,13 @@ void client_finish(struct client *c);
 bool client_tls(struct client *c, SSL_CTX *ctx);
 bool client_send(struct client *c, const char *text);
 bool client_write(struct client *c, const void *data, size_t n);
+/* Reads more into `bytes`; false at the end. */
+bool client_fill(struct client *c);
 /* The next line without CRLF; NULL at the end.  Valid until the next call. */
 const char *client_line(struct client *c);
 bool client_expect(struct client *c, const char *want);
-/* Reads n bytes of a source that begins at offset 0 and compares them. */
-bool client_pattern(struct client *c, uint64_t n);
+/* Reads the bytes of a source from offset `from` to `to` and compares them. */
+bool client_pattern(struct client *c, uint64_t from, uint64_t to);
 bool client_at_end(struct client *c); /* the server has closed */
 
 #endif

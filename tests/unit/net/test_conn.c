@@ -24,7 +24,7 @@ static void set_up(struct fixture *f, void (*change)(struct net_limits *l))
         change(&limits);
     echo_start(&f->service);
     f->net = net_create(&limits, &why);
-    f->row.fd = echo_listen(false, &f->port);
+    f->row.fd = echo_listen(&f->port);
     if (f->net == NULL || !net_listen(f->net, &f->row, &why) || !net_start(f->net, &why))
         bug("net: %s", why.text);
 }
@@ -41,7 +41,7 @@ static struct client *new_client(struct fixture *f)
 {
     struct client *c = malloc(sizeof(*c));
 
-    client_init(c, echo_connect(false, f->port));
+    client_init(c, echo_connect(f->port));
     CHECK("greeting", client_expect(c, "hello"));
     return c;
 }
@@ -95,10 +95,10 @@ static void test_output(struct fixture *f)
 {
     struct client *c = new_client(f);
 
-    CHECK("source", client_send(c, "BYTES 1000000\r\n") && client_pattern(c, 1000000) && client_expect(c, "done"));
+    CHECK("source", client_send(c, "BYTES 1000000\r\n") && client_pattern(c, 0, 1000000) && client_expect(c, "done"));
     CHECK("sources in order", client_send(c, "ECHO a\r\nBYTES 10\r\nECHO b\r\nBYTES 0\r\nBYTES 100000\r\nECHO c\r\n") &&
-                                  client_expect(c, "a") && client_pattern(c, 10) && client_expect(c, "done") &&
-                                  client_expect(c, "b") && client_expect(c, "done") && client_pattern(c, 100000) &&
+                                  client_expect(c, "a") && client_pattern(c, 0, 10) && client_expect(c, "done") &&
+                                  client_expect(c, "b") && client_expect(c, "done") && client_pattern(c, 0, 100000) &&
                                   client_expect(c, "done") && client_expect(c, "c"));
     CHECK("empty source alone", client_send(c, "BYTES 0\r\n") && client_expect(c, "done"));
     CHECK("more", client_send(c, "MORE 1000\r\n"));
@@ -111,7 +111,7 @@ static void test_output(struct fixture *f)
     for (int i = 0; i < 200; i++)
         ok = ok && client_send(c, "BYTES 100\r\n");
     for (int i = 0; i < 200 && ok; i++)
-        ok = client_pattern(c, 100) && client_expect(c, "done");
+        ok = client_pattern(c, 0, 100) && client_expect(c, "done");
     CHECK("more pieces than one write takes", ok);
     drop_client(c);
 }
@@ -155,7 +155,7 @@ static void test_ends(struct fixture *f)
     drop_client(c);
 
     c = new_client(f); /* goes while the server has much to send it */
-    CHECK("vanishes", client_send(c, "BYTES 100000000\r\n") && client_pattern(c, 10));
+    CHECK("vanishes", client_send(c, "BYTES 100000000\r\n") && client_pattern(c, 0, 10));
     drop_client(c);
     c = new_client(f);
     CHECK("vanishes while waited for", client_send(c, "DELAY 20\r\n"));
@@ -211,7 +211,7 @@ static void test_stop(void)
     set_up(&f, NULL);
     for (int i = 0; i < 3; i++)
         c[i] = new_client(&f);
-    CHECK("one is slow", client_send(c[1], "BYTES 100000000\r\n") && client_pattern(c[1], 10));
+    CHECK("one is slow", client_send(c[1], "BYTES 100000000\r\n") && client_pattern(c[1], 0, 10));
     CHECK("one waits", client_send(c[2], "ECHO x\r\nDELAY 30\r\n") && client_expect(c[2], "x"));
     net_stop(f.net, 1);
     CHECK("parked: last words", client_expect(c[0], "ended: server is stopping") && client_at_end(c[0]));

@@ -41,8 +41,8 @@ static void set_up(struct fixture *f, unsigned seconds)
     limits.command_seconds = seconds;
     echo_start(&f->service);
     f->net = net_create(&limits, &why);
-    f->implicit.fd = echo_listen(false, &f->implicit_port);
-    f->starttls.fd = echo_listen(false, &f->starttls_port);
+    f->implicit.fd = echo_listen(&f->implicit_port);
+    f->starttls.fd = echo_listen(&f->starttls_port);
     if (f->net == NULL || !net_listen(f->net, &f->implicit, &why) || !net_listen(f->net, &f->starttls, &why) ||
         !net_start(f->net, &why))
         bug("net: %s", why.text);
@@ -64,7 +64,7 @@ static struct client *new_client(unsigned port)
 {
     struct client *c = malloc(sizeof(*c));
 
-    client_init(c, echo_connect(false, port));
+    client_init(c, echo_connect(port));
     return c;
 }
 
@@ -100,7 +100,7 @@ static void test_versions(struct fixture *f)
         CHECK(cases[i].note, ok == cases[i].ok);
         if (ok) {
             CHECK(cases[i].note, client_expect(c, "hello") && client_send(c, "PEER\r\n") && client_expect(c, "127.0.0.1 tls"));
-            CHECK(cases[i].note, client_send(c, "BYTES 1000000\r\nMORE 100\r\n") && client_pattern(c, 1000000) &&
+            CHECK(cases[i].note, client_send(c, "BYTES 1000000\r\nMORE 100\r\n") && client_pattern(c, 0, 1000000) &&
                                      client_expect(c, "done"));
             CHECK(cases[i].note, client_send(c, "ECHO x\r\nQUIT\r\n"));
             const char *line = client_line(c);
@@ -122,7 +122,7 @@ static void test_small_pieces(struct fixture *f)
     for (int i = 0; i < 300; i++)
         ok = ok && client_send(c, "BYTES 100\r\nECHO between\r\n");
     for (int i = 0; i < 300 && ok; i++)
-        ok = client_pattern(c, 100) && client_expect(c, "done") && client_expect(c, "between");
+        ok = client_pattern(c, 0, 100) && client_expect(c, "done") && client_expect(c, "between");
     CHECK("small sources and lines in turn", ok);
     drop_client(c);
     SSL_CTX_free(ctx);
