@@ -184,9 +184,9 @@ static void test_no_descriptors(void)
     int            fillers[256], log[2];
     size_t         count = 0;
 
-    set_up(&f, 100, 50);
     CHECK("pipe", pipe(log) == 0);
     log_set_fd(log[1]);
+    set_up(&f, 100, 50);
     (void)getrlimit(RLIMIT_NOFILE, &before);
     few = before;
     few.rlim_cur = 128;

@@ -222,7 +222,6 @@ static size_t make_record(struct client *c, const char *text, char *out, size_t 
 {
     BIO *wire = BIO_new(BIO_s_mem());
 
-    BIO_up_ref(SSL_get_rbio(c->ssl));
     SSL_set0_wbio(c->ssl, wire);
     (void)SSL_write(c->ssl, text, (int)strlen(text));
     int n = BIO_read(wire, out, (int)size);
