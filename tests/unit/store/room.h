@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/body.h"
+#include "base/buf.h"
 #include "storage/volume.h"
 #include "store/store.h"
 #include "store/view.h"
