@@ -34,7 +34,7 @@ static enum frame_kind frame_by(struct slice input, size_t step, struct frame_fo
 
 static void read_arguments(struct slice text)
 {
-    static const struct search_scope scope = {.messages = 100, .last_uid = 200, .first_recent = 150};
+    static const struct search_scope scope = {.messages = 100, .last_uid = 200};
     struct arena        a;
     struct imap_reader  r;
     int                 zone;

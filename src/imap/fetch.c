@@ -23,7 +23,7 @@ static void end_fetch(struct imap_session *s)
 /* A mailbox's messages have few different sets of flags: the last one written is kept as text. */
 static void write_flags(struct imap_session *s, struct fetch *f, struct buf *out, const struct view_entry *e)
 {
-    bool recent = e->uid >= s->box.first_recent;
+    bool recent = imap_is_recent(s, e->uid);
 
     if (f->flags.len == 0 || f->flags_of != e->flags || f->keywords_of != e->keyword_set || f->recent_of != recent) {
         buf_reset(&f->flags);

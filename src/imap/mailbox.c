@@ -102,7 +102,6 @@ void imap_delete(struct imap_session *s, struct imap_reader *args)
         return;
     }
     if (s->state == IMAP_SELECTED && s->box.mailbox == info.id) {
-        s->box.recent_due = false;
         imap_deselect(s);
         conn_write(s->conn, SLICE("* OK [CLOSED] It was the selected one\r\n"));
     }

@@ -31,6 +31,30 @@ bool imap_unpark(struct imap_session *s)
     return false;
 }
 
+bool imap_take_recent(struct imap_session *s, uint64_t mailbox, bool read_only, uint32_t *first, struct fail *why)
+{
+    return mailbox_recent(s->account, mailbox, !read_only, first, why);
+}
+
+void imap_add_recent(struct imap_session *s, uint32_t first, uint32_t end)
+{
+    for (uint32_t uid = first; uid < end; uid++)
+        uid_set_add(&s->box.recent, uid);
+}
+
+uint32_t imap_count_recent(const struct imap_session *s)
+{
+    uint32_t count = 0;
+    bool     found;
+
+    for (size_t i = 0; i < s->box.recent.count; i++) {
+        uint32_t first = view_find(s->box.view, s->box.recent.ranges[i].first, &found);
+        uint32_t end = view_find(s->box.view, s->box.recent.ranges[i].last, &found);
+        count += end + (found ? 1 : 0) - first;
+    }
+    return count;
+}
+
 void imap_tell_flags(struct imap_session *s)
 {
     static const struct slice system_flags = {"\\Answered \\Flagged \\Deleted \\Seen \\Draft", 40};
@@ -77,11 +101,13 @@ struct imap_news *imap_news_gather(struct imap_session *s, bool expunges)
     struct imap_news *n;
     struct fail       why;
     bool              keeps_gone = false;
+    uint32_t          first_recent;
 
     if (s->state != IMAP_SELECTED || !imap_unpark(s))
         return NULL;
     then = s->box.view;
-    if (!view_open(s->account, s->box.mailbox, &now, &why)) {
+    if (!imap_take_recent(s, s->box.mailbox, s->box.read_only, &first_recent, &why) ||
+        !view_open(s->account, s->box.mailbox, &now, &why)) {
         lose_mailbox(s, &why);
         return NULL;
     }
@@ -106,6 +132,8 @@ struct imap_news *imap_news_gather(struct imap_session *s, bool expunges)
         view_release(&now);
         return NULL;
     }
+    if (n->diff.added > 0)
+        imap_add_recent(s, first_recent > view_uidnext(then) ? first_recent : view_uidnext(then), view_uidnext(now));
     s->box.view = now;
     s->box.has_gone = keeps_gone;
     view_release(&then);
@@ -124,7 +152,7 @@ void imap_write_flag_fetch(struct imap_session *s, struct buf *b, uint32_t posit
         buf_add_char(b, ' ');
     }
     buf_add(b, SLICE("FLAGS "));
-    imap_write_flags(b, s->account, e->flags, e->keyword_set, e->uid >= s->box.first_recent);
+    imap_write_flags(b, s->account, e->flags, e->keyword_set, imap_is_recent(s, e->uid));
     if (s->condstore) {
         buf_add(b, SLICE(" MODSEQ ("));
         buf_add_u64(b, e->modseq);
@@ -136,18 +164,15 @@ void imap_write_flag_fetch(struct imap_session *s, struct buf *b, uint32_t posit
 static void tell_arrivals(struct imap_session *s, const struct imap_news *n)
 {
     struct buf *out = conn_out(s->conn);
-    uint32_t    count = view_count(s->box.view);
-    bool        found;
 
     tell_new_keywords(s, n);
     if (n->diff.added == 0)
         return;
     buf_add(out, SLICE("* "));
-    buf_add_u64(out, count);
+    buf_add_u64(out, view_count(s->box.view));
     buf_add(out, SLICE(" EXISTS\r\n* "));
-    buf_add_u64(out, count - view_find(s->box.view, s->box.first_recent, &found));
+    buf_add_u64(out, imap_count_recent(s));
     buf_add(out, SLICE(" RECENT\r\n"));
-    s->box.recent_due = true;
 }
 
 bool imap_news_tell(struct imap_session *s, struct imap_news *n)

@@ -148,7 +148,8 @@ void imap_search(struct imap_session *s, struct imap_reader *args)
     struct search_scope scope = {
         .messages = count,
         .last_uid = count > 0 ? view_at(s->box.view, count - 1).uid : 0,
-        .first_recent = s->box.first_recent,
+        .recent = s->box.recent.ranges,
+        .recent_count = s->box.recent.count,
     };
     c->args = search_args_read(args, &scope);
     if (args->failed) {

@@ -47,10 +47,12 @@ static struct search *flag_key(struct reading *g, uint32_t flag)
 
 static struct search *recent_key(struct reading *g)
 {
-    struct search *key = new_key(g, SEARCH_RECENT);
+    struct search *key = new_key(g, g->scope->recent_count > 0 ? SEARCH_UIDS : SEARCH_NOTHING);
 
-    if (key != NULL)
-        key->number = g->scope->first_recent;
+    if (key != NULL) {
+        key->ranges = g->scope->recent;
+        key->range_count = g->scope->recent_count;
+    }
     return key;
 }
 

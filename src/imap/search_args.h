@@ -27,7 +27,9 @@ struct search_args {
 
 /* The mailbox as its session sees it: what numbers and "*" mean. */
 struct search_scope {
-    uint32_t messages, last_uid, first_recent;
+    uint32_t          messages, last_uid;
+    struct uid_range *recent; /* UIDs */
+    size_t            recent_count;
 };
 
 /* All of SEARCH's arguments, from the space before them to the end. */

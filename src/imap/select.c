@@ -7,19 +7,10 @@
 
 #include "base/fail.h"
 
-void imap_take_recent(struct imap_session *s)
-{
-    uint32_t first;
-
-    if (s->box.recent_due && !s->box.read_only)
-        (void)mailbox_recent(s->account, s->box.mailbox, true, &first, NULL);
-    s->box.recent_due = false;
-}
-
 void imap_deselect(struct imap_session *s)
 {
-    imap_take_recent(s);
     view_release(&s->box.view);
+    uid_set_finish(&s->box.recent);
     s->box = (struct imap_selected){0};
     s->state = IMAP_AUTHED;
 }
@@ -37,13 +28,6 @@ static uint32_t first_unseen(const struct view *v)
     return 0;
 }
 
-static uint32_t count_recent(const struct view *v, uint32_t first_recent)
-{
-    bool found;
-
-    return view_count(v) - view_find(v, first_recent, &found);
-}
-
 /* The untagged responses of RFC 3501 section 6.3.1. */
 static void tell_mailbox(struct imap_session *s)
 {
@@ -52,7 +36,7 @@ static void tell_mailbox(struct imap_session *s)
     struct buf        *out = conn_out(s->conn);
 
     imap_tell_flags(s);
-    buf_addf(out, "* %u EXISTS\r\n* %u RECENT\r\n", view_count(v), count_recent(v, s->box.first_recent));
+    buf_addf(out, "* %u EXISTS\r\n* %u RECENT\r\n", view_count(v), imap_count_recent(s));
     if (unseen != 0)
         buf_addf(out, "* OK [UNSEEN %u] The first that is not \\Seen\r\n", unseen);
     buf_addf(out, "* OK [UIDVALIDITY %u] UIDs are valid\r\n", s->box.uidvalidity);
@@ -70,16 +54,16 @@ static bool open_mailbox(struct imap_session *s, struct slice name, bool read_on
         return false;
     if (info.no_select)
         return fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "The mailbox cannot be selected");
-    if (!mailbox_recent(s->account, info.id, !read_only, &first_recent, why) ||
+    if (!imap_take_recent(s, info.id, read_only, &first_recent, why) ||
         !view_open(s->account, info.id, &v, why))
         return false;
     s->box = (struct imap_selected){
         .mailbox = info.id,
         .view = v,
         .uidvalidity = view_uidvalidity(v),
-        .first_recent = first_recent,
         .read_only = read_only,
     };
+    imap_add_recent(s, first_recent, view_uidnext(v));
     s->state = IMAP_SELECTED;
     return true;
 }

@@ -41,11 +41,10 @@ struct imap_selected {
     struct view      *view;  /* what was announced; NULL while parked, when `token` stands for it */
     struct view_token token;
     uint32_t          uidvalidity;
-    uint32_t          first_recent;  /* UIDs from here on are \Recent in this session */
+    struct uid_set    recent;        /* UIDs that are \Recent in this session (RFC 3501 section 2.3.2) */
     uint32_t          keywords_told; /* how many were in the last FLAGS response */
     bool              read_only;
     bool              has_gone;      /* the view has messages that went and were not told of: it cannot be a token */
-    bool              recent_due;    /* messages were announced as \Recent that later sessions must not be */
 };
 
 struct imap_session {
@@ -125,8 +124,18 @@ void imap_write_date_time(struct buf *b, int64_t seconds, int zone);
 void imap_deselect(struct imap_session *s);
 /* The view of a session that was parked comes back; false: s->closing. */
 bool imap_unpark(struct imap_session *s);
-/* Later sessions shall not see as \Recent what this one was told. */
-void imap_take_recent(struct imap_session *s);
+/*
+ * Takes what is \Recent for this session, and, unless it is read-only, for no later one.  *first is
+ * the lowest UID of it.  Before the view is opened, so that it shows all that was taken.
+ */
+bool imap_take_recent(struct imap_session *s, uint64_t mailbox, bool read_only, uint32_t *first, struct fail *why);
+/* UIDs [first, end) are \Recent from now on; they are above all that were before. */
+void imap_add_recent(struct imap_session *s, uint32_t first, uint32_t end);
+uint32_t imap_count_recent(const struct imap_session *s);
+static inline bool imap_is_recent(const struct imap_session *s, uint32_t uid)
+{
+    return s->box.recent.count > 0 && uid >= s->box.recent.ranges[0].first && uid_set_has(&s->box.recent, uid);
+}
 /* FLAGS and PERMANENTFLAGS. */
 void imap_tell_flags(struct imap_session *s);
 /* A CONDSTORE enabling command (RFC 7162 section 3.1): the first one tells HIGHESTMODSEQ. */

@@ -7,7 +7,8 @@
 #include "tests/unit/check.h"
 
 static const struct imap_limits  limits = {.sets = 100, .nesting = 6};
-static const struct search_scope scope = {.messages = 10, .last_uid = 99, .first_recent = 90};
+static struct uid_range          recent[] = {{90, 95}, {98, 99}};
+static const struct search_scope scope = {.messages = 10, .last_uid = 99, .recent = recent, .recent_count = 2};
 
 static const char *const names[] = {
     [SEARCH_ALL] = "all",        [SEARCH_AND] = "and",         [SEARCH_OR] = "or",
@@ -51,8 +52,8 @@ static const struct {
     {"ALL", " ALL", "and(all)"},
     {"flags", " SEEN UNSEEN", "and(flags:1 not(flags:1))"},
     {"all of them", " ANSWERED FLAGGED DELETED DRAFT", "and(flags:2 flags:4 flags:8 flags:16)"},
-    {"NEW", " NEW", "and(and(recent:90 not(flags:1)))"},
-    {"OLD", " OLD", "and(not(recent:90))"},
+    {"NEW", " NEW", "and(and(uid:90-95:98-99 not(flags:1)))"},
+    {"OLD", " OLD", "and(not(uid:90-95:98-99))"},
     {"NOT swallows one key only", " NOT SEEN FLAGGED", "and(not(flags:1) flags:4)"},
     {"OR swallows two", " OR SEEN FLAGGED DRAFT", "and(or(flags:1 flags:4) flags:16)"},
     {"OR of groups", " OR (SEEN DRAFT) NOT FLAGGED", "and(or(and(flags:1 flags:16) not(flags:4)))"},
