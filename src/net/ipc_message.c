@@ -30,8 +30,11 @@ void ipc_message_init(struct ipc_message *m, uint16_t type)
     buf_init(&m->bytes, FIELDS_MAX);
 }
 
+/* There may be a password in it: it is not left lying in freed memory. */
 void ipc_message_finish(struct ipc_message *m)
 {
+    if (m->bytes.len > 0)
+        explicit_bzero(m->bytes.data, m->bytes.len);
     buf_finish(&m->bytes);
     m->fd = -1;
 }
@@ -324,6 +327,7 @@ void ipc_packet_free(struct ipc_packet **p)
         return;
     if ((*p)->fd >= 0)
         (void)close((*p)->fd);
+    explicit_bzero((*p)->bytes, (*p)->len); /* as in ipc_message_finish */
     free(*p);
     *p = NULL;
 }
