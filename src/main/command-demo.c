@@ -8,12 +8,15 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/encode.h"
 #include "base/io.h"
 #include "base/scoped.h"
 #include "main/command.h"
 #include "main/config.h"
+#include "main/listen.h"
 #include "main/serve.h"
 #include "main/setup.h"
 
@@ -86,6 +89,17 @@ static void print_where(const struct demo *d, const struct config *c)
     (void)fflush(stdout);
 }
 
+/* A second demo in the same folder would change the first one's passwords and then find its ports taken. */
+static bool not_running(struct config *c, struct fail *why)
+{
+    int fd = listen_connect(listen_control_path(c, ROLE_MAIL), SOCK_STREAM, NULL);
+
+    if (fd < 0)
+        return true;
+    (void)close(fd);
+    return fail_set(why, FAIL_TEMP, FAIL_EXISTS, "a server is running in %s already", c->data);
+}
+
 static void say_ready(void *ctx)
 {
     (void)ctx;
@@ -148,7 +162,7 @@ int command_demo(struct cli *cli)
     SCOPED(scoped_free) char *path = demo_folder(dir != NULL ? dir : "demo-data", &why);
     if (path == NULL || !make_config(&d, path, log != NULL ? log : "warning", &c, &why))
         return cli_failed(cli, &why);
-    bool ok = make_accounts(&d, c, &why);
+    bool ok = not_running(c, &why) && make_accounts(&d, c, &why);
     if (ok) {
         print_where(&d, c);
         ok = serve_run(c, say_ready, NULL, &why);

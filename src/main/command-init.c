@@ -111,6 +111,8 @@ static bool make_server(struct cli *cli, struct init *in, struct config **c, str
     reach_init(&r, *c);
     bool ok = setup_domain(&r, in->domain, why) && setup_account(&r, in->account, buf_slice(&in->password), why);
     reach_finish(&r);
+    if (!ok)
+        (void)unlink(cli->config_path); /* so that the next try needs no --force */
     return ok;
 }
 

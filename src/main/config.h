@@ -35,9 +35,8 @@ struct config_listener {
     unsigned             idle_seconds; /* a client may be silent that long */
 };
 
-/* How large a message may grow before it goes to a spool file, and such. */
 struct config {
-    const char *path; /* of the file, for messages */
+    const char  *path; /* of the file, for messages */
     struct slice text; /* all of it */
 
     const char    *hostname;

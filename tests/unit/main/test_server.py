@@ -1,0 +1,264 @@
+#!/usr/bin/env python3
+"""The program as its administrator sees it: demo, commands, roles that die, a clean stop, init.
+
+usage: test_server.py POSTHORN
+"""
+
+import contextlib
+import imaplib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+POSTHORN = os.path.abspath(sys.argv[1])
+PATIENCE = 30  # seconds until something that must happen is given up
+passed = failed = 0
+
+
+def check(note, ok, more=""):
+    global passed, failed
+    if ok:
+        passed += 1
+    else:
+        failed += 1
+        print(f"{note}: not so {more}", file=sys.stderr)
+
+
+def until(what):
+    """What `what` gives once it is true, or its last answer when patience ends."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            got = what()
+        except (OSError, imaplib.IMAP4.error):
+            got = None
+        if got or time.monotonic() > end:
+            return got
+        time.sleep(0.02)
+
+
+def free_base():
+    """A port base whose ports are free now."""
+    for base in range(21000, 60000, 1000):
+        with contextlib.ExitStack() as held:
+            try:
+                for port in (24, 25, 143, 465, 587, 993):
+                    s = held.enter_context(socket.socket())
+                    s.bind(("127.0.0.1", base + port))
+                return base
+            except OSError:
+                continue
+    sys.exit("no free ports")
+
+
+class Server:
+    """A demo in the foreground of its own process."""
+
+    def __init__(self, folder, base, *options):
+        self.folder, self.base = folder, base
+        self.log = open(folder + ".log", "a", encoding="utf-8")
+        self.process = subprocess.Popen([POSTHORN, "demo", "--dir", folder, "--port-base", str(base), "--log", "info",
+                                         *options], stdout=subprocess.PIPE, stderr=self.log, text=True)
+        self.said = []
+        for line in self.process.stdout:
+            self.said.append(line.strip())
+            if line == "ready\n":
+                break
+
+    def role(self, name):
+        """The process id of a role, None while it is not there."""
+        for entry in os.listdir("/proc"):
+            with contextlib.suppress(OSError, ValueError):
+                with open(f"/proc/{int(entry)}/stat", encoding="utf-8") as stat:
+                    parent = int(stat.read().rsplit(")", 1)[1].split()[1])
+                with open(f"/proc/{entry}/cmdline", encoding="utf-8") as words:
+                    if parent == self.process.pid and words.read().split("\0")[1:3] == ["--role", name]:
+                        return int(entry)
+        return None
+
+    def run(self, *words, stdin=""):
+        return subprocess.run([POSTHORN, *words, "--config", self.folder + "/posthorn.conf"], input=stdin, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+
+    def json(self, *words, stdin=""):
+        done = self.run(*words, "--json", stdin=stdin)
+        return json.loads(done.stdout) if done.stdout else None
+
+    def login(self, user, password):
+        client = imaplib.IMAP4("127.0.0.1", self.base + 143, timeout=PATIENCE)
+        client.login(user, password)
+        return client
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(PATIENCE)
+        self.process.stdout.close()
+        self.log.close()
+        return status
+
+
+def test_commands(server):
+    run = server.run
+    check("demo says ready", server.said[-1:] == ["ready"], server.said)
+    check("domain add", run("domain", "add", "other.test").returncode == 0)
+    again = run("domain", "add", "other.test")
+    check("domain add again fails", again.returncode == 1 and "other.test" in again.stderr, again.stderr)
+    check("domain list", server.json("domain", "list")["domains"] == ["example.test", "other.test"])
+    added = server.json("account", "add", "ann@other.test", "--password-stdin", stdin="seven words\n")
+    check("account add", added["address"] == "ann@other.test" and added["id"] > 0, added)
+    check("new account signs in", server.login("ann@other.test", "seven words") is not None)
+    check("alias add", run("alias", "add", "info@other.test", "ann@other.test", "u0@example.test").returncode == 0)
+    check("alias list", server.json("alias", "list")["aliases"] ==
+          [{"address": "info@other.test", "members": ["ann@other.test", "u0@example.test"]}])
+    check("domain with accounts stays", run("domain", "remove", "other.test").returncode == 1)
+    check("alias member removed", run("alias", "remove", "info@other.test", "u0@example.test").returncode == 0)
+    check("alias removed", run("alias", "remove", "info@other.test").returncode == 0)
+    check("no alias left", server.json("alias", "list")["aliases"] == [])
+    check("no such account", run("account", "disable", "nobody@other.test").returncode == 1)
+    check("failure as JSON", "error" in server.json("account", "disable", "nobody@other.test"))
+    check("status", server.json("status")["running"] is True)
+    check("check", run("check").returncode == 0)
+    for words in (["bogus"], ["account"], ["account", "add"], ["account", "add", "a@b", "c@d"], ["check", "--bogus"],
+                  ["session", "kick", "--config"], ["demo", "--accounts", "0"]):
+        wrong = subprocess.run([POSTHORN, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+        check(f"usage of {words}", wrong.returncode == 2 and "usage:" in wrong.stderr, wrong)
+    check("help", subprocess.run([POSTHORN, "account", "add", "--help"], stdout=subprocess.DEVNULL,
+                                 check=False).returncode == 0)
+    check("role words are refused", subprocess.run([POSTHORN, "--role", "mail", "serve", "0", "1", "700"],
+                                                   stderr=subprocess.DEVNULL, check=False).returncode == 2)
+
+
+def test_sessions(server):
+    client = server.login("u1@example.test", "demo-u1")
+    mine = [s for s in server.json("session", "list")["sessions"] if s["who"] == "u1@example.test"]
+    check("session list", len(mine) == 1 and mine[0]["protocol"] == "imap" and not mine[0]["tls"], mine)
+    check("session kick", server.json("session", "kick", mine[0]["id"])["sessions_ended"] == 1)
+    check("it hears of it", client.readline().startswith(b"* BYE"))
+    check("kick again", server.run("session", "kick", mine[0]["id"]).returncode == 1)
+
+    client = server.login("u1@example.test", "demo-u1")
+    check("passwd", server.run("account", "passwd", "u1@example.test", "--password-stdin", stdin="new\n").returncode == 0)
+    check("a new password ends sessions", client.readline().startswith(b"* BYE"))
+    check("the new one is right", server.login("u1@example.test", "new") is not None)
+    try:
+        server.login("u1@example.test", "demo-u1")
+        check("the old one is not", False)
+    except imaplib.IMAP4.error:
+        check("the old one is not", True)
+
+    client = server.login("u2@example.test", "demo-u2")
+    check("disable", server.json("account", "disable", "u2@example.test")["disabled"] is True)
+    check("disabling ends sessions", client.readline().startswith(b"* BYE"))
+    check("enable", server.json("account", "enable", "u2@example.test")["disabled"] is False)
+    check("enabled again", until(lambda: server.login("u2@example.test", "demo-u2")) is not None)
+    check("account remove asks", server.run("account", "remove", "u2@example.test").returncode == 1)
+    check("account remove", server.run("account", "remove", "u2@example.test", "--yes").returncode == 0)
+    check("removed", "u2@example.test" not in [a["address"] for a in server.json("account", "list")["accounts"]])
+
+
+def test_deaths(server):
+    """Either role dies; the other goes on with its successor, and nobody has to do anything."""
+    for name in ("auth", "mail", "auth", "mail"):
+        old = server.role(name)
+        os.kill(old, signal.SIGKILL)
+        check(f"{name} is started again", until(lambda: server.role(name) not in (None, old)))
+        check(f"login after {name} died", until(lambda: server.login("u0@example.test", "demo-u0")) is not None)
+    old = server.role("mail")
+    server.process.send_signal(signal.SIGHUP)
+    check("commands after that", server.json("status")["running"] is True)
+    check("a reload is no restart", server.role("mail") == old)
+
+
+def test_hidden(server):
+    auth = server.role("auth")
+    with open(f"/proc/{auth}/status", encoding="utf-8") as status:
+        check("no new privileges", re.search(r"^NoNewPrivs:\s+1$", status.read(), re.M))
+    check("secrets are for nobody else", os.stat(server.folder + "/auth").st_mode
+          & 0o077 == 0)
+    key = os.stat(server.folder + "/key.pem").st_mode
+    check("so is the key", key & 0o077 == 0, oct(key))
+
+
+def test_stop(server):
+    client = server.login("u0@example.test", "demo-u0")
+    second = subprocess.run([POSTHORN, "demo", "--dir", server.folder, "--port-base", str(server.base)],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    check("a second demo there is refused", second.returncode == 1 and "already" in second.stderr, second.stderr)
+    roles = [server.role("mail"), server.role("auth")]
+    check("clean stop", server.stop() == 0)
+    check("clients are told", client.readline().startswith(b"* BYE"))
+    check("roles are gone", not any(os.path.exists(f"/proc/{pid}") for pid in roles))
+    check("sockets are gone", not os.path.exists(server.folder + "/mail.control"))
+
+    check("offline: list", len(server.json("account", "list")["accounts"]) == 3)
+    check("offline: status", server.json("status")["running"] is False)
+    check("offline: sessions need a server", server.run("session", "list").returncode == 1)
+    check("offline: add", server.json("account", "add", "off@example.test", "--password-stdin", stdin="off\n")["id"] > 0)
+    check("offline: check", server.run("check").returncode == 0)
+
+
+def test_orphans(server):
+    """Roles whose supervisor is gone end by themselves."""
+    roles = [server.role("mail"), server.role("auth")]
+    server.process.kill()
+    server.process.wait()
+    check("orphans end", until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in roles)))
+    server.process.stdout.close()
+    server.log.close()
+
+
+def test_init(folder):
+    config = folder + "/posthorn.conf"
+    words = [POSTHORN, "init", "--config", config, "--hostname", "mx.example.org", "--domain", "example.org", "--account",
+             "ann@example.org", "--password-stdin", "--data", folder + "/data", "--runtime", folder + "/run", "--user", ""]
+
+    def init(*more, options=words):
+        return subprocess.run([*options, *more], input="seven words\n", stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              text=True, check=False)
+
+    check("init asks only a terminal", init(options=[POSTHORN, "init", "--config", config]).returncode == 1)
+    check("nothing was written", not os.path.exists(config))
+    first = init()
+    check("init", first.returncode == 0 and "MX  10 mx.example.org" in first.stdout, first)
+    check("init again is refused", init().returncode == 1)
+    check("init again with --force", init("--force").returncode == 0)
+    right = subprocess.run([POSTHORN, "config", "check", "--config", config], stdout=subprocess.PIPE, check=False)
+    check("config check", right.returncode == 0)
+    with open(config, "a", encoding="utf-8") as out:
+        out.write("smtp {\n    recipients = 7\n}\n")
+    wrong = subprocess.run([POSTHORN, "config", "check", "--config", config], stderr=subprocess.PIPE, text=True, check=False)
+    check("config check tells the line", wrong.returncode == 1 and re.search(r"posthorn\.conf:\d+: recipients", wrong.stderr),
+          wrong.stderr)
+
+
+def main():
+    top = tempfile.mkdtemp(prefix="posthorn-test-")
+    try:
+        server = Server(top + "/demo", free_base())
+        test_commands(server)
+        test_hidden(server)
+        test_sessions(server)
+        test_deaths(server)
+        test_stop(server)
+        server = Server(top + "/demo", free_base())
+        check("second start", server.login("off@example.test", "off") is not None)
+        test_orphans(server)
+        test_init(top + "/init")
+    finally:
+        if failed:
+            with open(top + "/demo.log", encoding="utf-8") as log:
+                sys.stderr.write(log.read())
+        shutil.rmtree(top)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
