@@ -78,7 +78,7 @@ bool admin_text(const struct admin_call *c, const char *field, struct slice *out
 
 bool admin_account(struct admin_call *c, struct directory_account *out, struct fail *why)
 {
-    struct slice address;
+    struct slice address = {0};
 
     if (!admin_text(c, "address", &address, why))
         return false;

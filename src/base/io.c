@@ -77,7 +77,7 @@ bool io_read_file(const char *path, struct buf *out, struct fail *why)
         return fail_errno(why, errno, "%s", path);
     for (;;) {
         /* One byte of room beyond `max` cannot be had, so a full buffer asks for the end first. */
-        char    spare;
+        char    spare = 0;
         size_t  left = out->max - out->len;
         size_t  ask = left < 16384 ? left : 16384;
         char   *to = ask > 0 ? buf_room(out, ask) : &spare;

@@ -450,7 +450,7 @@ static bool parse_text(cfg_t *cfg, const char *path, struct slice text, struct f
 
 bool config_parse(const char *path, struct slice text, struct config **out, struct fail *why)
 {
-    struct fail    unused;
+    struct fail    unused = {0};
     cfg_t         *cfg;
     struct config *c = xcalloc(1, sizeof *c);
 

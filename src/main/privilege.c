@@ -44,7 +44,7 @@ static bool find_user(const char *name, struct user *out, struct fail *why)
 /* A folder that only its user may enter. */
 static bool own_folder(struct config *c, const char *path, const char *user, struct fail *why)
 {
-    struct user u;
+    struct user u = {0};
 
     if (!io_make_dirs(path, 0700, why))
         return false;
@@ -88,7 +88,7 @@ static bool copy_for(const struct user *u, const char *from, const char *to, str
 
 bool privilege_copy_certificate(struct config *c, struct fail *why)
 {
-    struct user u;
+    struct user u = {0};
 
     if (!privilege_switches(c) || c->certificate[0] == '\0')
         return true;
@@ -99,7 +99,7 @@ bool privilege_copy_certificate(struct config *c, struct fail *why)
 
 static bool become(const char *name, struct fail *why)
 {
-    struct user u;
+    struct user u = {0};
 
     if (!find_user(name, &u, why))
         return false;
@@ -129,7 +129,7 @@ bool privilege_drop(struct config *c, enum role role, struct fail *why)
 
 bool privilege_is_admin(const struct config *c, uid_t uid)
 {
-    struct user u;
+    struct user u = {0};
 
     return uid == 0 || uid == getuid() || (c->admin_user[0] != '\0' && find_user(c->admin_user, &u, NULL) && u.uid == uid);
 }
