@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -217,13 +218,32 @@ static bool read_config(int fd, struct config **out, struct fail *why)
     return ok;
 }
 
-/* Serves until told to stop or left alone. */
-static void run(const struct role_work *work, void *at_work, int supervisor)
+/* The next note, waited for; false: to stop, or left alone. */
+static bool take_note(const struct role_work *work, void *at_work, int supervisor)
 {
     struct role_note note;
 
-    while (role_receive(supervisor, &note) && note.what != ROLE_STOP)
-        work->note(at_work, &note);
+    if (!role_receive(supervisor, &note) || note.what == ROLE_STOP)
+        return false;
+    work->note(at_work, &note);
+    return true;
+}
+
+/*
+ * Serves until told to stop or left alone.  What has come while it started, the
+ * connection to the other role among it, is taken before it says that it is ready:
+ * a client may sign in the moment it hears so.
+ */
+static void run(const struct role_work *work, void *at_work, int supervisor)
+{
+    struct pollfd waiting = {.fd = supervisor, .events = POLLIN};
+    bool          more = true;
+
+    while (more && poll(&waiting, 1, 0) == 1)
+        more = take_note(work, at_work, supervisor);
+    more = more && role_send(supervisor, ROLE_READY, -1, NULL, NULL);
+    while (more)
+        more = take_note(work, at_work, supervisor);
     work->stop(at_work);
 }
 
@@ -257,10 +277,7 @@ int role_main(int argc, char **argv)
         config_destroy(&config);
         return 1;
     }
-    if (role_send(start.supervisor, ROLE_READY, -1, NULL, &why))
-        run(roles[start.role].work, at_work, start.supervisor);
-    else
-        roles[start.role].work->stop(at_work);
+    run(roles[start.role].work, at_work, start.supervisor);
     config_destroy(&config);
     return 0;
 }
