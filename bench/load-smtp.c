@@ -147,13 +147,16 @@ static void step_over(struct run *r, struct session *s, const char *reply)
         }
         break;
     case CONTENT: end_message(r, s, reply[0] == '2'); break;
-    case QUITTING:
-        (void)close(s->fd);
-        r->open--;
-        if (r->started < r->o->messages)
-            open_session(r, s);
-        break;
+    case QUITTING: break; /* see read_replies */
     }
+}
+
+static void end_session(struct run *r, struct session *s)
+{
+    (void)close(s->fd);
+    r->open--;
+    if (r->started < r->o->messages)
+        open_session(r, s);
 }
 
 static void take_reply(struct run *r, struct session *s, const char *line)
@@ -178,10 +181,14 @@ static void read_replies(struct run *r, struct session *s)
     size_t at = 0;
     for (char *lf; (lf = memchr(s->in + at, '\n', s->in_len - at)) != NULL;) {
         *lf = '\0';
+        if (s->step == QUITTING) { /* closed, and perhaps another one in its place */
+            end_session(r, s);
+            return;
+        }
         take_reply(r, s, s->in + at);
         at = (size_t)(lf + 1 - s->in);
     }
-    s->in_len = s->in_len > at ? s->in_len - at : 0;
+    s->in_len -= at;
     memmove(s->in, s->in + at, s->in_len);
 }
 
