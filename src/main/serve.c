@@ -237,14 +237,14 @@ static void role_ended(struct supervisor *s, enum role role, int status)
     c->pid = 0;
     c->ready = false;
     close_fd(&c->socket);
+    if (WIFSIGNALED(status))
+        log_event(LOG_ERROR, "role.died", LOG_CSTR("role", name), LOG_I64("signal", WTERMSIG(status)));
+    else if (!s->stopping || WEXITSTATUS(status) != 0)
+        log_event(LOG_ERROR, "role.died", LOG_CSTR("role", name), LOG_I64("status", WEXITSTATUS(status)));
     if (s->stopping) {
         stop_next(s);
         return;
     }
-    if (WIFSIGNALED(status))
-        log_event(LOG_ERROR, "role.died", LOG_CSTR("role", name), LOG_I64("signal", WTERMSIG(status)));
-    else
-        log_event(LOG_ERROR, "role.died", LOG_CSTR("role", name), LOG_I64("status", WEXITSTATUS(status)));
     if (s->was_ready) {
         plan_restart(c);
         return;

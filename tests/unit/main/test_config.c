@@ -150,17 +150,19 @@ static void test_draft(void)
     buf_finish(&text);
 }
 
-/* Every limit shows as it can be set again, and docs/limits.md names it with its default. */
-static void test_limits(const char *docs)
+/* Every limit shows as it can be set again; docs/limits.md and posthorn.conf(5) name it with its default. */
+static void test_limits(const char *docs, const char *manual)
 {
     struct config *c = NULL;
-    struct buf     page, shown;
+    struct buf     page, man, shown;
     struct fail    why = {0};
     char           row[200];
 
     buf_init(&page, 1000000);
     buf_init(&shown, 1000);
+    buf_init(&man, 1000000);
     CHECK("limits.md", io_read_file(docs, &page, &why));
+    CHECK("posthorn.conf.5.scd", io_read_file(manual, &man, &why));
     CHECK("defaults", parse("hostname = a\nlistener l { port = 7 protocol = imap }", &c, &why));
     for (size_t i = 0; c != NULL && i < config_limit_count; i++) {
         const struct config_limit *l = &config_limits[i];
@@ -171,12 +173,17 @@ static void test_limits(const char *docs)
         if (strcmp(l->name, "placers") == 0) /* the one default that the machine decides */
             (void)snprintf(row, sizeof row, "| `deliver.placers` | by cores |");
         CHECK(row, slice_find(buf_slice(&page), slice_of(row)) < page.len);
+        (void)snprintf(row, sizeof row, "\n*%s* (" PRIslice ")\n", l->name, SLICE_ARG(buf_slice(&shown)));
+        if (strcmp(l->name, "placers") == 0)
+            (void)snprintf(row, sizeof row, "\n*placers* (by cores)\n");
+        CHECK(row, slice_find(buf_slice(&man), slice_of(row)) < man.len);
         CHECK(row, config_limit_set(l, buf_slice(&shown), c, &why));
         CHECK("unknown", config_limit_find(l->room, "nothing") == NULL);
         CHECK("known", config_limit_find(l->room, l->name) == l);
     }
     config_destroy(&c);
     buf_finish(&page);
+    buf_finish(&man);
     buf_finish(&shown);
 }
 
@@ -185,6 +192,6 @@ int main(int argc, char **argv)
     test_refused();
     test_accepted();
     test_draft();
-    test_limits(argc > 1 ? argv[1] : "docs/limits.md");
+    test_limits(argc > 2 ? argv[1] : "docs/limits.md", argc > 2 ? argv[2] : "docs/man/posthorn.conf.5.scd");
     return check_done();
 }
