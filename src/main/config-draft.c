@@ -64,22 +64,30 @@ static void add_listeners(const struct config_draft *d, struct buf *out)
     }
 }
 
+/* The limits of `auth` that auth_limits_cheap sets otherwise than they are. */
 static void add_cheap_hashes(struct buf *out)
 {
-    static struct config cheap; /* too large for the stack; only its limits are used */
+    static struct config usual, cheap; /* too large for the stack; only their limits are used */
+    struct buf           was, is;
 
+    config_limits_default(&usual);
     config_limits_default(&cheap);
     auth_limits_cheap(&cheap.auth);
+    buf_init(&was, 100);
+    buf_init(&is, 100);
     buf_add(out, SLICE("\n# Never for real passwords: these are no secret, so hashing them well would only cost time.\n"
                        "auth {\n"));
     for (size_t i = 0; i < config_limit_count; i++) {
-        if (strcmp(config_limits[i].room, "auth") != 0)
-            continue;
-        buf_addf(out, "    %s = \"", config_limits[i].name);
-        config_limit_show(&config_limits[i], &cheap, out);
-        buf_add(out, SLICE("\"\n"));
+        buf_reset(&was);
+        buf_reset(&is);
+        config_limit_show(&config_limits[i], &usual, &was);
+        config_limit_show(&config_limits[i], &cheap, &is);
+        if (!slice_eq(buf_slice(&was), buf_slice(&is)))
+            buf_addf(out, "    %s = \"" PRIslice "\"\n", config_limits[i].name, SLICE_ARG(buf_slice(&is)));
     }
     buf_add(out, SLICE("}\n"));
+    buf_finish(&was);
+    buf_finish(&is);
 }
 
 void config_draft_write(const struct config_draft *d, struct buf *out)

@@ -10,9 +10,11 @@
 
 int main(int argc, char **argv)
 {
+    static char version[] = "version";
+
     if (argc > 1 && strcmp(argv[1], "--role") == 0)
         return role_main(argc - 2, argv + 2);
     if (argc == 2 && strcmp(argv[1], "--version") == 0)
-        argv[1] = (char[]){"version"};
+        argv[1] = version;
     return command_main(argc, argv);
 }
