@@ -6,6 +6,7 @@
  */
 #include "main/config.h"
 
+#include <arpa/inet.h>
 #include <confuse.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -165,6 +166,14 @@ static int validate_limit(cfg_t *cfg, cfg_opt_t *opt)
     return -1;
 }
 
+static bool is_address(const char *address)
+{
+    struct in6_addr out; /* the larger of the two */
+
+    return address != NULL && (address[0] == '/' || strcmp(address, "*") == 0 ||
+                               inet_pton(AF_INET, address, &out) == 1 || inet_pton(AF_INET6, address, &out) == 1);
+}
+
 static bool is_loopback(const char *address)
 {
     static const char *const blocks[] = {"127.0.0.0/8", "::1/128"};
@@ -188,7 +197,9 @@ static int validate_listener(cfg_t *cfg, cfg_opt_t *opt)
     long        port = cfg_getint(l, "port"), idle = cfg_getint(l, "idle_seconds");
     const char *what = NULL;
 
-    if (cfg_size(l, "protocol") == 0)
+    if (!is_address(address))
+        what = "has an address that is neither an IP address nor \"*\" nor a path";
+    else if (cfg_size(l, "protocol") == 0)
         what = "needs a protocol";
     else if (is_unix && port != 0)
         what = "is a Unix socket and has no port";

@@ -40,6 +40,8 @@ static void test_refused(void)
          "t.conf:4: listener \"x\" needs a protocol"},
         {"port too high", "hostname = a\nlistener \"x\" {\n  protocol = imap\n  port = 65536\n}\n",
          "t.conf:5: listener \"x\" needs a port"},
+        {"name as address", "hostname = a\nlistener \"x\" {\n address = localhost port = 7 protocol = imap\n}\n",
+         "t.conf:4: listener \"x\" has an address"},
         {"port on a Unix socket", "hostname = a\nlistener \"x\" {\n address = \"/s\" port = 7 protocol = lmtp\n}\n",
          "t.conf:4: listener \"x\" is a Unix socket"},
         {"TLS on a Unix socket",
