@@ -172,13 +172,8 @@ size_t parameters_parse(struct arena *a, struct slice text, size_t max, struct m
     for (size_t i = 0; i < pieces_count; i++) {
         struct piece *p = &pieces[i];
 
-        if (p->used)
+        if (p->used || (p->numbered && p->section != 0))
             continue;
-        if (p->numbered && p->section != 0) { /* the first section may stand later */
-            p = find_section(pieces, pieces_count, p->name, 0);
-            if (p == NULL)
-                continue;
-        }
         struct slice name = p->name;
         if (p->extended)
             name = arena_printf(a, PRIslice "*", SLICE_ARG(name));

@@ -59,7 +59,6 @@ static size_t base64_tail(struct transfer_decoder *d, char *text)
     if (d->state == 3)
         text[len++] = (char)(d->bits >> 2);
     d->state = 0;
-    d->bits = 0;
     return len;
 }
 
@@ -80,7 +79,6 @@ static void base64_feed(struct transfer_decoder *d, struct slice in, struct buf 
                 text[len++] = (char)(d->bits >> 8);
                 text[len++] = (char)d->bits;
                 d->state = 0;
-                d->bits = 0;
             }
         } else if (in.ptr[i] == '=') {
             len += base64_tail(d, text + len);

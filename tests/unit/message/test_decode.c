@@ -166,6 +166,7 @@ static void test_search(void)
         {"a letter with a mark is another", "cafe", ENCODING_8BIT, "utf-8", "cafe\xcc\x81s", false},
         {"ligature", "fish", ENCODING_8BIT, "utf-8", "\xef\xac\x81sh", true},
         {"Japanese", "日本", ENCODING_7BIT, "iso-2022-jp", "a\x1b$BF|K\\\x1b(B!", true},
+        {"kept back by the charset until the end", "ê", ENCODING_8BIT, "big5", "\x88\x66", true},
         {"broken UTF-8 around", "abc", ENCODING_8BIT, "utf-8",
          "\xff\xfe"
          "ABC\xc3",

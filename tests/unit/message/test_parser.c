@@ -166,6 +166,20 @@ static void test_fields(void)
     }
 }
 
+/* A header that a boundary cuts short keeps its lines and nothing of the boundary. */
+static void test_cut_header(void)
+{
+    struct message_limits limits;
+    struct arena          a;
+
+    message_limits_default(&limits);
+    arena_init(&a, 1 << 20);
+    const struct mime_part *root = tree_parse(
+        &a, &limits, SLICE(M "--b\nContent-Type: message/rfc822\n\nSubject: x\n--b--\n"), 0, 3);
+    CHECK_SLICE("cut header", root->first_child->first_child->header, SLICE("Subject: x\n"));
+    arena_finish(&a);
+}
+
 static size_t count_parts(const struct mime_part *part)
 {
     size_t n = 1;
@@ -347,6 +361,7 @@ int main(void)
 {
     test_tables();
     test_fields();
+    test_cut_header();
     test_limits();
     test_pack();
     test_numbers();
