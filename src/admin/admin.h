@@ -43,4 +43,7 @@ struct admin_progress {
 bool admin_run(const struct admin *a, const json_t *request, const struct admin_progress *progress, json_t **result,
                struct fail *why);
 
+/* A JSON string of any bytes: what is not UTF-8 becomes U+FFFD (a text that was cut may end in half a letter). */
+json_t *admin_json(struct slice text);
+
 #endif

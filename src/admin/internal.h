@@ -41,8 +41,6 @@ bool admin_account(struct admin_call *c, struct directory_account *out, struct f
 bool admin_each_account(struct admin_call *c, void (*each)(struct admin_call *c, const struct directory_account *a),
                         struct fail *why);
 
-/* JSON from a slice; bytes that are not UTF-8 become U+FFFD. */
-json_t *admin_json(struct slice text);
 /* result[name] = value, whose reference is taken over. */
 void admin_put(struct admin_call *c, const char *name, json_t *value);
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "admin/admin.h"
 #include "main/commands.h"
 #include "main/config.h"
 
@@ -233,7 +234,8 @@ static void print_json(FILE *out, const json_t *value)
 int cli_failed(const struct cli *cli, const struct fail *why)
 {
     if (cli->json) {
-        json_t *answer = json_pack("{s:s, s:b}", "error", why->text, "temporary", why->kind == FAIL_TEMP);
+        json_t *answer = json_pack("{s:o, s:b}", "error", admin_json(slice_of(why->text)), "temporary",
+                                   why->kind == FAIL_TEMP);
         print_json(stdout, answer);
         json_decref(answer);
     } else {

@@ -87,7 +87,8 @@ static bool answer(struct control *c, int fd, struct slice line)
     if (request != NULL && admin_run(c->admin, request, &progress, &result, &why)) {
         reply = json_pack("{s:b, s:o}", "ok", 1, "result", result);
     } else {
-        reply = json_pack("{s:b, s:s, s:b}", "ok", 0, "error", why.text, "temporary", why.kind == FAIL_TEMP);
+        reply = json_pack("{s:b, s:o, s:b}", "ok", 0, "error", admin_json(slice_of(why.text)), "temporary",
+                          why.kind == FAIL_TEMP);
         log_event(LOG_INFO, "control.refused", LOG_CSTR("request", json_string_value(json_object_get(request, "do"))),
                   LOG_FAIL(&why));
     }
