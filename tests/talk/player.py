@@ -136,8 +136,8 @@ class Player:
         assert greeting.startswith("* OK"), f"greeting {greeting!r}"
         self.command(connection, f"LOGIN {self.names[user]} {self.names[password]}")
 
-    def command(self, connection, text, literal=None):
-        connection.send(b"given " + text.encode() + b"\r\n")
+    def command(self, connection, text, literal=None, tagged=True):
+        connection.send((b"given " if tagged else b"") + text.encode() + b"\r\n")
         if literal is not None:
             line = connection.line()
             assert line.startswith("+"), f"{text}: {line!r}"
@@ -151,7 +151,9 @@ class Player:
                                lambda who, data: self.trace(who + "given", data))
         try:
             self.log_in(connection)
-            if words[0] == "mailbox":
+            if words[1:2] == ["has"]:
+                self.wait_for_messages(connection, words[0], int(words[2]))
+            elif words[0] == "mailbox":
                 self.command(connection, "CREATE " + head.split(" ", 1)[1])
             elif words[0] == "message":
                 name, _, flags = head.split(" ", 2)[2].partition(" (")
@@ -164,6 +166,20 @@ class Player:
             self.command(connection, "LOGOUT")
         finally:
             connection.close()
+
+    def wait_for_messages(self, connection, name, count):
+        """Mail is in its mailbox soon after 250, not before it."""
+        connection.send(b"given SELECT " + name.encode() + b"\r\n")
+        there = 0
+        while not (line := connection.line()).startswith("given "):
+            if line.endswith(" EXISTS"):
+                there = int(line.split()[1])
+        connection.send(b"given IDLE\r\n")
+        while there < count:
+            line = connection.line()
+            if line.endswith(" EXISTS"):
+                there = int(line.split()[1])
+        self.command(connection, "DONE", tagged=False)
 
     def fill_mailbox(self, connection, name, count, uids):
         if name.upper() != "INBOX":
