@@ -39,7 +39,7 @@ static bool set_number(struct options *o, const char *name, const char *value)
         {"port", &o->port}, {"imap_port", &o->imap_port}, {"sessions", &o->sessions}, {"messages", &o->messages},
         {"size", &o->size}, {"accounts", &o->accounts},   {"recipients", &o->recipients}};
     const struct { const char *name; bool *at; } flags[] = {
-        {"new", &o->new_connection}, {"pipeline", &o->pipeline}, {"lmtp", &o->lmtp}, {"tls", &o->tls}, {"see", &o->see}};
+        {"new", &o->new_connection}, {"pipeline", &o->pipeline}, {"lmtp", &o->lmtp}, {"tls", &o->tls}, {"see", &o->see}, {"steps", &o->steps}};
     char         *end;
     unsigned long n = strtoul(value, &end, 10);
 

@@ -27,6 +27,7 @@ struct options {
     bool        lmtp;
     bool        tls;         /* implicit, for IMAP */
     bool        see;         /* count messages when they are visible by IMAP */
+    bool        steps;       /* say "ready" and "done", and wait for a line each time */
     const char *word;        /* that searches look for */
 };
 
