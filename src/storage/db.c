@@ -35,7 +35,7 @@ bool db_failed(struct db *d, int status, const char *doing, struct fail *why)
     const char *text = sqlite3_errmsg(d->handle);
 
     if (primary == SQLITE_FULL)
-        return fail_code(why, FAIL_TEMP, FAIL_NO_SPACE, "4.3.1", "%s: %s: the disk is full", d->path, doing);
+        return fail_code(why, FAIL_TEMP, FAIL_NO_SPACE, "4.3.1", "the disk is full"); /* clients see this one */
     if (primary == SQLITE_CONSTRAINT)
         return fail_set(why, FAIL_PERM,
                         status == SQLITE_CONSTRAINT_UNIQUE || status == SQLITE_CONSTRAINT_PRIMARYKEY ? FAIL_EXISTS

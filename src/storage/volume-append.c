@@ -17,12 +17,22 @@
 #include "base/block.h"
 #include "base/encode.h"
 #include "base/io.h"
+#include "base/log.h"
 #include "base/scoped.h"
 #include "storage/volume-internal.h"
 
 static bool append_failed(struct fail *why)
 {
     return fail_code(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "4.3.0", "the disk failed to take the message");
+}
+
+/* The log is told which file and why, the client what it means to it. */
+static bool disk_failed(const struct fail *told, struct fail *why)
+{
+    log_event(LOG_ERROR, "storage.append", LOG_FAIL(told));
+    if (told->reason == FAIL_NO_SPACE)
+        return fail_code(why, FAIL_TEMP, FAIL_NO_SPACE, "4.3.1", "the disk is full");
+    return append_failed(why);
 }
 
 /* A volume with room for `bytes`, under the lock (let go while one is made). */
@@ -40,9 +50,12 @@ static struct volume *volume_for(struct volumes *v, uint64_t bytes, struct fail 
             v->current = v->spare;
             v->spare = NULL;
         } else if (vol == NULL && !v->making) {
-            vol = volume_make(v, why);
-            if (vol == NULL)
+            struct fail told;
+            vol = volume_make(v, &told);
+            if (vol == NULL) {
+                (void)disk_failed(&told, why);
                 return NULL;
+            }
             v->current = vol;
         } else { /* one is being made, or zeros are being written where this record would be */
             block_begin();
@@ -77,9 +90,9 @@ static bool reserve(struct volumes *v, uint64_t bytes, struct append *a, struct 
 
 /*
  * This record's bytes are written, as it should be (`ok`) or with something in
- * their place that scanning steps over; or, `disk_failed`, who knows.
+ * their place that scanning steps over; or, `volume_failed`, who knows.
  */
-static bool written(struct volumes *v, struct append *a, bool ok, bool disk_failed)
+static bool written(struct volumes *v, struct append *a, bool ok, bool volume_failed)
 {
     struct volume *vol = a->vol;
 
@@ -95,7 +108,7 @@ static bool written(struct volumes *v, struct append *a, bool ok, bool disk_fail
     a->ticket = ++vol->written;
     v->stats.records_written++;
     v->stats.bytes_written += a->bytes;
-    if (disk_failed)
+    if (volume_failed)
         volume_seal(v, vol);
     if (!ok)
         volume_release_user(v, vol);
@@ -241,14 +254,15 @@ static bool append_whole(struct volumes *v, const struct record *rec, struct sli
         {.iov_base = (void *)(uintptr_t)stored.ptr, .iov_len = stored.len}, /* writev only reads it */
         {.iov_base = end, .iov_len = end_bytes},
     };
-    bool ok = pwritev_all(a->vol->fd, iov, ARRAY_LEN(iov), a->at, why);
+    struct fail told;
+    bool ok = pwritev_all(a->vol->fd, iov, ARRAY_LEN(iov), a->at, &told);
     buf_finish(&header);
-    return written(v, a, ok, !ok);
+    return written(v, a, ok, !ok) || disk_failed(&told, why);
 }
 
 /* The frames of a spooled message, from *at on.  A failure is the volume's or the spool's. */
 static bool put_frames(struct volumes *v, const struct body *body, int fd, struct frame *frames, uint64_t *at,
-                       bool *disk_failed, struct fail *why)
+                       bool *volume_failed, struct fail *why)
 {
     SCOPED(scoped_free) char *raw = xmalloc(FRAME_BYTES);
     SCOPED(scoped_free) char *room = xmalloc(FRAME_BYTES);
@@ -266,7 +280,7 @@ static bool put_frames(struct volumes *v, const struct body *body, int fd, struc
             packing = packed;
         frames[i] = frame_of(packed ? room : raw, stored, packed);
         if (!io_pwrite_all(fd, slice_make(packed ? room : raw, stored), *at, why)) {
-            *disk_failed = true;
+            *volume_failed = true;
             return false;
         }
         *at += stored;
@@ -322,13 +336,14 @@ static bool append_spooled(struct volumes *v, const struct record *rec, const st
         return false;
 
     uint64_t at = a->at + header_bytes;
-    bool disk_failed = false;
-    bool ok = put_frames(v, body, a->vol->fd, frames, &at, &disk_failed, why);
+    struct fail told;
+    bool volume_failed = false;
+    bool ok = put_frames(v, body, a->vol->fd, frames, &at, &volume_failed, &told);
     if (ok)
-        disk_failed = !(ok = put_around(a, rec, size, header_bytes, frames, at, why));
-    else if (!disk_failed)
-        disk_failed = !put_void(a, a->at, a->bytes, NULL);
-    return written(v, a, ok, disk_failed);
+        volume_failed = !(ok = put_around(a, rec, size, header_bytes, frames, at, &told));
+    else if (!volume_failed)
+        volume_failed = !put_void(a, a->at, a->bytes, NULL);
+    return written(v, a, ok, volume_failed) || disk_failed(&told, why);
 }
 
 /* true: written, and the caller is a user of a->vol. */

@@ -52,8 +52,10 @@ def smtp_client(server, ledger, names, rng, stop):
             message = make_message(name, 2000 if many else message_size(rng))
             ledger.sending(name, accounts)
             try:
-                smtp.send([address(a) for a in accounts], message)
-                ledger.was_sent(name)
+                refused = smtp.send([address(a) for a in accounts], message)
+                ledger.was_sent(name, [a for a in accounts if address(a) in refused])
+                for answer in refused.values():
+                    ledger.refused(answer)
             except Refused as why:
                 ledger.refused(why)
     except Lost:
@@ -116,7 +118,8 @@ def load(server, ledger, names, rng, seconds):
 
 def run(args, folder):
     rng = random.Random(args.seed)
-    server = Server(os.path.abspath(args.posthorn), os.path.join(folder, "demo"), args.port_base, ACCOUNTS)
+    server = Server(os.path.abspath(args.posthorn), os.path.join(folder, "demo"), args.port_base, ACCOUNTS,
+                    os.path.join(folder, "server.log"))
     ledger, names, problems = Ledger(), Names(), []
     mailboxes = [Mailbox(a) for a in range(ACCOUNTS)]
     began = time.monotonic()

@@ -6,6 +6,9 @@ import time
 from post import fetch, read_message, select
 
 
+RECENT = 300  # messages of a mailbox that are read again every time
+
+
 class Ledger:
     """What was asked for and what was acknowledged.  All clients write here."""
 
@@ -21,9 +24,10 @@ class Ledger:
         with self.lock:
             self.sent[name] = (accounts, False)
 
-    def was_sent(self, name):
+    def was_sent(self, name, without=()):
+        """Acknowledged, but for the accounts that were refused."""
         with self.lock:
-            self.sent[name] = (self.sent[name][0], True)
+            self.sent[name] = (tuple(a for a in self.sent[name][0] if a not in without), True)
             self.acknowledged += 1
 
     def refused(self, why):
@@ -55,12 +59,15 @@ class Mailbox:
         self.states = {}   # uid -> {modseq: flags}
         self.gone = set()
 
-    def read(self, server, ledger, problems):
+    def read(self, server, ledger, problems, whole=False):
+        """All of it, or only the newest part of what is known and what has come since."""
+        known = sorted(self.names)
+        first = 1 if whole or len(known) <= RECENT else known[-RECENT]
         imap = server.imap(self.account)
         try:
             numbers = select(imap, "INBOX", "EXAMINE")
             self.check_numbers(numbers, problems)
-            found = fetch(imap, "1:*", False) if numbers["exists"] > 0 else {}
+            found = fetch(imap, "%d:*" % first, False) if numbers["exists"] > 0 else {}
             new = sorted(uid for uid in found if uid not in self.names)
             bodies = {}
             for at in range(0, len(new), 200):
@@ -68,10 +75,10 @@ class Mailbox:
                 bodies.update(fetch(imap, ",".join(map(str, part)), True))
         finally:
             imap.close()
-        if len(found) != numbers["exists"]:
+        if whole and len(found) < numbers["exists"]:  # more may have come in between: what is recovered after a start
             problems.append("u%d: %d messages exist, %d were fetched" % (self.account, numbers["exists"], len(found)))
         self.check_new(new, bodies, ledger, problems)
-        self.check_states(found, ledger, problems)
+        self.check_states([uid for uid in self.names if uid >= first], found, ledger, problems)
         self.uidnext, self.modseq = numbers["uidnext"], numbers["modseq"]
 
     def say(self, problems, uid, text):
@@ -102,8 +109,9 @@ class Mailbox:
                 self.say(problems, uid, "came back")
             self.uids[name] = uid
 
-    def check_states(self, found, ledger, problems):
-        for uid, name in list(self.names.items()):
+    def check_states(self, uids, found, ledger, problems):
+        for uid in uids:
+            name = self.names[uid]
             key = (self.account, name)
             expunged = ledger.expunges.get(key)
             if uid not in found:
@@ -139,11 +147,11 @@ class Mailbox:
                 and ledger.expunges.get((self.account, name)) is None]
 
 
-def verify(server, mailboxes, ledger, problems):
+def verify(server, mailboxes, ledger, problems, whole=False):
     """Reads these mailboxes; what is recovered in the background may take a moment."""
     deadline = time.monotonic() + 20
     for mailbox in mailboxes:
-        mailbox.read(server, ledger, problems)
+        mailbox.read(server, ledger, problems, whole)
         while not problems and mailbox.missing(ledger) and time.monotonic() < deadline:
             time.sleep(0.05)
             mailbox.read(server, ledger, problems)
@@ -153,11 +161,16 @@ def verify(server, mailboxes, ledger, problems):
 
 def verify_all(server, mailboxes, ledger, problems):
     """All of them, also each message against all of its recipients, and the server's own check."""
-    verify(server, mailboxes, ledger, problems)
+    verify(server, mailboxes, ledger, problems, whole=True)
+    deadline = time.monotonic() + 20
     for name, (accounts, _) in list(ledger.sent.items()):
-        there = sum(mailboxes[a].has(name) for a in accounts)
-        if len(accounts) > 1 and there not in (0, len(accounts)):
-            problems.append("%s reached %d of %d recipients" % (name, there, len(accounts)))
+        there = [a for a in accounts if mailboxes[a].has(name)]
+        while there and len(there) < len(accounts) and not problems:
+            if time.monotonic() > deadline:
+                problems.append("%s reached %d of %d recipients" % (name, len(there), len(accounts)))
+            for a in set(accounts) - set(there):  # nobody was promised it: it may be on its way still
+                mailboxes[a].read(server, ledger, problems)
+            there = [a for a in accounts if mailboxes[a].has(name)]
     status, text = server.command("check")
     if status != 0:
         problems.append("posthorn check:\n" + text)

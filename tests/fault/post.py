@@ -4,6 +4,7 @@ Clients here are small on purpose: what they sent and what was answered must be
 known exactly, also when the connection dies between the two.
 """
 
+import ctypes
 import hashlib
 import os
 import re
@@ -28,14 +29,21 @@ class Refused(Exception):
 # ---- the server ----
 
 
+def adopt_orphans():
+    """What a killed supervisor leaves becomes our child, so that its end can be waited for (Linux)."""
+    pr_set_child_subreaper = 36
+    ctypes.CDLL(None, use_errno=True).prctl(pr_set_child_subreaper, 1, 0, 0, 0)
+
+
 class Server:
     """One instance: its own folder, ports and process group."""
 
-    def __init__(self, program, folder, base, accounts, env=None):
+    def __init__(self, program, folder, base, accounts, log_path, env=None):
         self.program, self.folder, self.base, self.accounts = program, folder, base, accounts
         self.env = dict(os.environ, **(env or {}))
-        self.log_path = os.path.join(os.path.dirname(folder), "server.log")
+        self.log_path = log_path
         self.process = None
+        adopt_orphans()
 
     def spawn(self):
         with open(self.log_path, "ab") as log:
@@ -68,17 +76,17 @@ class Server:
     def kill(self):
         """SIGKILL to all of it; returns when all of it is gone."""
         group = self.process.pid
-        os.killpg(group, signal.SIGKILL)
+        try:
+            os.killpg(group, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
         self.process.stdout.close()
         self.process.wait()
-        while True:
-            try:
-                os.killpg(group, 0)
-            except ProcessLookupError:
-                break
-            except PermissionError:
-                pass
-            time.sleep(0.001)
+        try:
+            while True:  # the roles are ours now, see adopt_orphans
+                os.waitpid(-group, 0)
+        except ChildProcessError:
+            pass
         self.process = None
 
     def stop(self):
@@ -145,6 +153,10 @@ def read_message(raw):
 # ---- connections ----
 
 
+class Dismissed(Exception):
+    """421: the server ends the session in order.  What was asked in the same breath did not happen."""
+
+
 class Wire:
     def __init__(self, port, seconds=30):
         try:
@@ -160,8 +172,9 @@ class Wire:
     def send(self, data):
         try:
             self.socket.sendall(data)
-        except OSError as why:
-            raise Lost(str(why)) from why
+        except OSError:
+            while True:  # it may have said why
+                self.line()
 
     def fill(self):
         try:
@@ -178,6 +191,8 @@ class Wire:
             if end >= 0:
                 text = bytes(self.buffer[:end])
                 del self.buffer[:end + 2]
+                if text.startswith(b"421 "):
+                    raise Dismissed(text.decode("utf-8", "replace"))
                 return text
             self.fill()
 
@@ -211,21 +226,20 @@ class Smtp:
         return self.reply(want)
 
     def send(self, recipients, message):
-        """True story: returns only if the message was acknowledged."""
+        """
+        Returns only if the message was acknowledged: {recipient: answer} of those who were refused.
+        """
         self.wire.send(("MAIL FROM:<fault@example.net>\r\n"
                         + "".join("RCPT TO:<%s>\r\n" % r for r in recipients) + "DATA\r\n").encode())
-        answers = []
-        for _ in range(len(recipients) + 1):
-            answers.append(self.wire.line())
-        last = self.wire.line()
-        if not last.startswith(b"354"):
-            answers.append(last)
+        answers = [self.wire.line().decode("utf-8", "replace") for _ in range(len(recipients) + 2)]
+        if not answers[-1].startswith("354"):
             self.ask("RSET", "250")
-            raise Refused(next(a for a in answers if not a.startswith(b"2")).decode("utf-8", "replace"))
-        for bad in (a for a in answers if not a.startswith(b"250")):
-            raise AssertionError("DATA goes on after " + bad.decode("utf-8", "replace"))
+            raise Refused(next(a for a in answers if not a.startswith("2")))
+        if not answers[0].startswith("250"):
+            raise AssertionError("DATA goes on after " + answers[0])
         self.wire.send(message.replace(b"\r\n.", b"\r\n..") + b".\r\n")
         self.reply("250")
+        return {r: a for r, a in zip(recipients, answers[1:-1]) if not a.startswith("250")}
 
 
 LITERAL = re.compile(rb"\{(\d+)\}$")
