@@ -15,7 +15,7 @@
 #include "storage/db.h"
 
 enum sql {
-    SQL_FIND, SQL_OWNER, SQL_FORGET, SQL_ADD, SQL_REHASH, SQL_REMOVE, SQL_USED, SQL_LIST,
+    SQL_FIND, SQL_ADD, SQL_REHASH, SQL_REMOVE, SQL_USED, SQL_LIST,
 };
 
 static const char credentials_create_sql[] =
@@ -27,8 +27,6 @@ static const char credentials_create_sql[] =
 
 static const char *const credentials_sql[] = {
     [SQL_FIND] = "SELECT account, hash FROM credential WHERE login = ?1",
-    [SQL_OWNER] = "SELECT account FROM credential WHERE login = ?1",
-    [SQL_FORGET] = "DELETE FROM credential WHERE account = ?1",
     [SQL_ADD] = "INSERT INTO credential (account, login, hash, scram_iterations, scram_salt, scram_stored_key,"
                 " scram_server_key, changed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     [SQL_REHASH] = "UPDATE credential SET hash = ?3 WHERE account = ?1 AND hash = ?2",
@@ -135,18 +133,7 @@ bool credentials_find(struct credentials *c, struct slice login, struct credenti
 static bool set_locked(struct credentials *c, uint64_t account, struct slice login, const struct hash_text *hash,
                        const struct scram_keys *scram, struct fail *why)
 {
-    int64_t     owner;
-    struct fail none = {0};
-
-    if (db_get_i64(c->db, SQL_OWNER, &owner, &none, "t", login)) {
-        if ((uint64_t)owner != account)
-            return fail_set(why, FAIL_PERM, FAIL_EXISTS, PRIslice " is the login of account %llu", SLICE_ARG(login),
-                            (unsigned long long)owner);
-    } else if (none.reason != FAIL_NOT_FOUND) {
-        *why = none;
-        return false;
-    }
-    return db_begin(c->db, why) && db_run(c->db, SQL_FORGET, why, "i", (int64_t)account) &&
+    return db_begin(c->db, why) && db_run(c->db, SQL_REMOVE, why, "i", (int64_t)account) &&
            db_run(c->db, SQL_ADD, why, "ittibbbi", (int64_t)account, login, slice_of(hash->text),
                   (int64_t)scram->iterations, slice_make(scram->salt, sizeof scram->salt),
                   slice_make(scram->stored_key, sizeof scram->stored_key),
@@ -160,6 +147,8 @@ bool credentials_set(struct credentials *c, uint64_t account, struct slice login
     (void)pthread_mutex_lock(&c->lock);
     bool ok = set_locked(c, account, login, hash, scram, why);
     unlock(c);
+    if (!ok && why->reason == FAIL_EXISTS)
+        return fail_set(why, FAIL_PERM, FAIL_EXISTS, PRIslice " is another account's login", SLICE_ARG(login));
     return ok;
 }
 

@@ -118,6 +118,7 @@ static void test_without_server(void)
     struct auth_answer    a;
     struct auth_exchange *x = auth_password(client, &about, SLICE("ann"), SLICE("secret"), bell_waker);
 
+    CHECK("the session is woken", bell.times > 0);
     CHECK("nobody there", wait_for(x, &a) == AUTH_FAILED && a.why.kind == FAIL_TEMP);
     auth_exchange_destroy(&x);
     auth_exchange_destroy(&x);
@@ -180,6 +181,22 @@ static void test_sasl(void)
         auth_exchange_destroy(&x);
     }
     CHECK_SLICE("mechanisms", auth_mechanisms(client, true), SLICE("PLAIN LOGIN"));
+}
+
+/* Exchanges do not meet. */
+static void test_two_at_once(void)
+{
+    struct auth_answer    a;
+    struct auth_exchange *ann = auth_start(client, &about, SLICE("LOGIN"), true, SLICE("ann"), bell_waker);
+    struct auth_exchange *bob = auth_start(client, &about, SLICE("LOGIN"), true, SLICE("bob"), bell_waker);
+
+    CHECK("both are asked", wait_for(ann, &a) == AUTH_CONTINUE && wait_for(bob, &a) == AUTH_CONTINUE);
+    auth_respond(ann, SLICE("secret"));
+    auth_respond(bob, SLICE("x"));
+    CHECK("ann", wait_for(ann, &a) == AUTH_OK && a.account == 1);
+    CHECK("bob", wait_for(bob, &a) == AUTH_OK && a.account == 2);
+    auth_exchange_destroy(&ann);
+    auth_exchange_destroy(&bob);
 }
 
 static void test_many_at_once(void)
@@ -321,6 +338,7 @@ int main(void)
     test_passwords();
     test_password_logins();
     test_sasl();
+    test_two_at_once();
     test_many_at_once();
     test_list();
     test_restart();

@@ -53,7 +53,7 @@ static void test_flood(void)
 
 static void test_verified(void)
 {
-    static const unsigned char one[VERIFIED_MAC_BYTES] = {1}, two[VERIFIED_MAC_BYTES] = {[31] = 2};
+    static const unsigned char one[VERIFIED_MAC_BYTES] = {1}, two[VERIFIED_MAC_BYTES] = {1, [31] = 2};
     struct verified           *v = verified_create(4, 100);
 
     CHECK("nothing yet", !verified_has(v, 5, one, 0) && !verified_knows_peer(v, 5, 77));

@@ -108,6 +108,17 @@ static void test_change(void)
           check_from("192.0.2.2", SLICE("ann"), SLICE("secret"), &out) == VERDICT_WRONG);
     CHECK("the new one is right", check_from("192.0.2.2", SLICE("ann"), SLICE("other"), &out) == VERDICT_RIGHT);
     CHECK("and back", verifier_set_password(v, 1, SLICE("ann@example.org"), SLICE("secret"), &why));
+
+    /* A change that the cache did not hear of. */
+    struct credential       bobs;
+    struct scram_keys       none = {0};
+    bool                    found;
+    CHECK("cached", check_from("192.0.2.2", SLICE("ann"), SLICE("secret"), &out) == VERDICT_RIGHT);
+    CHECK("another hash", credentials_find(credentials, SLICE("bob@example.org"), &bobs, &found, &why) && found &&
+                              credentials_set(credentials, 1, SLICE("ann@example.org"), &bobs.hash, &none, &why));
+    CHECK("voids it", check_from("192.0.2.2", SLICE("ann"), SLICE("secret"), &out) == VERDICT_WRONG);
+    CHECK("and back", verifier_set_password(v, 1, SLICE("ann@example.org"), SLICE("secret"), &why));
+
     CHECK("a new address", verifier_set_password(v, 3, SLICE("georg@example.org"), SLICE("x"), &why) &&
                                check_from("192.0.2.2", SLICE("georg"), SLICE("x"), &out) == VERDICT_RIGHT);
     CHECK("and back", verifier_set_password(v, 3, slice_of(people[2].login), SLICE("x"), &why));
@@ -165,6 +176,19 @@ static void test_throttling(void)
     }
     CHECK("a login that is nobody's is refused like others",
           check_from("127.0.0.1", SLICE("nobody"), SLICE("x"), &out) == VERDICT_NOT_NOW);
+}
+
+/* Who succeeds is not counted, cached or not. */
+static void test_many_successes(void)
+{
+    struct verified_login out;
+
+    limits.cached_logins = 0;
+    restart();
+    for (unsigned i = 0; i < 4 * limits.peer_failures; i++)
+        CHECK("right again and again", (i % 2 == 0 ? check_from("198.51.100.4", SLICE("ann"), SLICE("secret"), &out)
+                                                   : check_from("198.51.100.4", SLICE("bob"), SLICE("p\xc3\xa4ss"), &out)) ==
+                                           VERDICT_RIGHT);
 }
 
 static void test_rehash_and_keys(void)
@@ -229,6 +253,7 @@ int main(void)
     test_logins("after a restart");
     test_change();
     test_throttling();
+    test_many_successes();
     test_rehash_and_keys();
     test_list();
     verifier_destroy(&v);

@@ -74,6 +74,7 @@ static const struct { const char *note, *address; enum route_kind kind; const ch
     {"remote keeps its case", "Some.One@Remote.EXAMPLE", ROUTE_REMOTE, "remote Some.One@remote.example []"},
     {"A-label domain", "j\xc3\xbcrg@xn--bcher-kva.example", ROUTE_LOCAL, "5 j\xc3\xbcrg@xn--bcher-kva.example []"},
     {"catch-all", "anybody@b\xc3\xbc" "cher.example", ROUTE_LOCAL, "3 bob@example.org []"},
+    {"catch-all, plus first", "+x@b\xc3\xbc" "cher.example", ROUTE_LOCAL, "3 bob@example.org []"},
     {"postmaster alone", "Postmaster", ROUTE_LOCAL, "1 first@example.org []"},
     {"postmaster without a name of its own", "postmaster@example.org", ROUTE_LOCAL, "1 first@example.org []"},
     {"postmaster whose alias leads to a disabled account", "postmaster@b\xc3\xbc" "cher.example", ROUTE_LOCAL,
