@@ -28,7 +28,7 @@ const char *conn_close_text(enum conn_close why)
 
 struct slice conn_input(struct conn *c)
 {
-    return slice_make(c->in + c->in_at, c->in_len - c->in_at);
+    return c->in != NULL ? slice_make(c->in + c->in_at, c->in_len - c->in_at) : SLICE("");
 }
 
 void conn_consume(struct conn *c, size_t n)

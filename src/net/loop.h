@@ -6,8 +6,10 @@
  *   net.c      creating, starting, stopping; the administrator's view
  *   slots.c    the table of connections: type-stable memory, states, marks
  *   loop.c     workers: epoll, the queue of woken connections
- *   accept.c   listeners, limits, new connections
- *   turn.c     one turn of a connection: what happens between wake and park
+ *   accept.c   listeners
+ *   life.c     a connection begins, and ends
+ *   turn.c     one turn of it: what happens between wake and park
+ *   input.c    what has arrived, and whose buffer it is in
  *   stream.c   reading and writing its socket, with TLS and without
  *   output.c   the queue of what is to be sent
  *   conn.c     what protocols call (net/conn.h)
@@ -235,10 +237,15 @@ int64_t      loop_beat(void *net);
 void accept_one(struct worker *w, uint64_t index);
 bool accept_arm(struct net *n, struct listener *l, bool first);
 void accept_resume(struct net *n); /* some place has become free: listeners that paused go on */
+
+/* ---- life.c ---- */
+
 /* Makes a connection of `fd`, which it takes over.  RUNNING and the caller's; NULL: refused. */
 struct conn *conn_create(struct net *n, int fd, const struct net_listener *row, const struct sockaddr_storage *peer);
 /* The client's real address is known: count it.  false: it has too many. */
 bool conn_count_peer(struct conn *c);
+/* The protocol's close(), then everything goes, the slot last. */
+void conn_finish(struct conn *c);
 
 /* ---- turn.c ---- */
 
@@ -258,6 +265,13 @@ enum stream stream_handshake(struct conn *c); /* logs why it failed */
 bool        stream_start_tls(struct conn *c);
 bool        stream_has_more(const struct conn *c); /* TLS holds bytes epoll cannot see */
 void        stream_close_notify(struct conn *c);
+
+/* ---- input.c ---- */
+
+/* Reads once; false: the connection failed, or `input` was shown all it may see and consumed nothing. */
+bool in_read(struct conn *c);
+/* At the end of a turn: the worker's buffers go back to it, and what was not consumed is kept in one of its size. */
+void buffers_give_back(struct conn *c);
 
 /* ---- output.c ---- */
 

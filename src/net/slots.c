@@ -73,10 +73,10 @@ struct conn *slot_take(struct net *n)
         n->free_slots = c->next;
         c->next = NULL;
         n->open++;
+        /* Before net_stop can say that no more are taken: it tells every slot that is not free. */
+        (void)atomic_fetch_or_explicit(&c->state, CONN_RUNNING, memory_order_acquire);
     }
     (void)pthread_mutex_unlock(&n->lock);
-    if (c != NULL)
-        (void)atomic_fetch_or_explicit(&c->state, CONN_RUNNING, memory_order_acquire);
     return c;
 }
 

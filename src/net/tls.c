@@ -58,6 +58,7 @@ static SSL_CTX *load(const char *certificate_path, const char *key_path, struct 
 {
     SSL_CTX    *ctx = SSL_CTX_new(TLS_server_method());
     const char *failed = NULL;
+    char        groups[] = "X25519:P-256:P-384"; /* OpenSSL's macro casts const away */
 
     ERR_clear_error();
     if (ctx == NULL) {
@@ -65,7 +66,7 @@ static SSL_CTX *load(const char *certificate_path, const char *key_path, struct 
         return NULL;
     }
     set_options(ctx);
-    if (SSL_CTX_set_cipher_list(ctx, ciphers) != 1 || SSL_CTX_set1_groups_list(ctx, "X25519:P-256:P-384") != 1)
+    if (SSL_CTX_set_cipher_list(ctx, ciphers) != 1 || SSL_CTX_set1_groups_list(ctx, groups) != 1)
         failed = "TLS ciphers";
     else if (SSL_CTX_use_certificate_chain_file(ctx, certificate_path) != 1)
         failed = certificate_path;

@@ -10,7 +10,6 @@
  * comes in between sets a mark, so the connection stays ours and looks again.
  */
 #include <errno.h>
-#include <openssl/ssl.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -23,7 +22,6 @@
 enum {
     ENDING_MS = 10 * 1000, /* to take our last words, when the end was not the client's idea */
     LINGER_MS = 2 * 1000,
-    FIRST_READ_MIN = 512,  /* free room in the buffer below which a larger one is taken */
 };
 
 enum next {
@@ -32,95 +30,6 @@ enum next {
     NEXT_AGAIN, /* to the back of the queue */
     NEXT_GONE,
 };
-
-/* ---- input buffer ---- */
-
-static size_t input_max(const struct conn *c)
-{
-    size_t max = c->row->protocol->input_max;
-
-    return max > 0 ? max : IN_BUFFER;
-}
-
-/* Makes room to read into: the worker's buffer first, a larger one where a protocol wants to see more at once. */
-static bool make_room(struct conn *c)
-{
-    struct worker *w = c->worker;
-    size_t         held = c->in_len - c->in_at;
-
-    if (c->in_at > 0) {
-        memmove(c->in, c->in + c->in_at, held);
-        c->in_at = 0;
-        c->in_len = (uint32_t)held;
-    }
-    if (held >= input_max(c))
-        return false;
-    if (c->in_cap - held >= FIRST_READ_MIN)
-        return true;
-    if (c->in_cap < IN_BUFFER) {
-        char *lent = w->in != NULL ? w->in : xmalloc(IN_BUFFER);
-        w->in = NULL;
-        if (held > 0)
-            memcpy(lent, c->in, held);
-        free(c->in);
-        c->in = lent;
-        c->in_cap = IN_BUFFER;
-    } else {
-        size_t cap = (size_t)c->in_cap * 2;
-        if (cap > input_max(c))
-            cap = input_max(c) > c->in_cap ? input_max(c) : c->in_cap;
-        c->in = xrealloc(c->in, cap);
-        c->in_cap = (uint32_t)cap;
-    }
-    return true;
-}
-
-/* Before parking: nothing is kept but what was not consumed. */
-static void give_back_buffers(struct conn *c)
-{
-    struct worker *w = c->worker;
-    size_t         held = c->in_len - c->in_at;
-
-    if (c->in != NULL && (held == 0 || (held <= KEEP_EXACT && c->in_cap > KEEP_EXACT))) {
-        char *exact = NULL;
-        if (held > 0) {
-            exact = xmalloc(held);
-            memcpy(exact, c->in + c->in_at, held);
-        }
-        if (w->in == NULL && c->in_cap == IN_BUFFER)
-            w->in = c->in;
-        else
-            free(c->in);
-        c->in = exact;
-        c->in_at = 0;
-        c->in_len = c->in_cap = (uint32_t)held;
-    }
-    if (c->out.data != NULL && c->out.len == 0) {
-        if (w->out.data == NULL && c->out.cap <= OUT_KEEP)
-            w->out = c->out;
-        else
-            free(c->out.data);
-        buf_init(&c->out, 0);
-    }
-}
-
-static bool read_input(struct conn *c)
-{
-    size_t got;
-
-    if (!make_room(c))
-        return false; /* `input` was shown all it may see and consumed nothing */
-    size_t room = c->in_cap - c->in_len;
-    if (room > input_max(c) - c->in_len)
-        room = input_max(c) - c->in_len;
-    enum stream said = stream_read(c, c->in + c->in_len, room, &got);
-    c->in_len += (uint32_t)got;
-    atomic_store_explicit(&c->bytes_in, c->bytes_in + got, memory_order_relaxed);
-    c->readable = stream_has_more(c);
-    c->fresh = c->fresh || got > 0 || said == STREAM_EOF;
-    c->eof = c->eof || said == STREAM_EOF;
-    return said != STREAM_ERROR;
-}
 
 /* ---- ending ---- */
 
@@ -154,8 +63,11 @@ static enum next end_from_outside(struct conn *c)
 {
     bool talking = c->stage == STAGE_TALK;
 
-    if (c->killed)
+    if (c->killed) {
+        if (talking && c->waits_for == TURN_PARK && end(c, CONN_CLOSE_SHUTDOWN, true) == NEXT_STAGE)
+            (void)out_send(c); /* what the socket takes at once */
         return gone(c, CONN_CLOSE_SHUTDOWN);
+    }
     if (c->late && (!talking || out_pending(c) > 0))
         return gone(c, c->stage < STAGE_DRAIN ? CONN_CLOSE_DEADLINE : c->why);
     if (c->stage >= STAGE_DRAIN)
@@ -166,9 +78,13 @@ static enum next end_from_outside(struct conn *c)
         return talking ? end(c, CONN_CLOSE_KICKED, true) : gone(c, CONN_CLOSE_KICKED);
     if (c->stopping && !talking)
         return gone(c, CONN_CLOSE_SHUTDOWN);
-    if (c->stopping && c->waits_for == TURN_PARK)
-        return end(c, CONN_CLOSE_SHUTDOWN, true);
     return NEXT_STAGE;
+}
+
+/* net_stop() lets what runs come to its end, a body on its way included. */
+static bool stops_now(const struct conn *c)
+{
+    return c->stopping && c->waits_for == TURN_PARK && c->phase != CONN_BODY;
 }
 
 /* ---- stages ---- */
@@ -305,12 +221,12 @@ static enum next stage_talk(struct conn *c)
             return end(c, CONN_CLOSE_QUIT, false);
         if (c->start_tls && c->waits_for == TURN_PARK)
             return begin_tls(c);
-        if (c->stopping && c->waits_for == TURN_PARK)
+        if (stops_now(c))
             return end(c, CONN_CLOSE_SHUTDOWN, true);
         if (conn_is_full(c))
             return NEXT_PARK;
         while (c->waits_for == TURN_PARK && c->readable && !c->eof && !is_due(c)) {
-            if (!read_input(c))
+            if (!in_read(c))
                 return gone(c, CONN_CLOSE_ERROR);
         }
         if (!is_due(c))
@@ -429,47 +345,6 @@ static bool arm(struct conn *c)
     return ok;
 }
 
-static void unlist(struct conn *c)
-{
-    (void)pthread_mutex_lock(&c->net->lock);
-    c->listed = false;
-    free(c->label);
-    c->label = NULL;
-    (void)pthread_mutex_unlock(&c->net->lock);
-}
-
-static void log_end(const struct conn *c)
-{
-    struct conn_address peer = conn_peer_text(c);
-
-    log_event(LOG_INFO, "session.end", LOG_CSTR("session", c->id.text), LOG_CSTR("listener", c->row->name),
-              LOG_CSTR("peer", peer.text), LOG_CSTR("reason", conn_close_text(c->why)),
-              LOG_U64("seconds", clock_now() - c->since), LOG_U64("in", c->bytes_in), LOG_U64("out", c->bytes_out));
-}
-
-/* Everything goes, the slot last. */
-static void conn_finish(struct conn *c)
-{
-    struct net *n = c->net;
-
-    if (c->session != NULL)
-        c->row->protocol->close(c->session, c->why);
-    c->session = NULL;
-    log_end(c);
-    unlist(c);
-    timer_remove(n->timers, &c->timer);
-    if (c->counted)
-        peers_leave(n->peers, &c->peer, clock_mono_ms());
-    out_drop(c);
-    c->in_at = c->in_len;
-    give_back_buffers(c);
-    SSL_free(c->ssl);
-    (void)close(c->fd); /* takes it out of the epoll as well */
-    if (c->row_is_ours)
-        free((void *)(uintptr_t)c->row);
-    slot_give_back(c);
-}
-
 void conn_run(struct worker *w, struct conn *c)
 {
     c->worker = w;
@@ -484,7 +359,7 @@ void conn_run(struct worker *w, struct conn *c)
             conn_finish(c);
             return;
         }
-        give_back_buffers(c);
+        buffers_give_back(c);
         c->worker = NULL;
         if (next == NEXT_PARK) {
             deadline_park(c);

@@ -203,21 +203,36 @@ static void test_adopt(struct fixture *f)
     client_finish(&c);
 }
 
+static void *stop_main(void *arg)
+{
+    net_stop(arg, 1);
+    return NULL;
+}
+
 static void test_stop(void)
 {
+    enum { PARKED, SLOW, WAITING, BODY, HALF_BODY, COUNT };
     struct fixture f;
-    struct client *c[3];
+    struct client *c[COUNT];
+    pthread_t      stopper;
 
     set_up(&f, NULL);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < COUNT; i++)
         c[i] = new_client(&f);
-    CHECK("one is slow", client_send(c[1], "BYTES 100000000\r\n") && client_pattern(c[1], 0, 10));
-    CHECK("one waits", client_send(c[2], "ECHO x\r\nDELAY 30\r\n") && client_expect(c[2], "x"));
-    net_stop(f.net, 1);
-    CHECK("parked: last words", client_expect(c[0], "ended: server is stopping") && client_at_end(c[0]));
-    CHECK("waiting: its answer first", client_expect(c[2], "later"));
-    CHECK("then the end", client_expect(c[2], "ended: server is stopping") && client_at_end(c[2]));
-    for (int i = 0; i < 3; i++)
+    CHECK("slow", client_send(c[SLOW], "BYTES 100000000\r\n") && client_pattern(c[SLOW], 0, 10));
+    CHECK("waits", client_send(c[WAITING], "ECHO x\r\nDELAY 30\r\n") && client_expect(c[WAITING], "x"));
+    for (int i = BODY; i <= HALF_BODY; i++)
+        CHECK("a body on its way", client_send(c[i], "ECHO x\r\nBODY 2\r\na") && client_expect(c[i], "x"));
+    (void)pthread_create(&stopper, NULL, stop_main, f.net);
+    CHECK("parked: last words", client_expect(c[PARKED], "ended: server is stopping") && client_at_end(c[PARKED]));
+    CHECK("the rest of a body is taken", client_send(c[BODY], "b") && client_expect(c[BODY], "sum 195"));
+    CHECK("then the end", client_expect(c[BODY], "ended: server is stopping") && client_at_end(c[BODY]));
+    CHECK("waiting: its answer first", client_expect(c[WAITING], "later"));
+    CHECK("then the end", client_expect(c[WAITING], "ended: server is stopping") && client_at_end(c[WAITING]));
+    CHECK("no rest: last words in time", client_expect(c[HALF_BODY], "ended: server is stopping") &&
+                                             client_at_end(c[HALF_BODY]));
+    (void)pthread_join(stopper, NULL);
+    for (int i = 0; i < COUNT; i++)
         drop_client(c[i]);
     tear_down(&f);
 }

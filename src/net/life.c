@@ -1,0 +1,145 @@
+/*
+ * net/life.c - a connection begins, and ends.
+ *
+ * Layer: net.
+ */
+#include <netinet/tcp.h>
+#include <openssl/ssl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "net/loop.h"
+
+/* Answers at once rather than when a packet is full; notices clients that have vanished without a word. */
+static void set_options(int fd)
+{
+    const struct { int level, name, value; } options[] = {
+        {IPPROTO_TCP, TCP_NODELAY, 1},
+        {SOL_SOCKET, SO_KEEPALIVE, 1},
+        {IPPROTO_TCP, TCP_KEEPIDLE, 300},
+        {IPPROTO_TCP, TCP_KEEPINTVL, 60},
+        {IPPROTO_TCP, TCP_KEEPCNT, 5},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(options); i++)
+        (void)setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(options[i].value));
+}
+
+static bool in_blocks(const struct net_block *blocks, size_t count, const struct sockaddr_storage *address)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (net_block_contains(&blocks[i], address))
+            return true;
+    }
+    return false;
+}
+
+/* "Too many from you" in the protocol's own words, where they can be understood. */
+static void refuse(const struct conn *c, const char *why)
+{
+    struct conn_address peer = conn_peer_text(c);
+    const char         *text = c->row->protocol->refusal;
+
+    log_event(LOG_INFO, "net.refused", LOG_CSTR("listener", c->row->name), LOG_CSTR("peer", peer.text),
+              LOG_CSTR("reason", why));
+    if (text != NULL && c->row->tls != NET_TLS_IMPLICIT)
+        (void)send(c->fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+bool conn_count_peer(struct conn *c)
+{
+    switch (peers_enter(c->net->peers, &c->peer, clock_mono_ms())) {
+    case PEERS_OK:
+        c->counted = true;
+        return true;
+    case PEERS_TOO_MANY:
+        refuse(c, "too many connections from this address");
+        return false;
+    case PEERS_TOO_FAST:
+        refuse(c, "connections from this address come too fast");
+        return false;
+    }
+    bug("no such verdict");
+}
+
+/* What the administrator sees of it begins here and ends in unlist(). */
+static void list(struct conn *c)
+{
+    (void)pthread_mutex_lock(&c->net->lock);
+    c->id = log_new_id();
+    c->since = clock_now();
+    c->account_id = 0;
+    c->listed = true;
+    (void)pthread_mutex_unlock(&c->net->lock);
+}
+
+struct conn *conn_create(struct net *n, int fd, const struct net_listener *row, const struct sockaddr_storage *peer)
+{
+    struct conn *c = slot_take(n);
+
+    if (c == NULL) {
+        (void)close(fd);
+        return NULL;
+    }
+    c->fd = fd;
+    c->row = row;
+    c->peer = *peer;
+    address_unmap(&c->peer);
+    if (peer->ss_family != AF_UNIX)
+        set_options(fd);
+    bool proxied = row->proxy && in_blocks(row->proxy_sources, row->proxy_source_count, &c->peer);
+    if (!proxied && !conn_count_peer(c)) {
+        (void)close(fd);
+        slot_give_back(c);
+        return NULL;
+    }
+    c->stage = proxied ? STAGE_PROXY : row->tls == NET_TLS_IMPLICIT ? STAGE_HANDSHAKE : STAGE_OPEN;
+    c->waits_for = TURN_PARK;
+    c->why = CONN_CLOSE_ERROR;
+    deadline_start(c);
+    list(c);
+    return c;
+}
+
+static void unlist(struct conn *c)
+{
+    (void)pthread_mutex_lock(&c->net->lock);
+    c->listed = false;
+    free(c->label);
+    c->label = NULL;
+    (void)pthread_mutex_unlock(&c->net->lock);
+}
+
+static void log_end(const struct conn *c)
+{
+    struct conn_address peer = conn_peer_text(c);
+
+    log_event(LOG_INFO, "session.end", LOG_CSTR("session", c->id.text), LOG_CSTR("listener", c->row->name),
+              LOG_CSTR("peer", peer.text), LOG_CSTR("reason", conn_close_text(c->why)),
+              LOG_U64("seconds", clock_now() - c->since), LOG_U64("in", c->bytes_in), LOG_U64("out", c->bytes_out));
+}
+
+/* Everything goes, the slot last. */
+void conn_finish(struct conn *c)
+{
+    struct net *n = c->net;
+
+    if (c->session != NULL)
+        c->row->protocol->close(c->session, c->why);
+    c->session = NULL;
+    log_end(c);
+    unlist(c);
+    timer_remove(n->timers, &c->timer);
+    if (c->counted)
+        peers_leave(n->peers, &c->peer, clock_mono_ms());
+    out_drop(c);
+    c->in_at = c->in_len;
+    buffers_give_back(c);
+    SSL_free(c->ssl);
+    (void)close(c->fd); /* takes it out of the epoll as well */
+    if (c->row_is_ours)
+        free((void *)(uintptr_t)c->row);
+    slot_give_back(c);
+}
