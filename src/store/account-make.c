@@ -109,16 +109,17 @@ bool store_account_create(struct store *st, uint64_t id, struct fail *why)
 /* ---- going through all ---- */
 
 struct walk {
-    bool (*each)(void *ctx, uint64_t id);
-    void *ctx;
-    bool  stopped;
+    const char *behind; /* what follows the id in the folders' names */
+    bool      (*each)(void *ctx, uint64_t id);
+    void       *ctx;
+    bool        stopped;
 };
 
-static bool hex_id(const char *name, uint64_t *out)
+static bool folder_id(const char *name, const char *behind, uint64_t *out)
 {
     char *end;
 
-    if (strlen(name) != 16 || strspn(name, "0123456789abcdef") != 16)
+    if (strspn(name, "0123456789abcdef") != 16 || strcmp(name + 16, behind) != 0)
         return false;
     *out = strtoull(name, &end, 16);
     return true;
@@ -139,7 +140,7 @@ static bool walk_folder(const char *path, unsigned depth, struct walk *w, struct
         if (entry->d_name[0] == '.')
             continue;
         if (depth == 2) {
-            if (hex_id(entry->d_name, &id) && !w->each(w->ctx, id))
+            if (folder_id(entry->d_name, w->behind, &id) && !w->each(w->ctx, id))
                 w->stopped = true;
             continue;
         }
@@ -151,13 +152,19 @@ static bool walk_folder(const char *path, unsigned depth, struct walk *w, struct
     return ok;
 }
 
-bool store_each_account(struct store *st, bool (*each)(void *ctx, uint64_t account_id), void *ctx, struct fail *why)
+bool account_walk(struct store *st, const char *behind, bool (*each)(void *ctx, uint64_t id), void *ctx,
+                  struct fail *why)
 {
-    struct walk w = {.each = each, .ctx = ctx};
+    struct walk w = {.behind = behind, .each = each, .ctx = ctx};
     char path[STORE_PATH_BYTES];
     int len = snprintf(path, sizeof path, "%s/accounts", st->dir);
 
     if (len < 0 || (size_t)len >= sizeof path)
         return fail_set(why, FAIL_PERM, FAIL_LIMIT, "%s: the path is too long", st->dir);
     return walk_folder(path, 0, &w, why);
+}
+
+bool store_each_account(struct store *st, bool (*each)(void *ctx, uint64_t account_id), void *ctx, struct fail *why)
+{
+    return account_walk(st, "", each, ctx, why);
 }

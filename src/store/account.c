@@ -80,7 +80,7 @@ static bool be_open(struct account *a, struct fail *why)
         return out_of_service(a, why);
     if (a->db != NULL) {
         store_touch(a);
-        return true;
+        return a->state != NULL || account_reload(a, why);
     }
     if (clock_mono_ms() < a->retry_ms)
         return out_of_service(a, why);
@@ -113,7 +113,7 @@ bool account_lock(struct account *a, struct fail *why)
 
 void account_unlock(struct account *a)
 {
-    if (a->db != NULL && db_out_of_service(a->db)) {
+    if (a->db != NULL && db_out_of_service(a->db) && a->pins == 0) {
         log_event(LOG_ERROR, "store.out_of_service", LOG_U64("account", a->id));
         a->retry_ms = clock_mono_ms() + RETRY_MS;
         account_close_file(a);
@@ -167,20 +167,25 @@ static void write_recent(struct account *a)
         db_rollback(a->db);
 }
 
-void account_close_file(struct account *a)
+void account_forget_state(struct account *a)
 {
     struct account_state *state = a->state;
 
-    if (a->db == NULL)
-        return;
-    block_begin();
-    a->opened_before = !db_out_of_service(a->db);
-    if (a->opened_before)
-        write_recent(a);
     (void)pthread_mutex_lock(&a->lock);
     a->state = NULL;
     (void)pthread_mutex_unlock(&a->lock);
     account_state_free(a, &state);
+}
+
+void account_close_file(struct account *a)
+{
+    if (a->db == NULL)
+        return;
+    block_begin();
+    a->opened_before = !db_out_of_service(a->db);
+    if (a->opened_before && a->state != NULL)
+        write_recent(a);
+    account_forget_state(a);
     db_close(&a->db);
     block_end();
     store_closed(a);
@@ -194,7 +199,7 @@ bool account_reload(struct account *a, struct fail *why)
         return false;
     (void)pthread_mutex_lock(&a->lock);
     for (size_t i = 0; i < fresh->box_count; i++) {
-        struct mailbox_state *now = &fresh->boxes[i], *then = state_mailbox(old, now->row.id);
+        struct mailbox_state *now = &fresh->boxes[i], *then = old != NULL ? state_mailbox(old, now->row.id) : NULL;
         if (then == NULL)
             continue;
         if (then->recent_taken && then->row.first_recent > now->row.first_recent) {

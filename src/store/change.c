@@ -15,7 +15,7 @@
 #include "base/log.h"
 #include "store/internal.h"
 
-enum { CHECKPOINT_BYTES = 4 << 20 }; /* of WAL, after which the background moves it into the file */
+enum { CHECKPOINT_BYTES = 1 << 20 }; /* of WAL, after which the background moves it into the file */
 
 /* One caller of change_run. */
 struct member {
@@ -211,7 +211,7 @@ static void publish(struct change *c)
 
     if (c->restructured && !account_reload(a, &why)) {
         log_event(LOG_ERROR, "store.reload", LOG_U64("account", a->id), LOG_FAIL(&why));
-        account_close_file(a); /* the next access reads it */
+        account_forget_state(a); /* the next access reads it */
         (void)pthread_mutex_lock(&a->lock);
         watch_tell(a, c);
         (void)pthread_mutex_unlock(&a->lock);

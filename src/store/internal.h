@@ -68,10 +68,11 @@ struct account {
     struct db      *db;
     bool            opened_before; /* this process closed the file, in service: what is in it is durable */
     int64_t         retry_ms;      /* out of service until then */
+    unsigned        pins;          /* while a snapshot is taken the file is not closed */
 
     pthread_mutex_t       lock;
     pthread_cond_t        batch_done;
-    struct account_state *state; /* NULL while the file is closed */
+    struct account_state *state; /* NULL while the file is closed, or when it must be read again */
     struct keyword_table *keywords; /* grows; kept as long as the account is */
     struct member        *first_member, **last_member; /* changes that wait for the next transaction */
     bool                  leading;                     /* somebody is committing for all */
@@ -101,8 +102,10 @@ struct store {
     unsigned        checkpoints_wanted;
     bool            closing;
     _Atomic uint64_t view_bytes;     /* of all views that are some mailbox's newest */
-    pthread_t       upkeep;
-    bool            upkeep_runs;
+    pthread_t       upkeep, daily;
+    bool            upkeep_runs, daily_runs;
+    pthread_cond_t  daily_wanted;
+    volume_ref      first_ref; /* the records of earlier processes are below it */
 
     pthread_mutex_t node_lock; /* node.db and the numbers below */
     struct db      *node;
@@ -123,6 +126,8 @@ void account_unlock(struct account *a);
 bool account_peek(struct account *a, struct fail *why);
 /* Writes what memory is ahead of and closes the file; file_lock held. */
 void account_close_file(struct account *a);
+/* Drops `state`, which is no longer what the file says; file_lock held. */
+void account_forget_state(struct account *a);
 /* Reads `state` anew from the file (mailboxes were made, renamed or deleted); file_lock held. */
 bool account_reload(struct account *a, struct fail *why);
 
@@ -130,6 +135,14 @@ bool account_reload(struct account *a, struct fail *why);
 
 /* A new file with the first mailboxes; FAIL_EXISTS if it is one already. */
 bool account_make_file(struct store *st, uint64_t id, const char *path, struct fail *why);
+/* Calls `each` for every account's folder with `behind` put behind the id in its name. */
+bool account_walk(struct store *st, const char *behind, bool (*each)(void *ctx, uint64_t id), void *ctx,
+                  struct fail *why);
+
+/* ---- account-remove.c ---- */
+
+/* Removals that a crash cut short. */
+bool account_finish_removals(struct store *st, struct fail *why);
 
 /* ---- store.c: the open accounts ---- */
 
@@ -250,6 +263,16 @@ bool row_take_uids(struct change_box *box, uint64_t count, uint32_t *first, stru
 /* Adds a message with these flags to the counts of its mailbox and account. */
 void row_count(struct change *c, struct change_box *box, uint32_t flags, uint64_t size);
 
+/* What a message's row says of its record. */
+struct reference {
+    uint64_t   id;
+    volume_ref ref;
+    uint64_t   size, prefix;
+    bool       cached;
+};
+/* Up to `max` messages with ids above `after`, in order. */
+bool row_references(struct db *db, uint64_t after, struct reference *out, size_t max, size_t *count, struct fail *why);
+
 /* ---- facts.c ---- */
 
 bool facts_of_record(struct volumes *v, volume_ref ref, uint64_t size, struct arena *a, struct message_facts *out,
@@ -301,6 +324,48 @@ void watch_tell(struct account *a, const struct change *c);
 bool node_open(struct store *st, struct fail *why);
 void node_close(struct store *st);
 bool node_new_uidvalidity(struct store *st, uint32_t *out, struct fail *why);
+/* A record that an account gives back. */
+struct node_release {
+    volume_ref ref;
+    uint64_t   size;
+    unsigned   owners; /* accounts that it was written for; 0: there is no such record */
+    bool       by_all; /* out: nobody needs it any more */
+};
+bool node_release(struct store *st, uint64_t account, struct node_release *list, size_t count, struct fail *why);
+/* By this account, or by all (account 0 asks only that). */
+bool node_is_released(struct store *st, volume_ref ref, uint64_t account, bool *released, struct fail *why);
+/* Records released by all, in order, above `after`. */
+bool node_released(struct store *st, volume_ref after, struct node_release *out, size_t max, size_t *count,
+                   struct fail *why);
+/* Those of the list that have no owners are forgotten. */
+bool node_forget_gone(struct store *st, struct node_release *list, size_t count, struct fail *why);
+
+/* ---- release.c ---- */
+
+/* Expunged rows whose time has come; records that no row needs become dead ones. */
+bool release_purge(struct account *a, int64_t now, struct fail *why);
+/* Dead ones are released. */
+bool release_sweep(struct account *a, struct fail *why);
+/* Releases records for an account; tells the volumes of those it was the last owner of. */
+bool release_records(struct store *st, uint64_t account, struct node_release *list, size_t count, struct fail *why);
+/* An account's dead records above `after`, in order. */
+bool release_read_dead(struct db *db, volume_ref after, struct node_release *out, size_t max, size_t *count,
+                       struct fail *why);
+/* Has the volumes give space back. */
+bool release_reclaim(struct store *st, int64_t now, struct fail *why);
+/* After a start: the volumes are told again what is released. */
+bool release_announce(struct store *st, struct fail *why);
+
+/* Does the account have a row for the record, or did it have one? */
+bool release_is_accounted_for(struct store *st, uint64_t account, volume_ref ref, bool *yes, struct fail *why);
+
+/* ---- daily.c ---- */
+
+/* What is due for one account at that time: purge, sweep, snapshot. */
+bool daily_account(struct store *st, uint64_t id, int64_t now, struct fail *why);
+bool daily_start(struct store *st, struct fail *why);
+void daily_stop(struct store *st);
+
 /* ---- upkeep.c ---- */
 
 bool upkeep_start(struct store *st, struct fail *why);

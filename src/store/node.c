@@ -108,3 +108,103 @@ bool store_set_low_water(struct store *st, uint64_t ref, struct fail *why)
     (void)pthread_mutex_unlock(&st->node_lock);
     return ok;
 }
+
+/* ---- releases ---- */
+
+static bool is_released(struct db *node, volume_ref ref, uint64_t account, bool *released, struct fail *why)
+{
+    struct db_stmt *q = db_stmt(node, NODE_RELEASED_BY, why);
+
+    if (q == NULL)
+        return false;
+    db_bind_i64(q, 1, (int64_t)ref);
+    db_bind_i64(q, 2, (int64_t)account);
+    *released = db_step(q, why);
+    return db_done(q, why);
+}
+
+bool node_is_released(struct store *st, volume_ref ref, uint64_t account, bool *released, struct fail *why)
+{
+    (void)pthread_mutex_lock(&st->node_lock);
+    bool ok = is_released(st->node, ref, account, released, why);
+    (void)pthread_mutex_unlock(&st->node_lock);
+    return ok;
+}
+
+/* The last owner's release becomes everybody's: account 0. */
+static bool release_one(struct db *node, uint64_t account, struct node_release *r, struct fail *why)
+{
+    int64_t releases;
+
+    if (!is_released(node, r->ref, 0, &r->by_all, why))
+        return false;
+    if (r->by_all || r->owners == 0)
+        return true;
+    if (!db_run(node, NODE_RELEASE, why, "iii", (int64_t)r->ref, (int64_t)account, (int64_t)r->size) ||
+        !db_get_i64(node, NODE_RELEASES, &releases, why, "i", (int64_t)r->ref))
+        return false;
+    r->by_all = (uint64_t)releases >= r->owners;
+    return !r->by_all || (db_run(node, NODE_RELEASE_FORGET, why, "i", (int64_t)r->ref) &&
+                          db_run(node, NODE_RELEASE, why, "iii", (int64_t)r->ref, (int64_t)0, (int64_t)r->size));
+}
+
+/* Runs `one` for each of the list in one transaction. */
+static bool for_each(struct store *st, bool (*one)(struct db *node, uint64_t account, struct node_release *r, struct fail *why),
+                     uint64_t account, struct node_release *list, size_t count, struct fail *why)
+{
+    block_begin();
+    (void)pthread_mutex_lock(&st->node_lock);
+    bool ok = db_begin(st->node, why);
+    for (size_t i = 0; ok && i < count; i++)
+        ok = one(st->node, account, &list[i], why);
+    ok = ok && db_commit(st->node, why);
+    if (!ok)
+        db_rollback(st->node);
+    (void)pthread_mutex_unlock(&st->node_lock);
+    block_end();
+    return ok;
+}
+
+bool node_release(struct store *st, uint64_t account, struct node_release *list, size_t count, struct fail *why)
+{
+    return for_each(st, release_one, account, list, count, why);
+}
+
+static bool forget_one(struct db *node, uint64_t account, struct node_release *r, struct fail *why)
+{
+    (void)account;
+    return r->owners > 0 || db_run(node, NODE_RELEASED_GONE, why, "i", (int64_t)r->ref);
+}
+
+bool node_forget_gone(struct store *st, struct node_release *list, size_t count, struct fail *why)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < count; i++)
+        any = any || list[i].owners == 0;
+    return !any || for_each(st, forget_one, 0, list, count, why);
+}
+
+bool node_released(struct store *st, volume_ref after, struct node_release *out, size_t max, size_t *count,
+                   struct fail *why)
+{
+    struct db_stmt *q;
+
+    *count = 0;
+    (void)pthread_mutex_lock(&st->node_lock);
+    q = db_stmt(st->node, NODE_RELEASED_ALL, why);
+    bool ok = q != NULL;
+    if (ok) {
+        db_bind_i64(q, 1, (int64_t)after);
+        db_bind_i64(q, 2, (int64_t)max);
+        while (*count < max && db_step(q, why)) {
+            out[(*count)++] = (struct node_release){
+                .ref = (uint64_t)db_col_i64(q, 0),
+                .size = (uint64_t)db_col_i64(q, 1),
+            };
+        }
+        ok = db_done(q, why);
+    }
+    (void)pthread_mutex_unlock(&st->node_lock);
+    return ok;
+}

@@ -58,3 +58,24 @@ bool row_add_entry(struct change *c, struct change_box *box, uint64_t message_id
     *uid = e.uid;
     return true;
 }
+
+bool row_references(struct db *db, uint64_t after, struct reference *out, size_t max, size_t *count, struct fail *why)
+{
+    struct db_stmt *q = db_stmt(db, SQL_REFERENCES, why);
+
+    *count = 0;
+    if (q == NULL)
+        return false;
+    db_bind_i64(q, 1, (int64_t)after);
+    db_bind_i64(q, 2, (int64_t)max);
+    while (*count < max && db_step(q, why)) {
+        out[(*count)++] = (struct reference){
+            .id = (uint64_t)db_col_i64(q, 0),
+            .ref = (uint64_t)db_col_i64(q, 1),
+            .size = (uint64_t)db_col_i64(q, 2),
+            .prefix = (uint64_t)db_col_i64(q, 3),
+            .cached = db_col_i64(q, 4) != 0,
+        };
+    }
+    return db_done(q, why);
+}

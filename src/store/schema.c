@@ -61,16 +61,18 @@ static const char account_tables[] =
     " PRIMARY KEY (mailbox, uid)"
     ") STRICT, WITHOUT ROWID;"
     "CREATE INDEX expunged_modseq ON expunged(mailbox, modseq);"
-    "CREATE INDEX expunged_message ON expunged(message);"
+    "CREATE INDEX expunged_message ON expunged(message) WHERE message <> 0;"
     "CREATE TABLE dead (ref INTEGER PRIMARY KEY, size INTEGER NOT NULL) STRICT;";
 
 /*
  * node     numbers by name: low_water, uidvalidity (the highest that may have been given out).
- * release  who of a record's owners has given it back; account 0: all of them have.
+ * release  who of a record's owners has given it back; account 0: all of them have,
+ *          and its space may be used again.
  */
 static const char node_tables[] =
     "CREATE TABLE node (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
-    "CREATE TABLE release (ref INTEGER NOT NULL, account INTEGER NOT NULL, PRIMARY KEY (ref, account))"
+    "CREATE TABLE release (ref INTEGER NOT NULL, account INTEGER NOT NULL, size INTEGER NOT NULL,"
+    " PRIMARY KEY (ref, account))"
     " STRICT, WITHOUT ROWID;";
 
 const struct db_schema account_schema = {

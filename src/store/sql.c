@@ -53,7 +53,8 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
     [SQL_ENTRY_NEW] = "INSERT INTO entry(mailbox, uid, message, flags, keywords, modseq, created_modseq, created_at)"
                       " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7)",
     [SQL_IS_IN_MAILBOX] = "SELECT 1 FROM entry WHERE message = ?1 AND mailbox = ?2"
-                          " UNION ALL SELECT 1 FROM expunged WHERE message = ?1 AND mailbox = ?2 LIMIT 1",
+                          " UNION ALL SELECT 1 FROM expunged WHERE message = ?1 AND message <> 0 AND mailbox = ?2"
+                          " LIMIT 1",
     [SQL_VIEW_ENTRIES] = "SELECT uid, flags, keywords, modseq FROM entry WHERE mailbox = ?1 ORDER BY uid",
     [SQL_VIEW_EXPUNGED] = "SELECT uid, flags, keywords FROM expunged WHERE mailbox = ?1 AND modseq > ?2 AND uid < ?3"
                           " ORDER BY uid",
@@ -84,13 +85,66 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
                          " SELECT mailbox, uid, message, flags, keywords, ?4, created_modseq, created_at, ?5"
                          " FROM entry WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3",
     [SQL_EXPUNGE_REMOVE] = "DELETE FROM entry WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3",
+
+    /* ?1: what was expunged before that; ?2: records from there on may still be placed once more. */
+    [SQL_PURGE_DUE] = "SELECT 1 FROM expunged WHERE expunged_at < ?1 AND message <> 0"
+                      " UNION ALL SELECT 1 FROM expunged WHERE expunged_at < ?2"
+                      " UNION ALL SELECT 1 FROM mailbox WHERE deleted_at < ?2 LIMIT 1",
+    [SQL_PURGE_BURY] = "INSERT OR IGNORE INTO dead(ref, size) SELECT m.ref, m.size FROM message m WHERE m.ref < ?2"
+                       " AND m.id IN (SELECT message FROM expunged WHERE expunged_at < ?1 AND message <> 0)"
+                       " AND NOT EXISTS (SELECT 1 FROM entry e WHERE e.message = m.id)"
+                       " AND NOT EXISTS (SELECT 1 FROM expunged x WHERE x.message = m.id AND x.message <> 0"
+                       " AND x.expunged_at >= ?1)",
+    [SQL_PURGE_FORGET_BODIES] = "UPDATE expunged SET message = 0 WHERE expunged_at < ?1 AND message <> 0"
+                                " AND message IN (SELECT id FROM message WHERE ref < ?2)",
+    [SQL_PURGE_CACHED] = "DELETE FROM cached WHERE message IN"
+                         " (SELECT id FROM message WHERE ref IN (SELECT ref FROM dead))",
+    [SQL_PURGE_MESSAGES] = "DELETE FROM message WHERE ref IN (SELECT ref FROM dead)",
+    [SQL_FORGET_MODSEQ] = "UPDATE account SET forgotten_modseq = max(forgotten_modseq, coalesce("
+                          "(SELECT max(modseq) FROM expunged WHERE expunged_at < ?1 AND message = 0), 0))"
+                          " RETURNING forgotten_modseq",
+    [SQL_FORGET_EXPUNGED] = "DELETE FROM expunged WHERE expunged_at < ?1 AND message = 0",
+    [SQL_FORGET_MAILBOXES] = "DELETE FROM mailbox WHERE deleted_at < ?1"
+                             " AND NOT EXISTS (SELECT 1 FROM expunged x WHERE x.mailbox = mailbox.id)",
+    [SQL_DEAD_SOME] = "SELECT ref, size FROM dead WHERE ref > ?1 ORDER BY ref LIMIT ?2",
+    [SQL_DEAD_HAS] = "SELECT 1 FROM dead WHERE ref = ?1",
+    [SQL_DEAD_GONE] = "DELETE FROM dead WHERE ref = ?1",
+
+    [SQL_REFERENCES] = "SELECT m.id, m.ref, m.size, length(m.prefix), c.message IS NOT NULL FROM message m"
+                       " LEFT JOIN cached c ON c.message = m.id WHERE m.id > ?1 ORDER BY m.id LIMIT ?2",
+    [SQL_CHECK_COUNTS] = "SELECT count(*), coalesce(sum(e.flags & 1 = 0), 0), coalesce(sum(e.flags & 8 <> 0), 0),"
+                         " coalesce(sum(m.size), 0), coalesce(sum(iif(e.flags & 8, m.size, 0)), 0),"
+                         " coalesce(max(e.uid), 0), coalesce(max(e.modseq), 0)"
+                         " FROM entry e JOIN message m ON m.id = e.message WHERE e.mailbox = ?1",
+    [SQL_CHECK_TOTALS] = "SELECT coalesce(sum(messages), 0), coalesce(sum(bytes), 0), coalesce(max(highest_modseq), 0)"
+                         " FROM mailbox WHERE deleted_modseq IS NULL",
+    [SQL_CHECK_KEYWORDS] = "SELECT count(*) FROM entry WHERE keywords <> 0"
+                           " AND keywords NOT IN (SELECT id FROM keyword_set)",
+    [SQL_CHECK_ENTRIES] = "SELECT count(*) FROM entry e WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.id = e.message)"
+                          " OR NOT EXISTS (SELECT 1 FROM mailbox b WHERE b.id = e.mailbox AND b.deleted_modseq IS NULL)",
+    [SQL_SIZE_WRITE] = "UPDATE message SET size = ?2 WHERE id = ?1 AND size <> ?2",
+    [SQL_COUNTS_WRITE] = "UPDATE mailbox SET (messages, unseen, deleted, bytes, deleted_bytes) ="
+                         " (SELECT count(*), coalesce(sum(e.flags & 1 = 0), 0), coalesce(sum(e.flags & 8 <> 0), 0),"
+                         " coalesce(sum(m.size), 0), coalesce(sum(iif(e.flags & 8, m.size, 0)), 0)"
+                         " FROM entry e JOIN message m ON m.id = e.message WHERE e.mailbox = mailbox.id)"
+                         " WHERE deleted_modseq IS NULL",
+    [SQL_TOTALS_WRITE] = "UPDATE account SET (messages, bytes) = (SELECT coalesce(sum(messages), 0),"
+                         " coalesce(sum(bytes), 0) FROM mailbox WHERE deleted_modseq IS NULL)"
+                         " RETURNING messages, bytes",
+    /* After a restore: nothing a client remembers may mean something else. */
+    [SQL_MAILBOX_IDS] = "SELECT id FROM mailbox WHERE id > ?1 ORDER BY id LIMIT ?2",
+    [SQL_MAILBOX_RENEW] = "UPDATE mailbox SET uidvalidity = ?2 WHERE id = ?1",
+    [SQL_ACCOUNT_RENEW] = "UPDATE account SET epoch = ?1, next_mailbox = next_mailbox + ?2,"
+                          " next_message = next_message + ?3, highest_modseq = highest_modseq + ?3",
 };
 
 const char *const node_statements[NODE_SQL_COUNT] = {
     [NODE_GET] = "SELECT value FROM node WHERE name = ?1",
     [NODE_SET] = "INSERT INTO node(name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2",
-    [NODE_RELEASE] = "INSERT OR IGNORE INTO release(ref, account) VALUES (?1, ?2)",
+    [NODE_RELEASE] = "INSERT OR IGNORE INTO release(ref, account, size) VALUES (?1, ?2, ?3)",
     [NODE_RELEASES] = "SELECT count(*) FROM release WHERE ref = ?1 AND account <> 0",
-    [NODE_RELEASED_BY] = "SELECT 1 FROM release WHERE ref = ?1 AND account = ?2",
+    [NODE_RELEASED_BY] = "SELECT 1 FROM release WHERE ref = ?1 AND account IN (0, ?2)",
     [NODE_RELEASE_FORGET] = "DELETE FROM release WHERE ref = ?1 AND account <> 0",
+    [NODE_RELEASED_ALL] = "SELECT ref, size FROM release WHERE account = 0 AND ref > ?1 ORDER BY ref LIMIT ?2",
+    [NODE_RELEASED_GONE] = "DELETE FROM release WHERE ref = ?1",
 };

@@ -39,6 +39,7 @@ static void store_free(struct store *st)
     node_close(st);
     idmap_finish(&st->accounts);
     (void)pthread_cond_destroy(&st->upkeep_wanted);
+    (void)pthread_cond_destroy(&st->daily_wanted);
     (void)pthread_mutex_destroy(&st->lock);
     (void)pthread_mutex_destroy(&st->node_lock);
     free(st->dir);
@@ -75,8 +76,11 @@ bool store_open(const char *dir, struct volumes *volumes, const struct store_lim
     (void)pthread_condattr_init(&monotonic);
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&st->upkeep_wanted, &monotonic);
+    (void)pthread_cond_init(&st->daily_wanted, &monotonic);
     (void)pthread_condattr_destroy(&monotonic);
-    if (!make_folders(st, why) || !node_open(st, why) || !upkeep_start(st, why)) {
+    st->first_ref = volume_end(volumes);
+    if (!make_folders(st, why) || !node_open(st, why) || !upkeep_start(st, why) || !daily_start(st, why)) {
+        upkeep_stop(st);
         store_free(st);
         return false;
     }
@@ -92,6 +96,7 @@ void store_close(struct store **stp)
     if (st == NULL)
         return;
     *stp = NULL;
+    daily_stop(st);
     upkeep_stop(st);
     while ((a = store_take_oldest(st, INT64_MAX)) != NULL) {
         account_close_file(a);
@@ -210,11 +215,22 @@ void store_closed(struct account *a)
     (void)pthread_mutex_unlock(&st->lock);
 }
 
+/* Unless somebody uses it, or has the file pinned. */
+static bool lock_to_close(struct account *a)
+{
+    if (pthread_mutex_trylock(&a->file_lock) != 0)
+        return false;
+    if (a->pins == 0)
+        return true;
+    (void)pthread_mutex_unlock(&a->file_lock);
+    return false;
+}
+
 struct account *store_take_oldest(struct store *st, int64_t unused_since_ms)
 {
     (void)pthread_mutex_lock(&st->lock);
     struct account *a = st->oldest;
-    while (a != NULL && a->used_ms <= unused_since_ms && pthread_mutex_trylock(&a->file_lock) != 0)
+    while (a != NULL && a->used_ms <= unused_since_ms && !lock_to_close(a))
         a = a->newer;
     if (a != NULL && a->used_ms > unused_since_ms)
         a = NULL;

@@ -1,0 +1,242 @@
+/*
+ * store/check.c - is everything there, and as it should be?
+ *
+ * Layer: store.  Every account's file and counts, every message against its
+ * record and that record's CRCs, and every record against the accounts it names.
+ * Nothing is changed, but that records which no account will ever have a row for
+ * (an APPEND that a crash cut short) are given back.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "store/internal.h"
+
+enum { SOME = 256 };
+
+struct checking {
+    struct store        *store;
+    void               (*report)(void *ctx, const char *finding);
+    void               (*progress)(void *ctx, uint64_t done, uint64_t all);
+    void                *ctx;
+    struct check_totals *totals;
+    uint64_t             done, all, low_water;
+};
+
+__attribute__((format(printf, 2, 3))) static void find(struct checking *k, const char *fmt, ...)
+{
+    char text[400];
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    k->totals->problems++;
+    if (k->report != NULL)
+        k->report(k->ctx, text);
+}
+
+static void step(struct checking *k)
+{
+    k->done++;
+    if (k->progress != NULL)
+        k->progress(k->ctx, k->done, k->all);
+}
+
+/* ---- an account's rows ---- */
+
+static bool check_mailbox(struct checking *k, struct account *a, const struct mailbox_state *box, struct fail *why)
+{
+    const struct mailbox_row *r = &box->row;
+    struct db_stmt *q = db_stmt(a->db, SQL_CHECK_COUNTS, why);
+    bool right = true;
+
+    if (q == NULL)
+        return false;
+    db_bind_i64(q, 1, (int64_t)r->id);
+    if (db_step(q, why))
+        right = db_col_i64(q, 0) == (int64_t)r->messages && db_col_i64(q, 1) == (int64_t)r->unseen &&
+                db_col_i64(q, 2) == (int64_t)r->deleted && db_col_i64(q, 3) == (int64_t)r->bytes &&
+                db_col_i64(q, 4) == (int64_t)r->deleted_bytes && db_col_i64(q, 5) < (int64_t)r->uidnext &&
+                db_col_i64(q, 6) <= (int64_t)r->highest_modseq;
+    if (!db_done(q, why))
+        return false;
+    k->totals->mailboxes++;
+    if (!right)
+        find(k, "account %llu: the counts of mailbox \"" PRIslice "\" are not those of its messages",
+             (unsigned long long)a->id, SLICE_ARG(r->name));
+    return true;
+}
+
+static bool check_totals_row(struct checking *k, struct account *a, struct fail *why)
+{
+    const struct account_row *r = &a->state->row;
+    struct db_stmt *q = db_stmt(a->db, SQL_CHECK_TOTALS, why);
+    bool right = true;
+
+    if (q == NULL)
+        return false;
+    if (db_step(q, why))
+        right = db_col_i64(q, 0) == (int64_t)r->messages && db_col_i64(q, 1) == (int64_t)r->bytes &&
+                db_col_i64(q, 2) <= (int64_t)r->highest_modseq;
+    if (!db_done(q, why))
+        return false;
+    if (!right)
+        find(k, "account %llu: its counts are not those of its mailboxes", (unsigned long long)a->id);
+    return true;
+}
+
+static bool check_none(struct checking *k, struct account *a, enum account_sql sql, const char *what, struct fail *why)
+{
+    int64_t count;
+
+    if (!db_get_i64(a->db, sql, &count, why, ""))
+        return false;
+    if (count > 0)
+        find(k, "account %llu: %lld %s", (unsigned long long)a->id, (long long)count, what);
+    return true;
+}
+
+static bool check_rows(struct checking *k, struct account *a, struct fail *why)
+{
+    struct fail damage = {0};
+
+    if (!db_check(a->db, &damage)) {
+        find(k, "account %llu: %s", (unsigned long long)a->id, damage.text);
+        return true;
+    }
+    for (size_t i = 0; i < a->state->box_count; i++) {
+        if (!check_mailbox(k, a, &a->state->boxes[i], why))
+            return false;
+    }
+    return check_totals_row(k, a, why) &&
+           check_none(k, a, SQL_CHECK_ENTRIES, "entries without a message or mailbox", why) &&
+           check_none(k, a, SQL_CHECK_KEYWORDS, "entries with keywords that nobody knows", why);
+}
+
+/* ---- an account's messages ---- */
+
+static void check_message(struct checking *k, struct account *a, const struct reference *m, struct arena *arena)
+{
+    struct volumes *v = k->store->volumes;
+    struct record record;
+    struct fail why = {0};
+
+    k->totals->messages++;
+    arena_reset(arena);
+    if (!volume_describe(v, m->ref, arena, &record, &why) || !volume_verify(v, m->ref, &why))
+        find(k, "account %llu: message %llu: record %llx: %s", (unsigned long long)a->id, (unsigned long long)m->id,
+             (unsigned long long)m->ref, why.text);
+    else if (record.size + m->prefix != m->size)
+        find(k, "account %llu: message %llu has %llu bytes, its record says %llu", (unsigned long long)a->id,
+             (unsigned long long)m->id, (unsigned long long)m->size, (unsigned long long)(record.size + m->prefix));
+    if (!m->cached)
+        find(k, "account %llu: message %llu has no cached envelope (posthorn rebuild makes one)",
+             (unsigned long long)a->id, (unsigned long long)m->id);
+}
+
+static bool check_messages(struct checking *k, struct account *a, struct fail *why)
+{
+    struct reference some[SOME];
+    struct arena arena;
+    uint64_t last = 0;
+    size_t count;
+    bool ok;
+
+    arena_init(&arena, SIZE_MAX);
+    do {
+        ok = account_lock(a, why);
+        if (ok) {
+            ok = row_references(a->db, last, some, SOME, &count, why);
+            account_unlock(a);
+        }
+        for (size_t i = 0; ok && i < count; i++) {
+            check_message(k, a, &some[i], &arena);
+            last = some[i].id;
+        }
+    } while (ok && count == SOME);
+    arena_finish(&arena);
+    return ok;
+}
+
+static bool check_account(void *ctx, uint64_t id)
+{
+    struct checking *k = ctx;
+    struct account *a;
+    struct fail why;
+
+    k->totals->accounts++;
+    if (!store_account(k->store, id, &a, &why)) {
+        find(k, "account %llu: %s", (unsigned long long)id, why.text);
+    } else {
+        bool ok = account_lock(a, &why);
+        if (ok) {
+            ok = check_rows(k, a, &why);
+            account_unlock(a);
+        }
+        if (!ok || !check_messages(k, a, &why))
+            find(k, "account %llu: %s", (unsigned long long)id, why.text);
+        account_release(&a);
+    }
+    step(k);
+    return true;
+}
+
+/* ---- records ---- */
+
+/* An APPEND of an earlier process that has no row will never get one. */
+static void give_back(struct checking *k, volume_ref ref, const struct record *rec, uint64_t account)
+{
+    struct node_release release = {.ref = ref, .size = rec->size};
+    struct fail why;
+
+    if (ref < k->store->first_ref && !release_records(k->store, account, &release, 1, &why))
+        find(k, "record %llx: %s", (unsigned long long)ref, why.text);
+}
+
+static bool check_record(void *ctx, volume_ref ref, const struct record *rec)
+{
+    struct checking *k = ctx;
+    struct fail why;
+
+    k->totals->records++;
+    for (size_t i = 0; i < rec->target_count; i++) {
+        const struct record_target *t = &rec->targets[i];
+        bool accounted;
+        if (t->kind != RECORD_LOCAL || (rec->kind == RECORD_DELIVERY && ref >= k->low_water))
+            continue;
+        if (!release_is_accounted_for(k->store, t->account, ref, &accounted, &why))
+            find(k, "record %llx: account %llu: %s", (unsigned long long)ref, (unsigned long long)t->account, why.text);
+        else if (!accounted && rec->kind == RECORD_APPEND)
+            give_back(k, ref, rec, t->account);
+        else if (!accounted)
+            find(k, "record %llx: account %llu has no row for it", (unsigned long long)ref,
+                 (unsigned long long)t->account);
+    }
+    return true;
+}
+
+static bool count_account(void *ctx, uint64_t id)
+{
+    (void)id;
+    (*(uint64_t *)ctx)++;
+    return true;
+}
+
+bool store_check(struct store *st, void (*report)(void *ctx, const char *finding),
+                 void (*progress)(void *ctx, uint64_t done, uint64_t all), void *ctx, struct check_totals *totals,
+                 struct fail *why)
+{
+    struct checking k = {.store = st, .report = report, .progress = progress, .ctx = ctx, .totals = totals, .all = 1};
+    uint64_t damaged = 0;
+
+    *totals = (struct check_totals){.accounts = 0};
+    if (!store_low_water(st, &k.low_water, why) || !store_each_account(st, count_account, &k.all, why) ||
+        !store_each_account(st, check_account, &k, why) ||
+        !volume_scan(st->volumes, 0, check_record, &k, &damaged, why))
+        return false;
+    if (damaged > 0)
+        find(&k, "%llu records in the volumes are damaged", (unsigned long long)damaged);
+    step(&k);
+    return true;
+}

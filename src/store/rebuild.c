@@ -1,0 +1,376 @@
+/*
+ * store/rebuild.c - what can be made anew: derived data, and a lost account file.
+ *
+ * Layer: store.  A file that can be read gets its cached data and counts again.
+ * One that is missing or damaged comes back from its latest snapshot, with new
+ * UIDVALIDITYs and ids, and then from the records: every one that names the
+ * account, has no row and was never released.  Where its mailbox is not known any
+ * more, it goes to Recovered/.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/block.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/scoped.h"
+#include "store/internal.h"
+
+enum {
+    SOME = 64,
+    COPY_BYTES = 1 << 20,
+    /* ids of the lost file may be higher than those of the snapshot: by less than that */
+    MAILBOXES_AHEAD = 1 << 20,
+};
+static const int64_t ids_ahead = INT64_C(1) << 32;
+
+struct rebuilding {
+    struct store *store;
+    uint64_t      id;
+    void        (*report)(void *ctx, const char *line);
+    void         *ctx;
+    uint64_t      placed, failed;
+};
+
+__attribute__((format(printf, 2, 3))) static void tell(const struct rebuilding *r, const char *fmt, ...)
+{
+    char text[400];
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    if (r->report != NULL)
+        r->report(r->ctx, text);
+}
+
+/* ---- derived data ---- */
+
+struct derived {
+    struct reference     messages[SOME];
+    struct message_facts facts[SOME];
+    bool                 computed[SOME];
+    size_t               count;
+};
+
+static bool write_derived(struct change *c, void *ctx, struct fail *why)
+{
+    const struct derived *d = ctx;
+
+    for (size_t i = 0; i < d->count; i++) {
+        const struct message_facts *f = &d->facts[i];
+        int64_t id = (int64_t)d->messages[i].id;
+        if (!d->computed[i])
+            continue;
+        if (!db_run(c->db, SQL_CACHED_NEW, why, "ibbb", id, f->envelope, f->structure, f->preview) ||
+            !db_run(c->db, SQL_SIZE_WRITE, why, "ii", id, (int64_t)(f->size + d->messages[i].prefix)))
+            return false;
+    }
+    c->wrote = true;
+    return true;
+}
+
+static bool compute_one(const struct rebuilding *r, const struct reference *m, struct arena *arena,
+                        struct message_facts *out)
+{
+    struct volumes *v = r->store->volumes;
+    struct record record;
+    struct fail why;
+
+    if (volume_describe(v, m->ref, arena, &record, &why) && facts_of_record(v, m->ref, record.size, arena, out, &why))
+        return true;
+    tell(r, "message %llu cannot be read: %s", (unsigned long long)m->id, why.text);
+    return false;
+}
+
+static bool rebuild_some(const struct rebuilding *r, struct account *a, uint64_t after, struct derived *d,
+                         struct fail *why)
+{
+    struct arena arena;
+
+    if (!account_lock(a, why))
+        return false;
+    bool ok = row_references(a->db, after, d->messages, SOME, &d->count, why);
+    account_unlock(a);
+    if (!ok)
+        return false;
+    arena_init(&arena, SIZE_MAX);
+    for (size_t i = 0; i < d->count; i++)
+        d->computed[i] = compute_one(r, &d->messages[i], &arena, &d->facts[i]);
+    ok = d->count == 0 || change_run(a, CHANGE_TOGETHER, write_derived, d, why);
+    arena_finish(&arena);
+    return ok;
+}
+
+static bool write_counts(struct change *c, void *ctx, struct fail *why)
+{
+    struct db_stmt *q;
+
+    (void)ctx;
+    if (!db_run(c->db, SQL_COUNTS_WRITE, why, ""))
+        return false;
+    q = db_stmt(c->db, SQL_TOTALS_WRITE, why);
+    if (q == NULL)
+        return false;
+    if (db_step(q, why)) {
+        c->row.messages = (uint64_t)db_col_i64(q, 0);
+        c->row.bytes = (uint64_t)db_col_i64(q, 1);
+    }
+    c->wrote = true;
+    c->restructured = true;
+    return db_done(q, why);
+}
+
+static bool rebuild_derived(struct rebuilding *r, struct account *a, struct fail *why)
+{
+    SCOPED(scoped_free) struct derived *d = xmalloc(sizeof *d);
+    uint64_t after = 0, total = 0;
+
+    do {
+        if (!rebuild_some(r, a, after, d, why))
+            return false;
+        total += d->count;
+        after = d->count > 0 ? d->messages[d->count - 1].id : after;
+    } while (d->count == SOME);
+    if (!change_run(a, CHANGE_ALONE, write_counts, NULL, why))
+        return false;
+    tell(r, "account %llu: cached data of %llu messages and all counts made anew", (unsigned long long)r->id,
+         (unsigned long long)total);
+    return true;
+}
+
+/* ---- the file ---- */
+
+/* true: it opens, and SQLite finds nothing wrong with it. */
+static bool file_is_sound(struct rebuilding *r, struct account *a)
+{
+    struct fail why = {0};
+
+    a->retry_ms = 0;
+    if (!account_lock(a, &why)) {
+        tell(r, "account %llu: %s", (unsigned long long)r->id, why.text);
+        return false;
+    }
+    bool sound = db_check(a->db, &why);
+    account_unlock(a);
+    if (!sound)
+        tell(r, "account %llu: %s", (unsigned long long)r->id, why.text);
+    return sound;
+}
+
+static bool copy_file(const char *from, const char *to, struct fail *why)
+{
+    SCOPED(scoped_close) int in = open(from, O_RDONLY | O_CLOEXEC);
+    SCOPED(scoped_close) int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    SCOPED(scoped_free) char *piece = xmalloc(COPY_BYTES);
+    ssize_t n;
+
+    if (in < 0 || out < 0)
+        return fail_errno(why, errno, "%s to %s", from, to);
+    while ((n = read(in, piece, COPY_BYTES)) > 0) {
+        if (!io_write_all(out, slice_make(piece, (size_t)n), why))
+            return false;
+    }
+    if (n < 0 || fsync(out) != 0)
+        return fail_errno(why, errno, "%s to %s", from, to);
+    return true;
+}
+
+static bool put_aside(const char *path, const char *behind, struct fail *why)
+{
+    char from[STORE_PATH_BYTES + 8], to[STORE_PATH_BYTES + 64];
+
+    (void)snprintf(from, sizeof from, "%s%s", path, behind);
+    (void)snprintf(to, sizeof to, "%s.damaged-%lld%s", path, (long long)clock_now(), behind);
+    return rename(from, to) == 0 || errno == ENOENT || fail_errno(why, errno, "%s", from);
+}
+
+/* Nothing that a client remembers of the lost file may mean something else in this one. */
+static bool renew(struct rebuilding *r, struct db *db, struct fail *why)
+{
+    struct db_stmt *q;
+    uint64_t ids[SOME];
+    size_t count;
+    uint64_t after = 0;
+
+    if (!db_run(db, SQL_ACCOUNT_RENEW, why, "iii", clock_now_us(), (int64_t)MAILBOXES_AHEAD, ids_ahead))
+        return false;
+    do {
+        count = 0;
+        q = db_stmt(db, SQL_MAILBOX_IDS, why);
+        if (q == NULL)
+            return false;
+        db_bind_i64(q, 1, (int64_t)after);
+        db_bind_i64(q, 2, SOME);
+        while (count < SOME && db_step(q, why))
+            ids[count++] = (uint64_t)db_col_i64(q, 0);
+        if (!db_done(q, why))
+            return false;
+        for (size_t i = 0; i < count; i++) {
+            uint32_t uidvalidity;
+            if (!node_new_uidvalidity(r->store, &uidvalidity, why) ||
+                !db_run(db, SQL_MAILBOX_RENEW, why, "ii", (int64_t)ids[i], (int64_t)uidvalidity))
+                return false;
+            after = ids[i];
+        }
+    } while (count == SOME);
+    return true;
+}
+
+/* Made beside, renamed into place when it is whole. */
+static bool make_file(struct rebuilding *r, const char *path, struct fail *why)
+{
+    char fresh[STORE_PATH_BYTES + 8], snapshot[STORE_PATH_BYTES];
+    struct db *db = NULL;
+
+    if (!account_path(r->store, "snapshots", r->id, "mail.db", snapshot, why))
+        return false;
+    (void)snprintf(fresh, sizeof fresh, "%s.new", path);
+    (void)unlink(fresh);
+    if (access(snapshot, F_OK) == 0) {
+        tell(r, "account %llu: from its snapshot", (unsigned long long)r->id);
+        if (!copy_file(snapshot, fresh, why))
+            return false;
+    } else {
+        tell(r, "account %llu: there is no snapshot; from the records alone", (unsigned long long)r->id);
+        if (!account_make_file(r->store, r->id, fresh, why))
+            return false;
+    }
+    if (!db_open(fresh, &account_schema, NULL, &db, why))
+        return false;
+    bool ok = db_begin(db, why) && renew(r, db, why) && db_commit(db, why);
+    if (!ok)
+        db_rollback(db);
+    db_close(&db);
+    return ok && (rename(fresh, path) == 0 || fail_errno(why, errno, "%s", fresh));
+}
+
+static bool replace_file(struct rebuilding *r, struct account *a, struct fail *why)
+{
+    char path[STORE_PATH_BYTES], folder[STORE_PATH_BYTES];
+
+    if (a->pins > 0)
+        return fail_set(why, FAIL_TEMP, FAIL_OTHER, "a snapshot is being taken of account %llu",
+                        (unsigned long long)r->id);
+    account_close_file(a);
+    a->opened_before = false;
+    a->retry_ms = 0;
+    if (!account_path(r->store, "accounts", r->id, "mail.db", path, why) ||
+        !account_path(r->store, "accounts", r->id, "", folder, why))
+        return false;
+    folder[strlen(folder) - 1] = '\0';
+    return io_make_dirs(folder, 0700, why) && put_aside(path, "", why) && put_aside(path, "-wal", why) &&
+           make_file(r, path, why) && io_sync_dir(folder, why);
+}
+
+/* ---- the records ---- */
+
+/* The mailbox the record names, or one below Recovered/ that stands for it; 0: INBOX. */
+static bool find_mailbox(struct account *a, uint64_t named, uint64_t *out, struct fail *why)
+{
+    struct fail missing = {0};
+    struct mailbox_info info;
+    struct arena arena;
+
+    *out = 0;
+    if (named == 0)
+        return true;
+    arena_init(&arena, 1 << 16);
+    bool ok = mailbox_get(a, named, &arena, &info, &missing);
+    if (ok && !info.no_select) {
+        *out = named;
+    } else if (ok || missing.reason == FAIL_NOT_FOUND) {
+        struct slice name = arena_printf(&arena, "Recovered/%llu", (unsigned long long)named);
+        ok = mailbox_find(a, name, &arena, &info, &missing);
+        *out = ok ? info.id : 0;
+        ok = ok || mailbox_create(a, name, USE_NONE, out, why);
+    } else if (why != NULL) {
+        *why = missing;
+    }
+    arena_finish(&arena);
+    return ok;
+}
+
+static bool place_again(struct rebuilding *r, volume_ref ref, const struct record *rec, const struct record_target *t,
+                        struct fail *why)
+{
+    struct record_target target = *t;
+    struct place_item item = {
+        .ref = ref,
+        .target = &target,
+        .internal_date = rec->internal_date,
+        .internal_zone = rec->internal_zone,
+    };
+    struct account *a;
+
+    if (!store_account(r->store, r->id, &a, why))
+        return false;
+    bool ok = find_mailbox(a, t->mailbox, &target.mailbox, why) && message_place(a, &item, 1, why);
+    account_release(&a);
+    return ok;
+}
+
+static bool take_record(void *ctx, volume_ref ref, const struct record *rec)
+{
+    struct rebuilding *r = ctx;
+    struct fail why;
+
+    for (size_t i = 0; i < rec->target_count; i++) {
+        const struct record_target *t = &rec->targets[i];
+        bool there;
+        if (t->kind != RECORD_LOCAL || t->account != r->id)
+            continue;
+        bool ok = release_is_accounted_for(r->store, r->id, ref, &there, &why);
+        if (ok && there)
+            continue;
+        if (ok && place_again(r, ref, rec, t, &why)) {
+            r->placed++;
+            continue;
+        }
+        r->failed++;
+        tell(r, "record %llx: %s", (unsigned long long)ref, why.text);
+    }
+    return true;
+}
+
+static bool rebuild_from_records(struct rebuilding *r, struct fail *why)
+{
+    uint64_t damaged = 0;
+
+    if (!volume_scan(r->store->volumes, 0, take_record, r, &damaged, why))
+        return false;
+    tell(r, "account %llu: %llu messages placed from the records, %llu could not be, %llu records are damaged",
+         (unsigned long long)r->id, (unsigned long long)r->placed, (unsigned long long)r->failed,
+         (unsigned long long)damaged);
+    return r->failed == 0 || fail_set(why, FAIL_TEMP, FAIL_OTHER, "%llu messages could not be placed",
+                                      (unsigned long long)r->failed);
+}
+
+static bool rebuild_file(struct rebuilding *r, struct account *a, struct fail *why)
+{
+    block_begin();
+    (void)pthread_mutex_lock(&a->file_lock);
+    bool ok = replace_file(r, a, why);
+    (void)pthread_mutex_lock(&a->lock);
+    watch_tell(a, NULL);
+    (void)pthread_mutex_unlock(&a->lock);
+    (void)pthread_mutex_unlock(&a->file_lock);
+    block_end();
+    return ok && rebuild_from_records(r, why);
+}
+
+bool store_rebuild(struct store *st, uint64_t id, void (*report)(void *ctx, const char *line), void *ctx,
+                   struct fail *why)
+{
+    struct rebuilding r = {.store = st, .id = id, .report = report, .ctx = ctx};
+    struct account *a = store_pin(st, id);
+    bool ok = file_is_sound(&r, a) || rebuild_file(&r, a, why);
+
+    ok = ok && rebuild_derived(&r, a, why);
+    store_unpin(a);
+    return ok;
+}
