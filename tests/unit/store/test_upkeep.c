@@ -1,0 +1,284 @@
+/* store: expunged bodies are given back in time, snapshots, check, rebuild, removal, formats. */
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "store/internal.h"
+#include "tests/unit/store/room.h"
+
+enum { DAY = 86400 };
+
+static const char mail[] = "From: Ann <ann@example.org>\r\nSubject: Hello\r\n\r\nHello, world.\r\n";
+
+static char last_finding[400];
+
+static void report(void *ctx, const char *line)
+{
+    (void)snprintf(last_finding, sizeof last_finding, "%s", line);
+    if (ctx != NULL)
+        (*(unsigned *)ctx)++;
+}
+
+static uint64_t problems(struct room *r)
+{
+    struct check_totals totals;
+    struct fail why;
+
+    last_finding[0] = '\0';
+    if (!store_check(r->store, report, NULL, NULL, &totals, &why))
+        room_die("check", &why);
+    return totals.problems;
+}
+
+static uint32_t count(struct account *a, const char *name)
+{
+    struct mailbox_info info;
+    struct arena arena;
+    struct fail why;
+
+    arena_init(&arena, 1 << 20);
+    bool ok = mailbox_find(a, slice_of(name), &arena, &info, &why);
+    arena_finish(&arena);
+    return ok ? info.messages : UINT32_MAX;
+}
+
+/* A message for two accounts. */
+static volume_ref deliver(struct room *r, struct account *one, struct account *other, uint64_t mailbox)
+{
+    struct record_target targets[] = {
+        {.kind = RECORD_LOCAL, .account = account_id(one), .mailbox = mailbox, .prefix = SLICE("X: 1\r\n")},
+        {.kind = RECORD_LOCAL, .account = account_id(other), .flags = STORE_FLAGGED},
+    };
+    struct record rec = {.kind = RECORD_DELIVERY, .internal_date = 5, .targets = targets, .target_count = 2};
+    struct body *b = room_body(r, slice_of(mail));
+    volume_ref ref;
+    struct fail why;
+
+    if (!volume_append(r->volumes, &rec, b, &ref, &why))
+        room_die("record", &why);
+    struct place_item first = {.ref = ref, .target = &targets[0], .internal_date = 5};
+    struct place_item second = {.ref = ref, .target = &targets[1], .internal_date = 5};
+    CHECK("placed", message_place(one, &first, 1, &why) && message_place(other, &second, 1, &why));
+    body_destroy(&b);
+    return ref;
+}
+
+static bool released(struct room *r, volume_ref ref, uint64_t account)
+{
+    bool is = false;
+    struct fail why;
+
+    CHECK("asked", node_is_released(r->store, ref, account, &is, &why));
+    return is;
+}
+
+static void test_purge(struct room *r)
+{
+    struct account *one = room_account(r, 1), *other = room_account(r, 2);
+    uint64_t inbox = room_mailbox(one, SLICE("INBOX")), trash = room_mailbox(one, SLICE("Trash"));
+    struct uid_range all = {1, UINT32_MAX};
+    struct copy_result copied;
+    struct uid_set gone;
+    int64_t later = clock_now() + 15 * DAY;
+    struct fail why;
+    bool complete, placed;
+
+    volume_ref ref = deliver(r, one, other, 0);
+    CHECK("copy", message_copy(one, inbox, &all, 1, trash, false, &copied, &why));
+    uid_set_finish(&copied.source);
+    CHECK("expunge", message_expunge(one, inbox, NULL, 0, true, NULL, NULL, &why) && count(one, "INBOX") == 0);
+    CHECK("purge", release_purge(one, later, &why) && release_sweep(one, &why));
+    CHECK("a copy keeps it", message_was_placed(one, ref, &placed, &why) && placed);
+    CHECK("expunge the copy", message_expunge(one, trash, NULL, 0, true, NULL, NULL, &why));
+    CHECK("too early", release_purge(one, later - 2 * DAY, &why) && release_sweep(one, &why) && !released(r, ref, 1));
+    CHECK("not below the low-water mark", release_purge(one, later, &why) && release_sweep(one, &why) &&
+                                              message_was_placed(one, ref, &placed, &why) && placed);
+    CHECK("mark", store_set_low_water(r->store, volume_end(r->volumes), &why));
+    CHECK("purge", release_purge(one, later, &why) && message_was_placed(one, ref, &placed, &why) && !placed);
+    CHECK("check: a dead one is accounted for", problems(r) == 0);
+    CHECK("sweep", release_sweep(one, &why) && released(r, ref, 1) && !released(r, ref, 0));
+    CHECK("check: a released one is accounted for", problems(r) == 0);
+    CHECK("still vanished", message_vanished(one, inbox, 0, &gone, &complete, &why) && complete && uid_set_has(&gone, 1));
+    uid_set_finish(&gone);
+    CHECK("the log is trimmed", release_purge(one, later + 60 * DAY, &why) &&
+                                    message_vanished(one, inbox, 0, &gone, &complete, &why) && !complete);
+    uid_set_finish(&gone);
+    uint64_t other_inbox = room_mailbox(other, SLICE("INBOX"));
+    CHECK("the other lets go", message_expunge(other, other_inbox, NULL, 0, true, NULL, NULL, &why) &&
+                                   release_purge(other, later, &why) && release_sweep(other, &why));
+    CHECK("released by all", released(r, ref, 0) && released(r, ref, 1) && released(r, ref, 77));
+    CHECK("again is harmless", release_sweep(one, &why) && release_announce(r->store, &why) && released(r, ref, 0));
+    CHECK("check", problems(r) == 0);
+    account_release(&one);
+    account_release(&other);
+}
+
+static void account_file(const struct room *r, uint64_t id, const char *folder, char out[200])
+{
+    (void)snprintf(out, 200, "%s/%s/%02x/00/%016x/mail.db", r->dir, folder, (unsigned)id, (unsigned)id);
+}
+
+static void test_rebuild(struct room *r)
+{
+    struct account *a = room_account(r, 11), *b = room_account(r, 12);
+    uint64_t inbox = room_mailbox(a, SLICE("INBOX")), work, later;
+    char file[200], snapshot[200];
+    uint32_t uidvalidity;
+    struct view *v;
+    struct fail why;
+
+    CHECK("mailbox", mailbox_create(a, SLICE("Work"), USE_NONE, &work, &why));
+    CHECK("append", room_append(r, a, work, slice_of(mail), STORE_SEEN) == 1);
+    (void)deliver(r, a, b, 0);
+    CHECK("view", view_open(a, work, &v, &why));
+    uidvalidity = view_uidvalidity(v);
+    view_release(&v);
+    CHECK("snapshot", store_snapshot(r->store, 11, &why));
+    account_file(r, 11, "snapshots", snapshot);
+    CHECK("is there", access(snapshot, R_OK) == 0);
+
+    CHECK("after the snapshot", mailbox_create(a, SLICE("Later"), USE_NONE, &later, &why));
+    CHECK("append", room_append(r, a, later, slice_of(mail), STORE_FLAGGED) == 1);
+    (void)deliver(r, a, b, work);
+    CHECK("mark", store_set_low_water(r->store, volume_end(r->volumes), &why));
+    CHECK("check", problems(r) == 0);
+    account_release(&a);
+    account_release(&b);
+    room_close(r);
+    account_file(r, 11, "accounts", file);
+    CHECK("lost", unlink(file) == 0);
+    room_open(r);
+    CHECK("records without rows are found", store_account(r->store, 11, &a, &why) == false);
+    CHECK("rebuild", store_rebuild(r->store, 11, report, NULL, &why));
+    a = room_account(r, 11);
+    CHECK("from the snapshot", count(a, "Work") == 2 && count(a, "INBOX") == 1);
+    char name[40];
+    (void)snprintf(name, sizeof name, "Recovered/%llu", (unsigned long long)later);
+    CHECK("from the records", count(a, name) == 1);
+    CHECK("view", view_open(a, work, &v, &why));
+    CHECK("new UIDVALIDITY", view_uidvalidity(v) > uidvalidity);
+    view_release(&v);
+    CHECK("check", problems(r) == 0);
+    CHECK("inbox is where it was", room_mailbox(a, SLICE("INBOX")) == inbox);
+    CHECK("rebuilt again: nothing twice", store_rebuild(r->store, 11, report, NULL, &why) && count(a, "Work") == 2);
+    account_release(&a);
+}
+
+/* Damage made by hand, as another program would. */
+static void spoil(const struct room *r, uint64_t id, const char *sql)
+{
+    char file[200];
+    sqlite3 *db = NULL;
+
+    account_file(r, id, "accounts", file);
+    CHECK("spoilt", sqlite3_open(file, &db) == SQLITE_OK && sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK);
+    (void)sqlite3_close(db);
+}
+
+static void test_check(struct room *r)
+{
+    static const struct {
+        const char *sql, *finding;
+    } damages[] = {
+        {"UPDATE mailbox SET unseen = unseen + 1 WHERE name = 'INBOX'", "the counts of mailbox \"INBOX\""},
+        {"UPDATE account SET bytes = bytes + 1", "its counts are not those"},
+        {"DELETE FROM cached", "no cached envelope"},
+        {"UPDATE message SET size = size + 1; UPDATE mailbox SET bytes = bytes + 1 WHERE name = 'INBOX';"
+         "UPDATE account SET bytes = bytes + 1",
+         "bytes, its record says"},
+    };
+    struct account *a = room_account(r, 21);
+    struct fail why;
+
+    CHECK("append", room_append(r, a, room_mailbox(a, SLICE("INBOX")), slice_of(mail), 0) == 1);
+    account_release(&a);
+    for (size_t i = 0; i < ARRAY_LEN(damages); i++) {
+        room_close(r);
+        spoil(r, 21, damages[i].sql);
+        room_open(r);
+        CHECK(damages[i].sql, problems(r) == 1 && strstr(last_finding, damages[i].finding) != NULL);
+        CHECK(damages[i].sql, store_rebuild(r->store, 21, report, NULL, &why));
+        CHECK(damages[i].sql, problems(r) == 0);
+    }
+    room_close(r);
+    spoil(r, 21, "DELETE FROM entry; DELETE FROM message; UPDATE mailbox SET messages = 0, bytes = 0, unseen = 0;"
+                 "UPDATE account SET messages = 0, bytes = 0; DELETE FROM cached");
+    room_open(r);
+    CHECK("an APPEND without a row is given back, and no problem", problems(r) == 0);
+}
+
+static void test_formats(struct room *r)
+{
+    struct account *a = room_account(r, 31);
+    struct fail why = {0};
+    struct account_usage usage;
+
+    account_release(&a);
+    room_close(r);
+    spoil(r, 31, "PRAGMA user_version = 99");
+    room_open(r);
+    a = room_account(r, 31);
+    CHECK("a newer format is refused", !account_usage(a, &usage, &why) && strstr(why.text, "newer") != NULL);
+    account_release(&a);
+    room_close(r);
+    spoil(r, 31, "PRAGMA user_version = 1");
+    room_open(r);
+}
+
+static void test_remove(struct room *r)
+{
+    struct account *a = room_account(r, 41), *b = room_account(r, 42);
+    struct account_usage usage;
+    char file[200];
+    struct fail why;
+
+    volume_ref ref = deliver(r, a, b, 0);
+    CHECK("snapshot", store_snapshot(r->store, 41, &why));
+    CHECK("remove", store_account_remove(r->store, 41, &why));
+    CHECK("who uses it hears of it", !account_usage(a, &usage, &why) && why.reason == FAIL_OUT_OF_SERVICE);
+    CHECK("not made again", !store_account_create(r->store, 41, &why));
+    account_release(&a);
+    CHECK("gone", !store_account(r->store, 41, &a, &why) && why.reason == FAIL_NOT_FOUND);
+    account_file(r, 41, "accounts", file);
+    CHECK("no file", access(file, F_OK) != 0);
+    account_file(r, 41, "snapshots", file);
+    CHECK("no snapshot", access(file, F_OK) != 0);
+    CHECK("its share is released", released(r, ref, 41) && !released(r, ref, 0));
+    CHECK("the other's is there", count(b, "INBOX") == 1);
+    CHECK("removed once", !store_account_remove(r->store, 41, &why) && why.reason == FAIL_NOT_FOUND);
+    CHECK("mark", store_set_low_water(r->store, volume_end(r->volumes), &why));
+    CHECK("check", problems(r) == 0);
+    account_release(&b);
+}
+
+static void test_daily(struct room *r)
+{
+    struct account *a = room_account(r, 51);
+    int64_t now = clock_now(), hour = now - now % DAY + (51 % 24) * 3600;
+    char file[200];
+    struct fail why;
+    struct stat first, again;
+
+    account_release(&a);
+    account_file(r, 51, "snapshots", file);
+    CHECK("a round", daily_account(r->store, 51, hour, &why));
+    CHECK("a first snapshot", stat(file, &first) == 0);
+    CHECK("a round", daily_account(r->store, 51, hour + DAY, &why));
+    CHECK("nothing changed: no other", stat(file, &again) == 0 && again.st_ino == first.st_ino);
+}
+
+int main(void)
+{
+    struct room r;
+
+    room_init(&r);
+    test_purge(&r);
+    test_rebuild(&r);
+    test_check(&r);
+    test_formats(&r);
+    test_remove(&r);
+    test_daily(&r);
+    room_finish(&r);
+    return check_done();
+}
