@@ -1,7 +1,7 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Full disks, and disks that fail: said clearly, nothing acknowledged lost, and it goes on.
 
-    disk.py POSTHORN LIBFAULT.SO [--only NAME] [--keep]
+    disk.py [POSTHORN] [LIBFAULT.SO] [--only NAME] [--keep]
 
 Each case makes the disk misbehave under load, by a preloaded shim (libfault.c) or,
 as root, by a file system that is really full.  While it lasts, mail is refused
@@ -18,8 +18,11 @@ import tempfile
 import threading
 import time
 
-from ledger import Ledger, Mailbox, Names, verify, verify_all
-from post import Dismissed, Lost, Refused, Server, address, make_message, remove_folder, select
+sys.dont_write_bytecode = True
+
+from ledger import Ledger, Mailbox, Names, verify, verify_all  # noqa: E402
+from post import (PROGRAM, Dismissed, Lost, Refused, Server, address, free_port_base, make_message,  # noqa: E402
+                  remove_folder, select)
 
 ACCOUNTS = 4
 CLIENTS = 6
@@ -277,12 +280,16 @@ def run_named(args, name, run):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("posthorn")
-    parser.add_argument("libfault")
+    parser.add_argument("posthorn", nargs="?", default=PROGRAM)
+    parser.add_argument("libfault", nargs="?")
     parser.add_argument("--only", help="one case")
-    parser.add_argument("--port-base", type=int, default=22000)
+    parser.add_argument("--port-base", type=int, default=free_port_base())
     parser.add_argument("--keep", action="store_true", help="leave the data folders behind")
     args = parser.parse_args()
+    if args.libfault is None:
+        args.libfault = os.path.join(os.path.dirname(args.posthorn), "tests/fault/libfault.so")
+    if not os.access(args.libfault, os.R_OK):
+        parser.error("no " + args.libfault)
     runs = [(name, lambda folder, r=rules, s=size, t=taken: run_shim(args, folder, r, s, t))
             for name, rules, size, taken in CASES]
     runs.append(("full-disk", lambda folder: run_full(args, folder)))

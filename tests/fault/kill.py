@@ -1,7 +1,7 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Nothing acknowledged is lost, nothing comes twice, when the server is killed.
 
-    kill.py POSTHORN [--rounds N] [--seed S] [--keep]
+    kill.py [POSTHORN] [--rounds N] [--seed S] [--keep]
 
 In each round clients send by SMTP (to one and to fifty recipients) and append,
 flag and expunge by IMAP, while they write down what was asked and what was
@@ -27,8 +27,11 @@ import tempfile
 import threading
 import time
 
-from ledger import Ledger, Mailbox, Names, verify, verify_all
-from post import Lost, Refused, Server, address, make_message, remove_folder, select
+sys.dont_write_bytecode = True
+
+from ledger import Ledger, Mailbox, Names, verify, verify_all  # noqa: E402
+from post import (PROGRAM, Dismissed, Lost, Refused, Server, address, free_port_base, make_message,  # noqa: E402
+                  remove_folder, select)
 
 ACCOUNTS = 50
 BUSY = 4            # accounts 0..3: mail to one recipient, and the IMAP clients
@@ -58,7 +61,7 @@ def smtp_client(server, ledger, names, rng, stop):
                     ledger.refused(answer)
             except Refused as why:
                 ledger.refused(why)
-    except Lost:
+    except (Lost, Dismissed):
         pass
 
 
@@ -155,10 +158,10 @@ def run(args, folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("posthorn")
+    parser.add_argument("posthorn", nargs="?", default=PROGRAM)
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
-    parser.add_argument("--port-base", type=int, default=21000)
+    parser.add_argument("--port-base", type=int, default=free_port_base())
     parser.add_argument("--keep", action="store_true", help="leave the data folder behind")
     parser.add_argument("--verbose", action="store_true")
     args = parser.parse_args()

@@ -7,6 +7,7 @@ known exactly, also when the connection dies between the two.
 import ctypes
 import hashlib
 import os
+import random
 import re
 import selectors
 import shutil
@@ -16,6 +17,23 @@ import subprocess
 import time
 
 HOST = "127.0.0.1"
+HERE = os.path.dirname(os.path.abspath(__file__))
+PROGRAM = os.environ.get("POSTHORN", os.path.join(HERE, "../../build/posthorn"))
+
+
+def free_port_base():
+    """One where the ports of a demo are free just now."""
+    rng = random.SystemRandom()
+    while True:
+        base = rng.randrange(12000, 31000)
+        try:
+            for port in (24, 25, 143, 465, 587, 993):
+                with socket.socket() as s:
+                    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    s.bind((HOST, base + port))
+            return base
+        except OSError:
+            pass
 
 
 class Lost(Exception):
