@@ -31,6 +31,44 @@ static void *as_context(const struct admin_progress *progress)
     return (void *)(uintptr_t)progress;
 }
 
+static void count_up(struct admin_call *c, const char *name)
+{
+    admin_put(c, name, json_integer(json_integer_value(json_object_get(c->result, name)) + 1));
+}
+
+static void tell_problem(struct admin_call *c, const struct fail *why)
+{
+    tell_finding(as_context(c->progress), why->text);
+    count_up(c, "problems");
+}
+
+/* A name whose mail is gone: the store cannot miss what it never heard of. */
+static void check_has_mail(struct admin_call *c, const struct directory_account *a)
+{
+    struct account *open = NULL;
+    struct fail     why;
+
+    if (!store_account(c->on->store, a->id, &open, &why) && why.reason == FAIL_NOT_FOUND) {
+        (void)fail_at(&why, PRIslice, SLICE_ARG(a->address));
+        tell_problem(c, &why);
+    }
+    account_release(&open);
+}
+
+/* Mail that nobody can reach. */
+static bool check_has_name(void *ctx, uint64_t id)
+{
+    struct admin_call       *c = ctx;
+    struct directory_account account;
+    struct fail              why;
+
+    if (!directory_account(c->on->directory, id, &c->arena, &account, &why)) {
+        (void)fail_at(&why, "the mail of account %llu has no name", (unsigned long long)id);
+        tell_problem(c, &why);
+    }
+    return true;
+}
+
 bool admin_check(struct admin_call *c, struct fail *why)
 {
     struct check_totals t;
@@ -44,12 +82,8 @@ bool admin_check(struct admin_call *c, struct fail *why)
     admin_put(c, "messages", json_integer((json_int_t)t.messages));
     admin_put(c, "records", json_integer((json_int_t)t.records));
     admin_put(c, "problems", json_integer((json_int_t)t.problems));
-    return admin_status(c, why);
-}
-
-static void count_up(struct admin_call *c, const char *name)
-{
-    admin_put(c, name, json_integer(json_integer_value(json_object_get(c->result, name)) + 1));
+    return admin_each_account(c, check_has_mail, why) &&
+           store_each_account(c->on->store, check_has_name, c, why) && admin_status(c, why);
 }
 
 /* One that fails is told and counted; the others may still be saved. */

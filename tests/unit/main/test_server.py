@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import signal
+import smtplib
 import socket
 import subprocess
 import sys
@@ -187,6 +188,9 @@ def test_hidden(server):
 
 
 def test_stop(server):
+    with smtplib.SMTP("127.0.0.1", server.base + 25) as sender:
+        for number in range(3):
+            sender.sendmail("you@example.org", ["u0@example.test"], f"Subject: letter {number}\r\n\r\nHello.\r\n")
     client = server.login("u0@example.test", "demo-u0")
     second = subprocess.run([POSTHORN, "demo", "--dir", server.folder, "--port-base", str(server.base)],
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
@@ -202,6 +206,22 @@ def test_stop(server):
     check("offline: sessions need a server", server.run("session", "list").returncode == 1)
     check("offline: add", server.json("account", "add", "off@example.test", "--password-stdin", stdin="off\n")["id"] > 0)
     check("offline: check", server.run("check").returncode == 0)
+    test_lost_account(server)
+
+
+def test_lost_account(server):
+    """An account's file is lost: found, and made anew from what was delivered."""
+    account = next(a for a in server.json("account", "list")["accounts"] if a["address"] == "u0@example.test")
+    check("there is mail", account["messages"] == 3, account)
+    files = [folder for folder, _, names in os.walk(server.folder + "/mail/accounts")
+             if "mail.db" in names and int(os.path.basename(folder), 16) == account["id"]]
+    shutil.rmtree(files[0])
+    found = server.run("check")
+    check("lost file found", found.returncode == 1 and "u0@example.test" in found.stdout, found)
+    check("rebuild", server.json("rebuild", "u0@example.test") == {"rebuilt": 1, "failed": 0})
+    check("nothing to find after that", server.run("check").returncode == 0)
+    again = next(a for a in server.json("account", "list")["accounts"] if a["address"] == "u0@example.test")
+    check("as much mail as before", (again["messages"], again["bytes"]) == (account["messages"], account["bytes"]), again)
 
 
 def test_orphans(server):
