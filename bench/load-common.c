@@ -42,8 +42,8 @@ double own_cpu(void)
 int connect_to(const char *host, unsigned port)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    int                on = 1;
-    int                fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int on = 1;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     if (fd < 0 || inet_pton(AF_INET, host, &at.sin_addr) != 1)
         die("%s: not an IPv4 address", host);
@@ -72,9 +72,9 @@ double percentile(double *values, size_t count, double percent)
 /* Words enough that no two lines are alike, the same in every run. */
 static void make_text(struct buf *out, size_t bytes, unsigned seed)
 {
-    static const char *const words[] = {"letter", "station", "harbour", "morning", "window", "paper", "answer",
-                                        "garden", "river", "people", "money", "meeting", "travel", "kitchen",
-                                        "number", "summer", "friend", "report", "ticket", "music"};
+    static const char *const words[] = {
+        "letter", "station", "harbour", "morning", "window", "paper",  "answer", "garden", "river",  "people",
+        "money",  "meeting", "travel",  "kitchen", "number", "summer", "friend", "report", "ticket", "music"};
     size_t end = out->len + bytes, line = out->len;
 
     while (out->len + 2 < end) {
@@ -93,7 +93,7 @@ static void make_text(struct buf *out, size_t bytes, unsigned seed)
 static void write_text(struct buf *out, size_t bytes, unsigned number)
 {
     static struct buf variants[4];
-    static size_t     made;
+    static size_t made;
 
     if (made != bytes) {
         for (unsigned i = 0; i < ARRAY_LEN(variants); i++) {

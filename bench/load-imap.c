@@ -23,7 +23,7 @@ static void imap_write(struct imap *c, const char *text, size_t len)
 
 void imap_send(struct imap *c, const char *fmt, ...)
 {
-    char    text[4096];
+    char text[4096];
     va_list ap;
 
     va_start(ap, fmt);
@@ -38,7 +38,7 @@ static void imap_read(struct imap *c)
         buf_drop(&c->in, c->at);
         c->at = 0;
     }
-    char   *room = buf_room(&c->in, 65536);
+    char *room = buf_room(&c->in, 65536);
     ssize_t n = c->ssl != NULL ? SSL_read(c->ssl, room, 65536) : recv(c->fd, room, 65536, 0);
     if (n <= 0)
         die("IMAP: the server closed the session");
@@ -67,7 +67,7 @@ const char *imap_line(struct imap *c)
 
 static void read_to_tag(struct imap *c, void (*each)(void *ctx, const char *line), void *ctx)
 {
-    char   tag[16];
+    char tag[16];
     size_t n = (size_t)snprintf(tag, sizeof tag, "t%u ", c->tag);
 
     for (;;) {
@@ -84,7 +84,7 @@ static void read_to_tag(struct imap *c, void (*each)(void *ctx, const char *line
 
 void imap_run(struct imap *c, void (*each)(void *ctx, const char *line), void *ctx, const char *fmt, ...)
 {
-    char    text[4096];
+    char text[4096];
     va_list ap;
 
     va_start(ap, fmt);
@@ -152,8 +152,8 @@ int load_append(const struct options *o)
 {
     enum { AHEAD = 32 };
     struct imap *c = imap_open(o, 0);
-    struct buf   text;
-    int64_t      start = now_us();
+    struct buf text;
+    int64_t start = now_us();
 
     buf_init(&text, (size_t)1 << 30);
     for (unsigned i = 0; i < o->messages + AHEAD; i++) {
@@ -170,7 +170,8 @@ int load_append(const struct options *o)
         }
     }
     double seconds = (double)(now_us() - start) / 1e6;
-    printf("{\"messages\": %u, \"seconds\": %.3f, \"rate\": %.1f}\n", o->messages, seconds, o->messages / seconds);
+    printf("{\"messages\": %u, \"seconds\": %.3f, \"rate\": %.1f}\n", o->messages, seconds,
+           o->messages / seconds);
     return 0;
 }
 
@@ -186,11 +187,13 @@ static double timed(struct imap *c, const char *command)
 int load_commands(const struct options *o)
 {
     struct imap *c = imap_open(o, 0);
-    char         subject[200], text[200];
+    char subject[200], text[200];
 
     (void)snprintf(subject, sizeof subject, "UID SEARCH SUBJECT \"%s\"", o->word);
     (void)snprintf(text, sizeof text, "UID SEARCH TEXT \"%s\"", o->word);
-    const struct { const char *name, *command; } steps[] = {
+    const struct {
+        const char *name, *command;
+    } steps[] = {
         {"select", "SELECT INBOX"},
         {"fetch_flags", "FETCH 1:* (UID FLAGS)"},
         {"fetch_envelope", "FETCH 1:* (ENVELOPE)"},
@@ -212,7 +215,11 @@ int load_commands(const struct options *o)
 
 /* ---- from the final dot's reply to EXISTS ---- */
 
-struct smtp { int fd; char in[4096]; size_t have; };
+struct smtp {
+    int fd;
+    char in[4096];
+    size_t have;
+};
 
 static void smtp_expect(struct smtp *s, char want)
 {
@@ -243,10 +250,10 @@ static void smtp_say(struct smtp *s, const char *text, size_t len, char want)
 }
 
 /* Sends one message; gives when its final reply came and when EXISTS did. */
-static void send_and_watch(struct smtp *s, struct imap *c, const struct options *o, unsigned number, int64_t *replied,
-                           int64_t *existed)
+static void send_and_watch(struct smtp *s, struct imap *c, const struct options *o, unsigned number,
+                           int64_t *replied, int64_t *existed)
 {
-    struct buf    text;
+    struct buf text;
     struct pollfd fds[2] = {{.fd = s->fd, .events = POLLIN}, {.fd = c->fd, .events = POLLIN}};
 
     buf_init(&text, (size_t)1 << 24);
@@ -254,7 +261,7 @@ static void send_and_watch(struct smtp *s, struct imap *c, const struct options 
     buf_add(&text, SLICE(".\r\n"));
     smtp_say(s, "MAIL FROM:<a@example.net>\r\n", 27, '2');
     char rcpt[200];
-    int  n = snprintf(rcpt, sizeof rcpt, "RCPT TO:<u0@%s>\r\n", o->domain);
+    int n = snprintf(rcpt, sizeof rcpt, "RCPT TO:<u0@%s>\r\n", o->domain);
     smtp_say(s, rcpt, (size_t)n, '2');
     smtp_say(s, "DATA\r\n", 6, '3');
     if (send(s->fd, text.data, text.len, MSG_NOSIGNAL) != (ssize_t)text.len)
@@ -281,8 +288,8 @@ static void send_and_watch(struct smtp *s, struct imap *c, const struct options 
 int load_exists(const struct options *o)
 {
     struct imap *c = imap_open(o, 0);
-    struct smtp  s = {.fd = connect_to(o->host, o->port)};
-    double      *delays = xcalloc(o->messages, sizeof *delays);
+    struct smtp s = {.fd = connect_to(o->host, o->port)};
+    double *delays = xcalloc(o->messages, sizeof *delays);
 
     smtp_expect(&s, '2');
     smtp_say(&s, "EHLO load.example.net\r\n", 23, '2');
@@ -306,7 +313,7 @@ int load_exists(const struct options *o)
 int load_idle(const struct options *o)
 {
     struct imap **all = xcalloc(o->sessions, sizeof(struct imap *));
-    char          line[16];
+    char line[16];
 
     for (unsigned i = 0; i < o->sessions; i++) {
         all[i] = imap_open(o, i % o->accounts);
@@ -325,7 +332,7 @@ int load_idle(const struct options *o)
 
 int load_logins(const struct options *o)
 {
-    double  cpu = own_cpu();
+    double cpu = own_cpu();
     int64_t start = now_us();
 
     for (unsigned i = 0; i < o->messages; i++) {
@@ -334,7 +341,7 @@ int load_logins(const struct options *o)
         imap_close(&c);
     }
     double seconds = (double)(now_us() - start) / 1e6;
-    printf("{\"logins\": %u, \"seconds\": %.3f, \"rate\": %.1f, \"load_cpu_ms\": %.4f}\n", o->messages, seconds,
-           o->messages / seconds, (own_cpu() - cpu) * 1000 / o->messages);
+    printf("{\"logins\": %u, \"seconds\": %.3f, \"rate\": %.1f, \"load_cpu_ms\": %.4f}\n", o->messages,
+           seconds, o->messages / seconds, (own_cpu() - cpu) * 1000 / o->messages);
     return 0;
 }

@@ -17,23 +17,23 @@
 enum step { GREETING, HELLO, ENVELOPE, CONTENT, QUITTING };
 
 struct session {
-    int        fd;
-    enum step  step;
+    int fd;
+    enum step step;
     struct buf out;
-    size_t     out_at;
-    char       in[8192];
-    size_t     in_len;
-    unsigned   replies;   /* still to come before the next step */
-    unsigned   message, rcpts_sent;
-    bool       waits_to_write;
-    int64_t    dot_at;
+    size_t out_at;
+    char in[8192];
+    size_t in_len;
+    unsigned replies; /* still to come before the next step */
+    unsigned message, rcpts_sent;
+    bool waits_to_write;
+    int64_t dot_at;
 };
 
 struct run {
     const struct options *o;
-    int                   epoll;
-    unsigned              started, done, refused, open;
-    double               *latencies; /* ms, final dot to reply */
+    int epoll;
+    unsigned started, done, refused, open;
+    double *latencies; /* ms, final dot to reply */
 };
 
 static void flush(struct run *r, struct session *s)
@@ -195,11 +195,15 @@ static void read_replies(struct run *r, struct session *s)
 /* ---- when are they visible? ---- */
 
 /* Mailboxes that are asked how many messages they hold, and how many they should. */
-struct boxes { struct imap **all; unsigned *wanted; };
+struct boxes {
+    struct imap **all;
+    unsigned *wanted;
+};
 
 static struct boxes open_boxes(const struct options *o)
 {
-    struct boxes b = {.all = xcalloc(o->accounts, sizeof(struct imap *)), .wanted = xcalloc(o->accounts, sizeof(unsigned))};
+    struct boxes b = {.all = xcalloc(o->accounts, sizeof(struct imap *)),
+                      .wanted = xcalloc(o->accounts, sizeof(unsigned))};
 
     for (unsigned i = 0; i < o->accounts; i++) {
         b.all[i] = imap_open(o, i);
@@ -262,15 +266,15 @@ static void run_sessions(struct run *r, struct session *sessions)
 
 int load_smtp(const struct options *o)
 {
-    struct run      r = {.o = o, .epoll = epoll_create1(EPOLL_CLOEXEC)};
+    struct run r = {.o = o, .epoll = epoll_create1(EPOLL_CLOEXEC)};
     struct session *sessions = xcalloc(o->sessions, sizeof *sessions);
-    struct boxes    boxes = {0};
+    struct boxes boxes = {0};
 
     r.latencies = xcalloc(o->messages, sizeof *r.latencies);
     if (o->see)
         boxes = open_boxes(o);
     pause_for(o, "ready");
-    double  cpu = own_cpu();
+    double cpu = own_cpu();
     int64_t start = now_us();
     run_sessions(&r, sessions);
     double answered = (double)(now_us() - start) / 1e6;
@@ -281,10 +285,12 @@ int load_smtp(const struct options *o)
     pause_for(o, "done");
 
     unsigned count = r.done + r.refused;
-    printf("{\"messages\": %u, \"refused\": %u, \"seconds\": %.3f, \"visible_seconds\": %.3f, \"rate\": %.1f, "
-           "\"visible_rate\": %.1f, \"load_cpu_ms\": %.4f, \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"max_ms\": %.3f}\n",
-           r.done, r.refused, answered, visible, r.done / answered, r.done / visible,
-           cpu * 1000 / (r.done > 0 ? r.done : 1), percentile(r.latencies, count, 50),
-           percentile(r.latencies, count, 99), percentile(r.latencies, count, 100));
+    printf(
+        "{\"messages\": %u, \"refused\": %u, \"seconds\": %.3f, \"visible_seconds\": %.3f, \"rate\": %.1f, "
+        "\"visible_rate\": %.1f, \"load_cpu_ms\": %.4f, \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"max_ms\": "
+        "%.3f}\n",
+        r.done, r.refused, answered, visible, r.done / answered, r.done / visible,
+        cpu * 1000 / (r.done > 0 ? r.done : 1), percentile(r.latencies, count, 50),
+        percentile(r.latencies, count, 99), percentile(r.latencies, count, 100));
     return r.refused == 0 ? 0 : 1;
 }

@@ -13,7 +13,7 @@
 
 static const struct scenario {
     const char *name;
-    int       (*run)(const struct options *o);
+    int (*run)(const struct options *o);
 } scenarios[] = {
     {"smtp", load_smtp},         {"exists", load_exists}, {"append", load_append},
     {"commands", load_commands}, {"idle", load_idle},     {"logins", load_logins},
@@ -21,8 +21,10 @@ static const struct scenario {
 
 static bool set_text(struct options *o, const char *name, const char *value)
 {
-    const struct { const char *name; const char **at; } texts[] = {
-        {"host", &o->host}, {"domain", &o->domain}, {"word", &o->word}};
+    const struct {
+        const char *name;
+        const char **at;
+    } texts[] = {{"host", &o->host}, {"domain", &o->domain}, {"word", &o->word}};
 
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         if (strcmp(name, texts[i].name) == 0) {
@@ -35,12 +37,26 @@ static bool set_text(struct options *o, const char *name, const char *value)
 
 static bool set_number(struct options *o, const char *name, const char *value)
 {
-    const struct { const char *name; unsigned *at; } numbers[] = {
-        {"port", &o->port}, {"imap_port", &o->imap_port}, {"sessions", &o->sessions}, {"messages", &o->messages},
-        {"size", &o->size}, {"accounts", &o->accounts},   {"recipients", &o->recipients}};
-    const struct { const char *name; bool *at; } flags[] = {
-        {"new", &o->new_connection}, {"pipeline", &o->pipeline}, {"lmtp", &o->lmtp}, {"tls", &o->tls}, {"see", &o->see}, {"steps", &o->steps}};
-    char         *end;
+    const struct {
+        const char *name;
+        unsigned *at;
+    } numbers[] = {{"port", &o->port},
+                   {"imap_port", &o->imap_port},
+                   {"sessions", &o->sessions},
+                   {"messages", &o->messages},
+                   {"size", &o->size},
+                   {"accounts", &o->accounts},
+                   {"recipients", &o->recipients}};
+    const struct {
+        const char *name;
+        bool *at;
+    } flags[] = {{"new", &o->new_connection},
+                 {"pipeline", &o->pipeline},
+                 {"lmtp", &o->lmtp},
+                 {"tls", &o->tls},
+                 {"see", &o->see},
+                 {"steps", &o->steps}};
+    char *end;
     unsigned long n = strtoul(value, &end, 10);
 
     if (*value == '\0' || *end != '\0' || n > 1u << 30)
@@ -62,9 +78,17 @@ static bool set_number(struct options *o, const char *name, const char *value)
 
 int main(int argc, char **argv)
 {
-    struct options o = {.host = "127.0.0.1", .port = 2025, .imap_port = 2143, .sessions = 32, .messages = 1000,
-                        .size = 4096, .accounts = 100, .recipients = 1, .domain = "example.test", .word = "harbour"};
-    struct rlimit  files;
+    struct options o = {.host = "127.0.0.1",
+                        .port = 2025,
+                        .imap_port = 2143,
+                        .sessions = 32,
+                        .messages = 1000,
+                        .size = 4096,
+                        .accounts = 100,
+                        .recipients = 1,
+                        .domain = "example.test",
+                        .word = "harbour"};
+    struct rlimit files;
 
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max;

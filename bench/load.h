@@ -15,20 +15,20 @@
 
 struct options {
     const char *host;
-    unsigned    port, imap_port;
-    unsigned    sessions;
-    unsigned    messages;
-    unsigned    size;
-    unsigned    accounts;
-    unsigned    recipients;  /* of one message */
+    unsigned port, imap_port;
+    unsigned sessions;
+    unsigned messages;
+    unsigned size;
+    unsigned accounts;
+    unsigned recipients; /* of one message */
     const char *domain;
-    bool        new_connection; /* for each message */
-    bool        pipeline;
-    bool        lmtp;
-    bool        tls;         /* implicit, for IMAP */
-    bool        see;         /* count messages when they are visible by IMAP */
-    bool        steps;       /* say "ready" and "done", and wait for a line each time */
-    const char *word;        /* that searches look for */
+    bool new_connection; /* for each message */
+    bool pipeline;
+    bool lmtp;
+    bool tls;         /* implicit, for IMAP */
+    bool see;         /* count messages when they are visible by IMAP */
+    bool steps;       /* say "ready" and "done", and wait for a line each time */
+    const char *word; /* that searches look for */
 };
 
 /* The scenarios: exit status. */
@@ -43,8 +43,8 @@ int load_logins(const struct options *o);
 
 _Noreturn void die(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int64_t now_us(void);
-double  own_cpu(void); /* seconds of this process so far */
-int     connect_to(const char *host, unsigned port);
+double own_cpu(void); /* seconds of this process so far */
+int connect_to(const char *host, unsigned port);
 /* Sorts and gives the value below which `percent` of them lie. */
 double percentile(double *values, size_t count, double percent);
 
@@ -54,19 +54,20 @@ void message_write(struct buf *out, const struct options *o, unsigned number, un
 /* ---- a plain IMAP client, one command at a time ---- */
 
 struct imap {
-    int        fd;
-    SSL       *ssl;
+    int fd;
+    SSL *ssl;
     struct buf in;
-    size_t     at;
-    unsigned   tag;
-    uint64_t   bytes; /* received */
+    size_t at;
+    unsigned tag;
+    uint64_t bytes; /* received */
 };
 struct imap *imap_open(const struct options *o, unsigned account);
-void         imap_close(struct imap **c);
-void         imap_send(struct imap *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void imap_close(struct imap **c);
+void imap_send(struct imap *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The next line without CRLF; valid until the next call. */
 const char *imap_line(struct imap *c);
-/* Sends a command and reads to its tagged answer, which must be OK.  `each` (may be NULL) gets untagged lines. */
+/* Sends a command and reads to its tagged answer, which must be OK.  `each` (may be NULL) gets untagged
+ * lines. */
 void imap_run(struct imap *c, void (*each)(void *ctx, const char *line), void *ctx, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 /* Messages in INBOX, by STATUS. */

@@ -117,11 +117,11 @@ static bool start_threads(struct deliver *d, struct fail *why)
     return fail_errno(why, failed, "starting the placers");
 }
 
-bool deliver_open(struct store *st, struct volumes *v, struct directory *dir, const struct deliver_limits *limits,
-                  struct deliver **out, struct fail *why)
+bool deliver_open(struct store *st, struct volumes *v, struct directory *dir,
+                  const struct deliver_limits *limits, struct deliver **out, struct fail *why)
 {
     struct deliver *d = deliver_new(st, v, dir, limits);
-    bool            ok = store_low_water(st, &d->saved_mark, why);
+    bool ok = store_low_water(st, &d->saved_mark, why);
 
     if (ok && limits->note_path != NULL)
         ok = crash_note_open(limits->note_path, &d->note, why);
@@ -164,20 +164,22 @@ bool deliver_may(struct deliver *d, const struct delivery_recipient *r, uint64_t
 {
     (void)size; /* quotas will ask */
     for (size_t i = 0; i < r->route.count; i++) {
-        const uint64_t  id = r->route.targets[i].account;
+        const uint64_t id = r->route.targets[i].account;
         struct account *a = NULL;
 
         if (!r->route.targets[i].local)
             continue;
         (void)pthread_mutex_lock(&d->lock);
         const struct account_queue *q = idmap_get(&d->queues, id);
-        const bool                  full = q != NULL && q->failed.count >= d->limits.retries_per_account;
+        const bool full = q != NULL && q->failed.count >= d->limits.retries_per_account;
         (void)pthread_mutex_unlock(&d->lock);
         if (full)
-            return fail_code(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "4.2.0", "that mailbox takes no mail just now");
+            return fail_code(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "4.2.0",
+                             "that mailbox takes no mail just now");
         if (!store_account(d->store, id, &a, why)) {
             log_event(LOG_WARNING, "deliver.account", LOG_U64("account", id), LOG_FAIL(why));
-            return fail_code(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "4.2.0", "that mailbox takes no mail just now");
+            return fail_code(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "4.2.0",
+                             "that mailbox takes no mail just now");
         }
         account_release(&a);
     }

@@ -19,18 +19,18 @@ struct store;
 struct volumes;
 
 struct deliver_limits {
-    unsigned placers;        /* threads that write rows; default: cores, at least 2 */
-    unsigned backlog;        /* rows waiting to be written before senders are held back; default 2000 */
-    unsigned retry_seconds;  /* first retry of a row that failed; doubles up to 5 minutes; default 5 */
-    unsigned retries_per_account; /* rows waiting for a retry before an account takes no more mail; default 100 */
-    unsigned mark_seconds;   /* between two savings of the low-water mark; default 10 */
-    const char *note_path;   /* file that remembers what was being parsed at a crash; NULL: none */
+    unsigned placers;             /* threads that write rows; default: cores, at least 2 */
+    unsigned backlog;             /* rows waiting to be written before senders are held back; default 2000 */
+    unsigned retry_seconds;       /* first retry of a row that failed; doubles up to 5 minutes; default 5 */
+    unsigned retries_per_account; /* rows to be tried again before an account takes no more; default 100 */
+    unsigned mark_seconds;        /* between two savings of the low-water mark; default 10 */
+    const char *note_path;        /* file that remembers what was being parsed at a crash; NULL: none */
 };
 void deliver_limits_default(struct deliver_limits *l);
 
 /* Starts the placers and goes through what a crash left (in the background; sessions may start). */
-bool deliver_open(struct store *st, struct volumes *v, struct directory *d, const struct deliver_limits *limits,
-                  struct deliver **out, struct fail *why);
+bool deliver_open(struct store *st, struct volumes *v, struct directory *d,
+                  const struct deliver_limits *limits, struct deliver **out, struct fail *why);
 /* Places what is waiting (at most `seconds`), saves the low-water mark, ends the threads. */
 void deliver_close(struct deliver **d, unsigned seconds);
 
@@ -44,12 +44,12 @@ struct delivery_recipient {
 bool deliver_may(struct deliver *d, const struct delivery_recipient *r, uint64_t size, struct fail *why);
 
 struct delivery {
-    struct slice                     sender; /* reverse-path, "" for <> */
+    struct slice sender; /* reverse-path, "" for <> */
     const struct delivery_recipient *recipients;
-    size_t                           recipient_count;
-    const struct body               *body;   /* with the Received field on top */
-    int64_t                          received; /* seconds since 1970: the internal date */
-    struct slice                     trace;  /* the session's log id */
+    size_t recipient_count;
+    const struct body *body; /* with the Received field on top */
+    int64_t received;        /* seconds since 1970: the internal date */
+    struct slice trace;      /* the session's log id */
 };
 /*
  * True: on stable storage for every recipient.  A destination that several
@@ -57,7 +57,9 @@ struct delivery {
  */
 bool deliver_message(struct deliver *d, const struct delivery *in, struct fail *why);
 
-struct deliver_stats { uint64_t records, placed, waiting, retrying; };
+struct deliver_stats {
+    uint64_t records, placed, waiting, retrying;
+};
 void deliver_stats(struct deliver *d, struct deliver_stats *out);
 /* Waits until everything that was accepted before the call has its rows (tests, shutdown). */
 void deliver_settle(struct deliver *d);

@@ -23,66 +23,69 @@ struct job;
 
 /* A row that is not written yet: in a queue's `waiting` or `failed`, or in a placer's hands. */
 struct item {
-    struct item                *next;
-    struct job                 *job;
+    struct item *next;
+    struct job *job;
     const struct record_target *target;
 };
 
 /* A record, from shortly before it is appended until all its rows are there. */
 struct job {
-    struct arena          arena; /* carries everything here that is text or array, and the job itself */
-    struct job           *earlier, *later; /* in deliver.first_job.., unless it has a parent */
-    struct job           *parent;          /* the replay that found it, or NULL */
-    volume_ref            floor;           /* its reference will not be below this */
-    volume_ref            ref;
-    uint64_t              number;          /* ascending: for deliver_settle */
-    struct record         record;
-    struct record_target *targets;         /* record.targets */
-    struct item          *items;           /* one for each target */
-    struct message_facts  facts;
-    size_t                left;            /* rows that are missing; for a replay also: 1 while it scans */
+    struct arena arena;          /* carries everything here that is text or array, and the job itself */
+    struct job *earlier, *later; /* in deliver.first_job.., unless it has a parent */
+    struct job *parent;          /* the replay that found it, or NULL */
+    volume_ref floor;            /* its reference will not be below this */
+    volume_ref ref;
+    uint64_t number; /* ascending: for deliver_settle */
+    struct record record;
+    struct record_target *targets; /* record.targets */
+    struct item *items;            /* one for each target */
+    struct message_facts facts;
+    size_t left; /* rows that are missing; for a replay also: 1 while it scans */
 };
 
-struct item_list { struct item *first, **last; size_t count; };
+struct item_list {
+    struct item *first, **last;
+    size_t count;
+};
 
 /* What waits for one account; exists while there is something. */
 struct account_queue {
-    uint64_t              account;
-    struct item_list      waiting;
-    struct item_list      failed;
-    bool                  busy;       /* a placer has it, or it is in the ready list */
+    uint64_t account;
+    struct item_list waiting;
+    struct item_list failed;
+    bool busy; /* a placer has it, or it is in the ready list */
     struct account_queue *next_ready;
     struct account_queue *next_retry; /* in the retry list while `failed` is not empty */
-    bool                  in_retry_list;
-    int64_t               retry_at;   /* clock_mono_ms */
-    unsigned              back_off;   /* seconds; 0: it has not failed lately */
+    bool in_retry_list;
+    int64_t retry_at;  /* clock_mono_ms */
+    unsigned back_off; /* seconds; 0: it has not failed lately */
 };
 
 struct deliver {
-    struct store         *store;
-    struct volumes       *volumes;
-    struct directory     *directory;
+    struct store *store;
+    struct volumes *volumes;
+    struct directory *directory;
     struct deliver_limits limits;
-    struct crash_note    *note;
+    struct crash_note *note;
 
     pthread_mutex_t lock; /* over all that follows */
-    pthread_cond_t  work;    /* a queue became ready, or the end is near */
-    pthread_cond_t  room;    /* the backlog has shrunk */
-    pthread_cond_t  done;    /* rows were written, a job is done */
-    pthread_cond_t  keep;    /* for the keeper: the end is near */
-    struct idmap          queues; /* account id to struct account_queue */
+    pthread_cond_t work;  /* a queue became ready, or the end is near */
+    pthread_cond_t room;  /* the backlog has shrunk */
+    pthread_cond_t done;  /* rows were written, a job is done */
+    pthread_cond_t keep;  /* for the keeper: the end is near */
+    struct idmap queues;  /* account id to struct account_queue */
     struct account_queue *first_ready, **last_ready;
     struct account_queue *retries;
-    struct job           *first_job, *last_job; /* by floor: the first one's is the low-water mark */
-    uint64_t              next_number;
-    uint64_t              waiting, retrying; /* items */
-    unsigned              idle_placers, busy_placers;
-    struct deliver_stats  stats;
-    bool                  stopping;
+    struct job *first_job, *last_job; /* by floor: the first one's is the low-water mark */
+    uint64_t next_number;
+    uint64_t waiting, retrying; /* items */
+    unsigned idle_placers, busy_placers;
+    struct deliver_stats stats;
+    bool stopping;
 
     pthread_t *placers;
-    unsigned   placer_count;
-    pthread_t  keeper;
+    unsigned placer_count;
+    pthread_t keeper;
     volume_ref saved_mark;
     volume_ref replay_end; /* records of earlier processes are below this */
     struct job replay;     /* the job that stands for all that a crash left */
@@ -95,7 +98,7 @@ struct job *job_create(struct deliver *d, const struct delivery *in, struct fail
 /* The job of a record found in a volume, for those of its targets that `wanted` says. */
 struct job *job_recover(struct deliver *d, volume_ref ref, const struct record *rec, const bool *wanted,
                         size_t wanted_count);
-void        job_destroy(struct job **j);
+void job_destroy(struct job **j);
 
 /* All below: with the lock held. */
 
@@ -114,8 +117,8 @@ void queue_job(struct deliver *d, struct job *j);
 struct account_queue *queue_next(struct deliver *d);
 /* Takes up to `max` items of a queue. */
 struct item *queue_take(struct account_queue *q, size_t max, size_t *count);
-/* These could not be placed: again later. */
-void queue_failed(struct deliver *d, struct account_queue *q, struct item *items, const struct fail *why);
+/* This one could not be placed: again later. */
+void queue_failed(struct deliver *d, struct account_queue *q, struct item *i, const struct fail *why);
 void queue_done(struct deliver *d, struct account_queue *q);
 /* Queues whose time has come become ready; milliseconds until the next one's, or -1. */
 int64_t queue_retry_due(struct deliver *d, int64_t now);

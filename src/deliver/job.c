@@ -13,8 +13,8 @@
 #include "message/message.h"
 
 enum {
-    JOB_MAX = 64 << 20,     /* an alias of many members, each with its prefix */
-    PARSE_MAX = 64 << 20,   /* while a message is taken apart */
+    JOB_MAX = 64 << 20,   /* an alias of many members, each with its prefix */
+    PARSE_MAX = 64 << 20, /* while a message is taken apart */
     FINGERPRINT_BYTES = 4096,
 };
 
@@ -28,8 +28,8 @@ static void finish_arena(struct arena *a)
 /* A message that cannot be parsed is still a message: text of that size, an empty envelope. */
 static void plain_facts(struct arena *a, uint64_t size, struct message_facts *out)
 {
-    struct message_limits  limits;
-    struct buf             packed;
+    struct message_limits limits;
+    struct buf packed;
 
     message_limits_default(&limits);
     struct mime_part *root = message_parser_finish(message_parser_create(a, &limits));
@@ -45,10 +45,10 @@ static void plain_facts(struct arena *a, uint64_t size, struct message_facts *ou
 /* The same for the same message sent again: its end, and who it is from (its Received field differs). */
 static uint64_t fingerprint(const struct body *body, struct slice sender)
 {
-    char           tail[FINGERPRINT_BYTES];
+    char tail[FINGERPRINT_BYTES];
     const uint64_t size = body_size(body);
-    const size_t   n = size / 2 < sizeof tail ? (size_t)(size / 2) : sizeof tail;
-    size_t         got = 0;
+    const size_t n = size / 2 < sizeof tail ? (size_t)(size / 2) : sizeof tail;
+    size_t got = 0;
 
     if (!body_read(body, size - n, tail, n, &got, NULL))
         got = 0;
@@ -56,11 +56,12 @@ static uint64_t fingerprint(const struct body *body, struct slice sender)
 }
 
 /* Envelope, structure and preview into the job's arena, whatever the message is. */
-static bool take_facts(struct deliver *d, struct job *j, const struct body *body, uint64_t print, struct fail *why)
+static bool take_facts(struct deliver *d, struct job *j, const struct body *body, uint64_t print,
+                       struct fail *why)
 {
     SCOPED(finish_arena) struct arena scratch;
-    struct message_facts              facts;
-    bool                              ok = true;
+    struct message_facts facts;
+    bool ok = true;
 
     arena_init(&scratch, PARSE_MAX);
     if (crash_note_enter(d->note, print)) {
@@ -131,9 +132,9 @@ static void add_recipient(struct job *j, struct idmap *seen, const struct delive
                           .kind = RECORD_LOCAL,
                           .account = t->account,
                           .recipient = arena_keep(&j->arena, r->address),
-                          .prefix = arena_printf(&j->arena,
-                                                 "Return-Path: <" PRIslice ">\r\nDelivered-To: " PRIslice "\r\n",
-                                                 SLICE_ARG(in->sender), SLICE_ARG(r->address)),
+                          .prefix = arena_printf(
+                              &j->arena, "Return-Path: <" PRIslice ">\r\nDelivered-To: " PRIslice "\r\n",
+                              SLICE_ARG(in->sender), SLICE_ARG(r->address)),
                       });
     }
 }
@@ -149,7 +150,7 @@ static size_t count_targets(const struct delivery *in)
 
 struct job *job_create(struct deliver *d, const struct delivery *in, struct fail *why)
 {
-    struct job  *j = job_new(count_targets(in));
+    struct job *j = job_new(count_targets(in));
     struct idmap seen;
 
     j->record.kind = RECORD_DELIVERY;
@@ -176,7 +177,7 @@ static struct body *read_back(struct deliver *d, volume_ref ref, uint64_t size, 
 {
     enum { PIECE = 64 << 10 };
     struct body_limits limits = {.memory_max = size, .size_max = size, .spool_dir = "/nonexistent"};
-    struct body       *b = body_create(&limits);
+    struct body *b = body_create(&limits);
     SCOPED(scoped_free) char *piece = xmalloc(PIECE);
 
     for (uint64_t at = 0; at < size;) {

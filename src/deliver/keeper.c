@@ -19,7 +19,7 @@ void keeper_save_mark(struct deliver *d)
 
     (void)pthread_mutex_lock(&d->lock);
     volume_ref mark = d->first_job != NULL ? d->first_job->floor : volume_end(d->volumes);
-    bool       moved = mark > d->saved_mark;
+    bool moved = mark > d->saved_mark;
     (void)pthread_mutex_unlock(&d->lock);
     if (!moved)
         return;
@@ -36,8 +36,8 @@ void keeper_save_mark(struct deliver *d)
 static bool is_missing(struct deliver *d, volume_ref ref, const struct record_target *t)
 {
     struct account *a = NULL;
-    struct fail     why = {0};
-    bool            placed = false;
+    struct fail why = {0};
+    bool placed = false;
 
     if (t->kind != RECORD_LOCAL)
         return false;
@@ -60,13 +60,16 @@ static void hand_over(struct deliver *d, struct job *j)
     (void)pthread_mutex_unlock(&d->lock);
 }
 
-struct replay { struct deliver *d; uint64_t seen, queued; };
+struct replay {
+    struct deliver *d;
+    uint64_t seen, queued;
+};
 
 static bool replay_record(void *ctx, volume_ref ref, const struct record *rec)
 {
-    struct replay  *r = ctx;
+    struct replay *r = ctx;
     struct deliver *d = r->d;
-    size_t          count = 0;
+    size_t count = 0;
 
     if (ref >= d->replay_end || __atomic_load_n(&d->stopping, __ATOMIC_RELAXED))
         return false;
@@ -88,8 +91,8 @@ static bool replay_record(void *ctx, volume_ref ref, const struct record *rec)
 static void replay_all(struct deliver *d)
 {
     struct replay r = {.d = d};
-    uint64_t      damaged = 0;
-    struct fail   why = {0};
+    uint64_t damaged = 0;
+    struct fail why = {0};
 
     bool ok = volume_scan(d->volumes, d->saved_mark, replay_record, &r, &damaged, &why);
     if (!ok || damaged > 0 || r.queued > 0)

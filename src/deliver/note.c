@@ -25,7 +25,7 @@ struct slot {
 
 struct crash_note {
     pthread_mutex_t lock;
-    struct slot    *slots; /* the mapped file */
+    struct slot *slots; /* the mapped file */
 };
 
 /* What was in work is a suspect now; a suspect that no longer is one was cleared by leave(). */
@@ -43,7 +43,7 @@ static void count_crashes(struct slot *slots)
 bool crash_note_open(const char *path, struct crash_note **out, struct fail *why)
 {
     SCOPED(scoped_close) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    const size_t             size = SLOTS * sizeof(struct slot);
+    const size_t size = SLOTS * sizeof(struct slot);
 
     if (fd < 0)
         return fail_errno(why, errno, "%s", path);

@@ -11,9 +11,10 @@ enum { BATCH_MAX = 256 };
 
 /* The items of one account that a placer has in its hands. */
 struct batch {
-    struct item      *items[BATCH_MAX];
+    struct item *items[BATCH_MAX];
     struct place_item place[BATCH_MAX];
-    size_t            count;
+    bool failed[BATCH_MAX];
+    size_t count;
 };
 
 static void batch_fill(struct batch *b, struct item *first)
@@ -22,6 +23,7 @@ static void batch_fill(struct batch *b, struct item *first)
     for (struct item *i = first; i != NULL; i = i->next) {
         const struct job *j = i->job;
         b->items[b->count] = i;
+        b->failed[b->count] = false;
         b->place[b->count++] = (struct place_item){.ref = j->ref,
                                                    .target = i->target,
                                                    .facts = &j->facts,
@@ -33,9 +35,9 @@ static void batch_fill(struct batch *b, struct item *first)
 /* An account that the directory no longer knows has no use for mail. */
 static bool is_gone(struct deliver *d, uint64_t account, const struct fail *why)
 {
-    struct arena             a;
+    struct arena a;
     struct directory_account found;
-    struct fail              said = {0};
+    struct fail said = {0};
 
     if (why->reason != FAIL_NOT_FOUND)
         return false;
@@ -45,50 +47,43 @@ static bool is_gone(struct deliver *d, uint64_t account, const struct fail *why)
     return !known && said.reason == FAIL_NOT_FOUND;
 }
 
-/*
- * Places the batch; gives the items that failed (for `why`), NULL if none did.
- * What spoils a batch is found by trying each item alone.
- */
-static struct item *place(struct deliver *d, uint64_t account, struct batch *b, struct fail *why)
+static void fail_all(struct batch *b)
+{
+    for (size_t i = 0; i < b->count; i++)
+        b->failed[i] = true;
+}
+
+/* Places the batch and says which of it failed, for `why`.  What spoils a batch is found by trying each
+ * alone. */
+static void place(struct deliver *d, uint64_t account, struct batch *b, struct fail *why)
 {
     struct account *a = NULL;
-    struct item    *failed = NULL, **last = &failed;
 
     if (!store_account(d->store, account, &a, why)) {
-        if (is_gone(d, account, why)) {
-            log_event(LOG_WARNING, "deliver.dropped", LOG_U64("account", account), LOG_U64("messages", b->count),
-                      LOG_CSTR("reason", "the account was removed"));
-            return NULL;
-        }
-        return b->items[0];
+        if (is_gone(d, account, why))
+            log_event(LOG_WARNING, "deliver.dropped", LOG_U64("account", account),
+                      LOG_U64("messages", b->count), LOG_CSTR("reason", "the account was removed"));
+        else
+            fail_all(b);
+        return;
     }
-    if (!message_place(a, b->place, b->count, why)) {
-        for (size_t i = 0; i < b->count; i++) {
-            if (b->count > 1 && message_place(a, &b->place[i], 1, why))
-                continue;
-            b->items[i]->next = NULL;
-            *last = b->items[i];
-            last = &b->items[i]->next;
-        }
-    }
+    if (!message_place(a, b->place, b->count, why))
+        for (size_t i = 0; i < b->count; i++)
+            b->failed[i] = b->count == 1 || !message_place(a, &b->place[i], 1, why);
     account_release(&a);
-    return failed;
 }
 
 /* After placing: counts, finishes jobs, puts aside what failed.  With the lock held. */
-static void settle(struct deliver *d, struct account_queue *q, struct batch *b, struct item *failed,
-                   const struct fail *why)
+static void settle(struct deliver *d, struct account_queue *q, struct batch *b, const struct fail *why)
 {
-    const unsigned enough = d->limits.backlog - d->limits.backlog / 4; /* wake senders together, not one by one */
-    const bool     was_full = d->waiting >= enough;
+    /* senders that were held back are woken together, not one by one */
+    const unsigned enough = d->limits.backlog - d->limits.backlog / 4;
+    const bool was_full = d->waiting >= enough;
 
     d->waiting -= b->count;
     for (size_t i = 0; i < b->count; i++) {
-        if (failed != NULL && b->items[i] == failed) { /* same order: one step behind the other */
-            struct item *next = failed->next;
-            failed->next = NULL;
-            queue_failed(d, q, failed, why);
-            failed = next;
+        if (b->failed[i]) {
+            queue_failed(d, q, b->items[i], why);
         } else {
             d->stats.placed++;
             job_placed(d, b->items[i]->job, 1);
@@ -101,28 +96,28 @@ static void settle(struct deliver *d, struct account_queue *q, struct batch *b, 
 
 static void work_on(struct deliver *d, struct account_queue *q, struct batch *b)
 {
-    struct fail  why = {0};
-    size_t       count;
+    struct fail why = {0};
+    size_t count;
     struct item *first = queue_take(q, BATCH_MAX, &count);
 
     d->busy_placers++;
     (void)pthread_mutex_unlock(&d->lock);
     batch_fill(b, first);
-    struct item *failed = b->count > 0 ? place(d, q->account, b, &why) : NULL;
+    place(d, q->account, b, &why);
     (void)pthread_mutex_lock(&d->lock);
     d->busy_placers--;
-    settle(d, q, b, failed, &why);
+    settle(d, q, b, &why);
     queue_done(d, q);
 }
 
 void *placer_run(void *deliver)
 {
     struct deliver *d = deliver;
-    struct batch    b;
+    struct batch b;
 
     (void)pthread_mutex_lock(&d->lock);
     for (;;) {
-        int64_t               retry_in = d->retries != NULL ? queue_retry_due(d, clock_mono_ms()) : -1;
+        int64_t retry_in = d->retries != NULL ? queue_retry_due(d, clock_mono_ms()) : -1;
         struct account_queue *q = queue_next(d);
 
         if (q != NULL) {

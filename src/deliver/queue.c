@@ -78,7 +78,7 @@ struct account_queue *queue_next(struct deliver *d)
 struct item *queue_take(struct account_queue *q, size_t max, size_t *count)
 {
     struct item *first = q->waiting.first, *i = first;
-    size_t       n = 0;
+    size_t n = 0;
 
     while (i != NULL && ++n < max && i->next != NULL)
         i = i->next;
@@ -93,16 +93,13 @@ struct item *queue_take(struct account_queue *q, size_t max, size_t *count)
     return first;
 }
 
-void queue_failed(struct deliver *d, struct account_queue *q, struct item *items, const struct fail *why)
+void queue_failed(struct deliver *d, struct account_queue *q, struct item *i, const struct fail *why)
 {
     if (q->back_off == 0 && q->failed.count == 0) /* once, not for every message and try */
         log_event(LOG_ERROR, "deliver.delayed", LOG_U64("account", q->account),
-                  LOG_TEXT("trace", items->job->record.trace), LOG_FAIL(why));
-    for (struct item *i = items, *next; i != NULL; i = next) {
-        next = i->next;
-        list_add(&q->failed, i);
-        d->retrying++;
-    }
+                  LOG_TEXT("trace", i->job->record.trace), LOG_FAIL(why));
+    list_add(&q->failed, i);
+    d->retrying++;
 }
 
 /* The next try of what has failed: sooner at first, later and later. */
@@ -174,7 +171,7 @@ static void drop_items(struct item *i)
 {
     while (i != NULL) {
         struct item *next = i->next;
-        struct job  *j = i->job;
+        struct job *j = i->job;
         if (--j->left == 0)
             job_destroy(&j);
         i = next;
@@ -183,9 +180,9 @@ static void drop_items(struct item *i)
 
 void queue_finish(struct deliver *d)
 {
-    size_t   at = 0;
+    size_t at = 0;
     uint64_t account;
-    void    *value;
+    void *value;
 
     while (idmap_next(&d->queues, &at, &account, &value)) {
         struct account_queue *q = value;

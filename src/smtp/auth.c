@@ -25,8 +25,8 @@ static bool decode_response(struct buf *out, struct slice text)
 void smtp_auth(struct smtp_session *s, struct slice args)
 {
     struct slice mechanism = slice_cut(&args, ' ');
-    bool         has_initial = args.len > 0;
-    struct buf   initial;
+    bool has_initial = args.len > 0;
+    struct buf initial;
 
     if (s->service->login == NULL) {
         smtp_reply(s, 502, "5.5.1", "AUTH is not offered here");
@@ -48,7 +48,7 @@ void smtp_auth(struct smtp_session *s, struct slice args)
     if (has_initial && !decode_response(&initial, args)) {
         smtp_reply(s, 501, "5.5.2", "the initial response is not base64");
     } else {
-        struct log_id       session = conn_session_id(s->conn);
+        struct log_id session = conn_session_id(s->conn);
         struct conn_address peer = conn_peer_text(s->conn);
         struct auth_context about = {.service = SLICE("smtp"),
                                      .peer = slice_of(peer.text),

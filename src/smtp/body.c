@@ -14,7 +14,8 @@ static uint64_t drop_limit(const struct smtp_session *s)
 
 static void expect_body(struct smtp_session *s, enum smtp_reading reading)
 {
-    uint64_t expected = s->tx != NULL && s->tx->announced > 0 ? s->tx->announced : s->service->limits.message_bytes;
+    uint64_t expected =
+        s->tx != NULL && s->tx->announced > 0 ? s->tx->announced : s->service->limits.message_bytes;
 
     s->reading = reading;
     conn_set_phase(s->conn, CONN_BODY, expected);
@@ -68,7 +69,7 @@ void smtp_bdat(struct smtp_session *s, struct slice args)
 static size_t feed(struct smtp_session *s, struct slice in)
 {
     struct data_scanner *scanner = &s->tx->scanner;
-    size_t               used = 0;
+    size_t used = 0;
 
     while (used < in.len && !scanner->done) {
         struct slice piece;

@@ -7,14 +7,16 @@
 #include "smtp/session.h"
 
 enum {
-    AT_START = 1,      /* before EHLO */
-    AT_REST = 2,       /* between messages */
-    WITH_SENDER = 4,   /* after MAIL */
+    AT_START = 1,    /* before EHLO */
+    AT_REST = 2,     /* between messages */
+    WITH_SENDER = 4, /* after MAIL */
     WITH_RECIPIENT = 8,
-    IN_CHUNKS = 16,    /* between two BDATs */
+    IN_CHUNKS = 16, /* between two BDATs */
     ANYWHERE = 31,
 
-    IN_SMTP = 1, IN_LMTP = 2, IN_BOTH = 3, /* the protocols that know the command */
+    IN_SMTP = 1,
+    IN_LMTP = 2,
+    IN_BOTH = 3, /* the protocols that know the command */
 
     NO_ARGUMENT = 1,
     NEEDS_LOGIN = 2, /* where the service demands one */
@@ -59,10 +61,10 @@ static void help(struct smtp_session *s, struct slice args);
 
 static const struct smtp_command {
     const char *name;
-    void      (*run)(struct smtp_session *s, struct slice args);
-    unsigned    states;
-    unsigned    protocols;
-    unsigned    needs;
+    void (*run)(struct smtp_session *s, struct slice args);
+    unsigned states;
+    unsigned protocols;
+    unsigned needs;
 } commands[] = {
     {"MAIL", smtp_mail, AT_REST, IN_BOTH, NEEDS_LOGIN},
     {"RCPT", smtp_rcpt, WITH_SENDER | WITH_RECIPIENT, IN_BOTH, NEEDS_LOGIN},

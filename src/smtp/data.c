@@ -64,14 +64,14 @@ static void line_ends(struct data_scanner *s, bool crlf)
 static size_t scan_run(struct data_scanner *s, struct slice in)
 {
     const char *at = in.ptr, *end = in.ptr + in.len;
-    const bool  began_in_header = s->in_header;
+    const bool began_in_header = s->in_header;
 
     while (at < end && s->in_header == began_in_header) {
         if (s->state == DATA_LINE_START && s->dots && *at == '.')
             break;
         const char *lf = memchr(at, '\n', (size_t)(end - at));
         const char *stop = lf != NULL ? lf : end;
-        const bool  cr = stop > at && stop[-1] == '\r';
+        const bool cr = stop > at && stop[-1] == '\r';
 
         note_text(s, slice_make(at, (size_t)(stop - at) - cr));
         if (lf == NULL || (!cr && s->mend_lf)) {

@@ -30,17 +30,17 @@ struct data_scanner {
     bool dots;    /* DATA: a final dot ends it; false for BDAT */
     bool mend_lf; /* a bare LF becomes CRLF and is no fault */
 
-    bool     done;            /* the final dot's line has been read */
-    bool     bare_cr, bare_lf, nul; /* faults seen so far */
-    bool     in_header;       /* true until the first empty line is over */
-    uint64_t size;            /* bytes given out */
-    uint64_t header_bytes;    /* of them, in the header */
-    unsigned received_fields; /* "Received:" in the header */
+    bool done;                  /* the final dot's line has been read */
+    bool bare_cr, bare_lf, nul; /* faults seen so far */
+    bool in_header;             /* true until the first empty line is over */
+    uint64_t size;              /* bytes given out */
+    uint64_t header_bytes;      /* of them, in the header */
+    unsigned received_fields;   /* "Received:" in the header */
 
     enum data_state state;
-    bool     after_crlf;  /* this line began after CRLF: only such a line can be the final dot */
-    bool     line_empty;
-    unsigned matched;     /* letters of "received:" that this line has shown */
+    bool after_crlf; /* this line began after CRLF: only such a line can be the final dot */
+    bool line_empty;
+    unsigned matched; /* letters of "received:" that this line has shown */
 };
 
 void data_scanner_init(struct data_scanner *s, bool dots, bool mend_lf);

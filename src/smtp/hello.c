@@ -31,7 +31,7 @@ void smtp_helo(struct smtp_session *s, struct slice args)
     conn_printf(s->conn, "250 %s\r\n", s->service->hostname);
 }
 
-/* ehlo = "EHLO" SP ( Domain / address-literal )               RFC 5321 section 4.1.1.1, RFC 2033 section 4.1 */
+/* ehlo = "EHLO" SP ( Domain / address-literal )     RFC 5321 section 4.1.1.1, RFC 2033 section 4.1 */
 void smtp_ehlo(struct smtp_session *s, struct slice args)
 {
     const struct smtp_limits *limits = &s->service->limits;

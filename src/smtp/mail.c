@@ -21,7 +21,8 @@ static bool take_size(struct smtp_session *s, struct smtp_transaction *tx, struc
     return true;
 }
 
-static bool take_parameter(struct smtp_session *s, struct smtp_transaction *tx, const struct smtp_parameter *p)
+static bool take_parameter(struct smtp_session *s, struct smtp_transaction *tx,
+                           const struct smtp_parameter *p)
 {
     if (slice_eq_nocase(p->keyword, SLICE("SIZE")))
         return take_size(s, tx, p->value);
@@ -62,7 +63,7 @@ static bool take_parameters(struct smtp_session *s, struct smtp_transaction *tx,
 static bool may_begin(struct smtp_session *s, const struct smtp_transaction *tx)
 {
     struct fail why = {0};
-    bool        may = true;
+    bool may = true;
 
     if (!tx->sender.ascii && !tx->utf8) {
         smtp_reply(s, 553, "5.6.7", "a non-ASCII address needs SMTPUTF8");

@@ -25,7 +25,7 @@ static bool take(struct slice *in, char c)
     return true;
 }
 
-/* atext = ALPHA / DIGIT / "!" / "#" / ... / UTF8-non-ascii     RFC 5322 section 3.2.3, RFC 6531 section 3.3 */
+/* atext = ALPHA / DIGIT / "!" / ... / UTF8-non-ascii     RFC 5322 section 3.2.3, RFC 6531 section 3.3 */
 static bool is_atext(char c)
 {
     return ascii_is_alpha(c) || ascii_is_digit(c) || is_high(c) ||
@@ -79,9 +79,9 @@ static bool is_domain(struct slice s)
 /* address-literal = "[" ( IPv4-address-literal / "IPv6:" IPv6-addr ) "]"      RFC 5321 section 4.1.3 */
 static bool is_address_literal(struct slice s)
 {
-    char          text[INET6_ADDRSTRLEN + 1];
+    char text[INET6_ADDRSTRLEN + 1];
     unsigned char address[16];
-    int           family = AF_INET;
+    int family = AF_INET;
 
     if (s.len < 2 || s.ptr[0] != '[' || s.ptr[s.len - 1] != ']')
         return false;
@@ -110,8 +110,8 @@ bool smtp_is_client_name(struct slice name)
 static bool read_quoted(struct slice *in, struct arena *a, struct slice *content)
 {
     struct slice at = slice_from(*in, 1);
-    char        *out = arena_alloc(a, at.len + 1);
-    size_t       n = 0;
+    char *out = arena_alloc(a, at.len + 1);
+    size_t n = 0;
 
     while (out != NULL && at.len > 0) {
         if (take(&at, '"')) {
@@ -160,7 +160,7 @@ static bool skip_source_route(struct slice *in)
 {
     if (in->len == 0 || in->ptr[0] != '@')
         return true;
-    size_t       colon = slice_find_char(*in, ':');
+    size_t colon = slice_find_char(*in, ':');
     struct slice route = slice_sub(*in, 0, colon);
 
     if (colon == in->len)
@@ -177,7 +177,7 @@ static bool skip_source_route(struct slice *in)
 /* The one way to write it: "ann"@example.org and ann@example.org are the same mailbox. */
 static struct slice join_address(struct arena *a, const struct smtp_path *p)
 {
-    char  *out = arena_alloc(a, p->local.len * 2 + 3 + p->domain.len);
+    char *out = arena_alloc(a, p->local.len * 2 + 3 + p->domain.len);
     size_t n = 0;
 
     if (out == NULL)
@@ -207,7 +207,7 @@ static struct slice join_address(struct arena *a, const struct smtp_path *p)
  */
 bool smtp_read_path(struct slice *in, struct arena *a, struct smtp_path *out)
 {
-    struct slice     at = *in;
+    struct slice at = *in;
     struct smtp_path path = {.ascii = true};
 
     if (!take(&at, '<'))
@@ -245,9 +245,9 @@ enum smtp_parameter_found smtp_read_parameter(struct slice *in, struct smtp_para
     if (at.len == in->len)
         return PARAMETER_BAD;
 
-    size_t       end = slice_find_char(at, ' ');
+    size_t end = slice_find_char(at, ' ');
     struct slice value = slice_sub(at, 0, end);
-    const bool   has_value = slice_find_char(value, '=') < value.len;
+    const bool has_value = slice_find_char(value, '=') < value.len;
     struct slice keyword = slice_cut(&value, '=');
 
     for (size_t i = 0; i < keyword.len; i++) {
@@ -273,7 +273,8 @@ bool smtp_is_xtext(struct slice s)
         char c = s.ptr[i];
         if (c == '+') {
             for (size_t k = 1; k <= 2; k++)
-                if (i + k >= s.len || strchr("0123456789ABCDEF", s.ptr[i + k]) == NULL || s.ptr[i + k] == '\0')
+                if (i + k >= s.len || strchr("0123456789ABCDEF", s.ptr[i + k]) == NULL ||
+                    s.ptr[i + k] == '\0')
                     return false;
             i += 2;
         } else if (c < '!' || c > '~' || c == '=') {

@@ -32,7 +32,8 @@ static bool accept_route(struct smtp_session *s, const struct delivery_recipient
     case ROUTE_LOCAL:
         if (is_all_local(&r->route))
             return true;
-        refuse(s, r->address, 550, "5.7.1", "that address leads to another server, and outbound delivery is not there yet");
+        refuse(s, r->address, 550, "5.7.1",
+               "that address leads to another server, and outbound delivery is not there yet");
         return false;
     case ROUTE_REMOTE:
         refuse(s, r->address, 550, "5.7.1",
@@ -52,7 +53,7 @@ static bool reserve_recipient(struct smtp_transaction *tx)
 {
     if (tx->recipient_count < tx->recipient_cap)
         return true;
-    size_t                     cap = tx->recipient_cap == 0 ? FIRST_RECIPIENTS : tx->recipient_cap * 2;
+    size_t cap = tx->recipient_cap == 0 ? FIRST_RECIPIENTS : tx->recipient_cap * 2;
     struct delivery_recipient *more = arena_new_array(&tx->arena, struct delivery_recipient, cap);
 
     if (more == NULL)
@@ -98,10 +99,10 @@ static bool read_recipient(struct smtp_session *s, struct slice args, struct smt
 
 void smtp_rcpt(struct smtp_session *s, struct slice args)
 {
-    struct smtp_transaction  *tx = s->tx;
-    struct smtp_path          path;
+    struct smtp_transaction *tx = s->tx;
+    struct smtp_path path;
     struct delivery_recipient r = {0};
-    struct fail               why = {0};
+    struct fail why = {0};
 
     if (!read_recipient(s, args, &path))
         return;
@@ -117,7 +118,8 @@ void smtp_rcpt(struct smtp_session *s, struct slice args)
     if (!accept_route(s, &r))
         return;
     if (!deliver_may(s->service->deliver, &r, tx->announced, &why)) {
-        smtp_reply_fail(s, &why, why.reason == FAIL_NO_SPACE || why.reason == FAIL_OVER_QUOTA ? 452 : 451, 550);
+        smtp_reply_fail(s, &why, why.reason == FAIL_NO_SPACE || why.reason == FAIL_OVER_QUOTA ? 452 : 451,
+                        550);
         smtp_log_refused(s, "rcpt", r.address, why.code, why.text);
         return;
     }

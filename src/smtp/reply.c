@@ -20,7 +20,7 @@ static void make_printable(char *text)
 
 void smtp_reply(struct smtp_session *s, unsigned code, const char *enhanced, const char *fmt, ...)
 {
-    char    text[TEXT_MAX];
+    char text[TEXT_MAX];
     va_list ap;
 
     va_start(ap, fmt);
@@ -34,7 +34,7 @@ void smtp_reply(struct smtp_session *s, unsigned code, const char *enhanced, con
 
 void smtp_reply_fail(struct smtp_session *s, const struct fail *why, unsigned temp, unsigned perm)
 {
-    const bool  is_temp = why->kind == FAIL_TEMP;
+    const bool is_temp = why->kind == FAIL_TEMP;
     const char *enhanced = why->code;
 
     if (enhanced[0] != (is_temp ? '4' : '5'))
@@ -51,13 +51,12 @@ void smtp_close(struct smtp_session *s, const char *enhanced, const char *text)
 void smtp_log_refused(struct smtp_session *s, const char *stage, struct slice recipient, const char *code,
                       const char *text)
 {
-    struct log_id       session = conn_session_id(s->conn);
+    struct log_id session = conn_session_id(s->conn);
     struct conn_address peer = conn_peer_text(s->conn);
-    const bool          has_sender = s->tx != NULL;
+    const bool has_sender = s->tx != NULL;
 
     log_event(LOG_INFO, "smtp.refused", LOG_CSTR("session", session.text),
               LOG_CSTR("trace", has_sender ? s->tx->trace.text : "-"), LOG_CSTR("peer", peer.text),
-              LOG_CSTR("stage", stage),
-              LOG_TEXT("from", has_sender ? s->tx->sender.address : SLICE("-")), LOG_TEXT("to", recipient),
-              LOG_CSTR("code", code), LOG_CSTR("reason", text));
+              LOG_CSTR("stage", stage), LOG_TEXT("from", has_sender ? s->tx->sender.address : SLICE("-")),
+              LOG_TEXT("to", recipient), LOG_CSTR("code", code), LOG_CSTR("reason", text));
 }

@@ -24,12 +24,13 @@ void smtp_limits_default(struct smtp_limits *l)
 static void *session_open(void *ctx, struct conn *c)
 {
     const struct smtp_service *service = ctx;
-    struct smtp_session       *s = xcalloc(1, sizeof *s);
+    struct smtp_session *s = xcalloc(1, sizeof *s);
 
     s->service = service;
     s->conn = c;
     conn_set_phase(c, CONN_BEFORE_LOGIN, 0);
-    conn_printf(c, "220 %s %s Posthorn\r\n", service->hostname, service->kind == SMTP_LMTP ? "LMTP" : "ESMTP");
+    conn_printf(c, "220 %s %s Posthorn\r\n", service->hostname,
+                service->kind == SMTP_LMTP ? "LMTP" : "ESMTP");
     return s;
 }
 
@@ -42,8 +43,8 @@ static bool may_be_long(const struct smtp_session *s, struct slice line)
 static bool take_line(struct smtp_session *s)
 {
     const unsigned limit = s->service->limits.line_bytes;
-    struct slice   line;
-    bool           crlf = false, too_long = false;
+    struct slice line;
+    bool crlf = false, too_long = false;
 
     if (!conn_take_line(s->conn, limit > AUTH_LINE_MAX ? limit : AUTH_LINE_MAX, &line, &crlf, &too_long)) {
         if (too_long) {
@@ -118,8 +119,9 @@ static void session_close(void *ctx, enum conn_close why)
 
     if (s->tx != NULL && s->tx->begun) {
         struct log_id id = conn_session_id(s->conn);
-        log_event(LOG_INFO, "smtp.unfinished", LOG_CSTR("session", id.text), LOG_CSTR("trace", s->tx->trace.text),
-                  LOG_TEXT("from", s->tx->sender.address), LOG_CSTR("reason", conn_close_text(why)));
+        log_event(LOG_INFO, "smtp.unfinished", LOG_CSTR("session", id.text),
+                  LOG_CSTR("trace", s->tx->trace.text), LOG_TEXT("from", s->tx->sender.address),
+                  LOG_CSTR("reason", conn_close_text(why)));
     }
     smtp_transaction_end(s);
     if (s->login != NULL)

@@ -16,29 +16,29 @@ struct volumes;
 enum smtp_kind { SMTP_MX, SMTP_SUBMISSION, SMTP_LMTP };
 
 struct smtp_limits {
-    uint64_t message_bytes;     /* default 50 MB; EHLO SIZE */
-    unsigned recipients;        /* per transaction; default 1000 (RFC 5321 section 4.5.3.1.8 asks for 100) */
-    unsigned transactions;      /* per session; default 1000 */
-    unsigned errors;            /* commands answered 5xx before the session is closed; default 20 */
-    unsigned line_bytes;        /* of a command; default 2000 (RFC 5321 4.5.3.1.4, 4954 needs 12288 for AUTH) */
-    unsigned header_bytes;      /* of a message's header; default 256 KB */
-    unsigned received_fields;   /* loop detection; default 50 */
-    unsigned login_attempts;    /* per session; default 3 */
+    uint64_t message_bytes;   /* default 50 MB; EHLO SIZE */
+    unsigned recipients;      /* per transaction; default 1000 (RFC 5321 section 4.5.3.1.8 asks for 100) */
+    unsigned transactions;    /* per session; default 1000 */
+    unsigned errors;          /* commands answered 5xx before the session is closed; default 20 */
+    unsigned line_bytes;      /* of a command; default 2000 (RFC 5321 4.5.3.1.4, 4954 needs 12288 for AUTH) */
+    unsigned header_bytes;    /* of a message's header; default 256 KB */
+    unsigned received_fields; /* loop detection; default 50 */
+    unsigned login_attempts;  /* per session; default 3 */
 };
 void smtp_limits_default(struct smtp_limits *l);
 
 /* What a listener's row gives to smtp_protocol as `service`; must outlive net. */
 struct smtp_service {
-    enum smtp_kind              kind;
-    const char                 *hostname;
-    const char                 *spool_dir; /* for large bodies */
-    struct smtp_limits          limits;
-    struct directory           *directory;
-    struct deliver             *deliver;
-    struct volumes             *volumes;
-    const struct login_service *login;     /* NULL where AUTH is not offered */
-    const struct net_block     *mend_lf_for; /* client networks whose bare LF is turned into CRLF */
-    size_t                      mend_lf_count;
+    enum smtp_kind kind;
+    const char *hostname;
+    const char *spool_dir; /* for large bodies */
+    struct smtp_limits limits;
+    struct directory *directory;
+    struct deliver *deliver;
+    struct volumes *volumes;
+    const struct login_service *login;   /* NULL where AUTH is not offered */
+    const struct net_block *mend_lf_for; /* client networks whose bare LF is turned into CRLF */
+    size_t mend_lf_count;
 };
 
 extern const struct conn_protocol smtp_protocol;

@@ -27,40 +27,40 @@ enum smtp_reading {
 
 /* From MAIL to the final reply. */
 struct smtp_transaction {
-    struct arena                arena; /* everything below that is text lives here */
-    struct log_id               trace;
-    struct smtp_path            sender;
-    bool                        utf8;      /* SMTPUTF8 was asked for */
-    uint64_t                    announced; /* SIZE; 0: not said */
-    struct delivery_recipient  *recipients;
-    size_t                      recipient_count, recipient_cap;
+    struct arena arena; /* everything below that is text lives here */
+    struct log_id trace;
+    struct smtp_path sender;
+    bool utf8;          /* SMTPUTF8 was asked for */
+    uint64_t announced; /* SIZE; 0: not said */
+    struct delivery_recipient *recipients;
+    size_t recipient_count, recipient_cap;
 
     /* from DATA or the first BDAT on */
-    bool                        begun;
-    int64_t                     received; /* seconds since 1970 */
-    struct data_scanner         scanner;
-    struct body                *body;     /* NULL before that and once the message is lost */
-    struct buf                  header;   /* submission: the header, until it is whole and mended */
-    bool                        holding_header;
-    bool                        lost;     /* for `why`: the rest is read and dropped */
-    struct fail                 why;
+    bool begun;
+    int64_t received; /* seconds since 1970 */
+    struct data_scanner scanner;
+    struct body *body; /* NULL before that and once the message is lost */
+    struct buf header; /* submission: the header, until it is whole and mended */
+    bool holding_header;
+    bool lost; /* for `why`: the rest is read and dropped */
+    struct fail why;
 };
 
 struct smtp_session {
     const struct smtp_service *service;
-    struct conn               *conn;
-    struct smtp_transaction   *tx;    /* NULL outside a transaction */
-    struct login              *login; /* NULL but while signing in */
-    char                      *client_name; /* of EHLO; NULL before */
-    char                      *user;        /* the account's address; NULL before AUTH */
-    uint64_t                   account;
-    unsigned                   errors, transactions, failed_logins;
-    enum smtp_reading          reading;
-    uint64_t                   chunk_size, chunk_left; /* READING_CHUNK */
-    bool                       chunk_last, chunk_dropped;
-    bool                       extended; /* EHLO or LHLO, not HELO */
-    bool                       closing;
-    bool                       starting_tls; /* nothing more is read in this turn */
+    struct conn *conn;
+    struct smtp_transaction *tx; /* NULL outside a transaction */
+    struct login *login;         /* NULL but while signing in */
+    char *client_name;           /* of EHLO; NULL before */
+    char *user;                  /* the account's address; NULL before AUTH */
+    uint64_t account;
+    unsigned errors, transactions, failed_logins;
+    enum smtp_reading reading;
+    uint64_t chunk_size, chunk_left; /* READING_CHUNK */
+    bool chunk_last, chunk_dropped;
+    bool extended; /* EHLO or LHLO, not HELO */
+    bool closing;
+    bool starting_tls; /* nothing more is read in this turn */
 };
 
 /* ---- reply.c ---- */

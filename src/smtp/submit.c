@@ -23,8 +23,8 @@ static void write_missing(struct buf *out, bool has_date, bool has_id, const cha
 void smtp_mend_header(struct buf *out, struct slice header, const char *hostname, int64_t now)
 {
     struct header_field field;
-    bool                has_date = false, has_id = false;
-    size_t              copied = 0;
+    bool has_date = false, has_id = false;
+    size_t copied = 0;
 
     for (size_t at = 0; header_next(header, &at, &field);) {
         has_date = has_date || slice_eq_nocase(field.name, SLICE("Date"));

@@ -40,7 +40,7 @@ static void write_peer(struct buf *out, const struct smtp_session *s)
 void smtp_write_received(struct buf *out, const struct smtp_session *s)
 {
     const struct smtp_transaction *tx = s->tx;
-    struct date_text               date = clock_rfc5322(tx->received);
+    struct date_text date = clock_rfc5322(tx->received);
 
     buf_addf(out, "Received: from %s (", s->client_name);
     write_peer(out, s);

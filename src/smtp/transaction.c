@@ -11,9 +11,9 @@
 #include "smtp/session.h"
 
 enum {
-    ARENA_MAX = 16 << 20,      /* recipients and where they lead */
+    ARENA_MAX = 16 << 20, /* recipients and where they lead */
     BODY_MEMORY = 256 << 10,
-    ADDED_MAX = 64 << 10,      /* header lines of our own, over the size limit */
+    ADDED_MAX = 64 << 10, /* header lines of our own, over the size limit */
 };
 
 struct smtp_transaction *smtp_transaction_create(void)
@@ -69,12 +69,12 @@ static void keep(struct smtp_transaction *tx, struct slice s)
 
 void smtp_transaction_begin_body(struct smtp_session *s, bool dots)
 {
-    struct smtp_transaction   *tx = s->tx;
-    const struct smtp_limits  *limits = &s->service->limits;
-    struct body_limits         body_limits = {.memory_max = BODY_MEMORY,
-                                              .size_max = limits->message_bytes + ADDED_MAX,
-                                              .spool_dir = s->service->spool_dir};
-    struct buf                 received;
+    struct smtp_transaction *tx = s->tx;
+    const struct smtp_limits *limits = &s->service->limits;
+    struct body_limits body_limits = {.memory_max = BODY_MEMORY,
+                                      .size_max = limits->message_bytes + ADDED_MAX,
+                                      .spool_dir = s->service->spool_dir};
+    struct buf received;
 
     tx->begun = true;
     tx->received = clock_now();
@@ -92,7 +92,7 @@ void smtp_transaction_begin_body(struct smtp_session *s, bool dots)
 static void release_header(struct smtp_session *s)
 {
     struct smtp_transaction *tx = s->tx;
-    struct buf               mended;
+    struct buf mended;
 
     buf_init(&mended, tx->header.max + ADDED_MAX / 2);
     smtp_mend_header(&mended, buf_slice(&tx->header), s->service->hostname, tx->received);
@@ -104,9 +104,9 @@ static void release_header(struct smtp_session *s)
 
 void smtp_transaction_add(struct smtp_session *s, struct slice piece)
 {
-    struct smtp_transaction    *tx = s->tx;
-    const struct smtp_limits   *limits = &s->service->limits;
-    const struct data_scanner  *scanner = &tx->scanner;
+    struct smtp_transaction *tx = s->tx;
+    const struct smtp_limits *limits = &s->service->limits;
+    const struct data_scanner *scanner = &tx->scanner;
 
     if (tx->lost)
         return;
@@ -147,20 +147,20 @@ static void answer(struct smtp_session *s, const struct fail *why)
 static void refuse_all(struct smtp_session *s, const struct fail *why)
 {
     const unsigned errors = s->errors;
-    const size_t   replies = s->service->kind == SMTP_LMTP ? s->tx->recipient_count : 1;
+    const size_t replies = s->service->kind == SMTP_LMTP ? s->tx->recipient_count : 1;
 
     for (size_t i = 0; i < replies; i++)
         answer(s, why);
     s->errors = errors + (why->kind == FAIL_PERM); /* one message is one error */
-    smtp_log_refused(s, "data", s->tx->recipient_count == 1 ? s->tx->recipients[0].address : SLICE(""), why->code,
-                     why->text);
+    smtp_log_refused(s, "data", s->tx->recipient_count == 1 ? s->tx->recipients[0].address : SLICE(""),
+                     why->code, why->text);
 }
 
 /* What its own bytes say against the message. */
 static bool content_ok(const struct smtp_session *s, struct fail *why)
 {
     const struct smtp_transaction *tx = s->tx;
-    const struct data_scanner     *scanner = &tx->scanner;
+    const struct data_scanner *scanner = &tx->scanner;
 
     if (scanner->bare_cr || scanner->bare_lf)
         return fail_code(why, FAIL_PERM, FAIL_INVALID, "5.6.11", "bare %s in the message: lines end in CRLF",
@@ -179,7 +179,7 @@ static bool content_ok(const struct smtp_session *s, struct fail *why)
 
 static void log_accepted(struct smtp_session *s, const struct delivery *d)
 {
-    struct log_id       session = conn_session_id(s->conn);
+    struct log_id session = conn_session_id(s->conn);
     struct conn_address peer = conn_peer_text(s->conn);
 
     log_event(LOG_INFO, "smtp.accepted", LOG_CSTR("session", session.text), LOG_TEXT("trace", d->trace),
@@ -192,12 +192,12 @@ static bool deliver(struct smtp_session *s, const struct delivery_recipient *rec
                     struct fail *why)
 {
     const struct smtp_transaction *tx = s->tx;
-    const struct delivery          d = {.sender = tx->sender.address,
-                                        .recipients = recipients,
-                                        .recipient_count = count,
-                                        .body = tx->body,
-                                        .received = tx->received,
-                                        .trace = slice_of(tx->trace.text)};
+    const struct delivery d = {.sender = tx->sender.address,
+                               .recipients = recipients,
+                               .recipient_count = count,
+                               .body = tx->body,
+                               .received = tx->received,
+                               .trace = slice_of(tx->trace.text)};
 
     if (!deliver_message(s->service->deliver, &d, why))
         return false;
@@ -209,7 +209,7 @@ static bool deliver(struct smtp_session *s, const struct delivery_recipient *rec
 static void finish_smtp(struct smtp_session *s)
 {
     struct smtp_transaction *tx = s->tx;
-    struct fail              why = {0};
+    struct fail why = {0};
 
     for (size_t i = 0; i < tx->recipient_count; i++) {
         if (!deliver_may(s->service->deliver, &tx->recipients[i], body_size(tx->body), &why)) {
@@ -226,12 +226,12 @@ static void finish_smtp(struct smtp_session *s)
 /* Each recipient has its own fate: those who cannot have it now are told so, the others get it. */
 static void finish_lmtp(struct smtp_session *s)
 {
-    struct smtp_transaction   *tx = s->tx;
-    const size_t               count = tx->recipient_count;
+    struct smtp_transaction *tx = s->tx;
+    const size_t count = tx->recipient_count;
     struct delivery_recipient *takers = arena_new_array(&tx->arena, struct delivery_recipient, count);
-    struct fail              **fates = arena_new_array(&tx->arena, struct fail *, count);
-    struct fail                why = {0};
-    size_t                     taken = 0;
+    struct fail **fates = arena_new_array(&tx->arena, struct fail *, count);
+    struct fail why = {0};
+    size_t taken = 0;
 
     if (takers == NULL || fates == NULL) {
         (void)fail_code(&why, FAIL_TEMP, FAIL_LIMIT, "4.5.3", "too many recipients");
