@@ -83,7 +83,7 @@ static size_t fold_run(char *to, struct slice s, size_t *last)
             uint32_t c = utf8_next(s, &next), folded = fold_simple(c);
 
             if (c == 0xdf) { /* sharp s: the one that becomes two, and still two bytes */
-                memcpy(to + at, "ss", 2);
+                to[at] = to[at + 1] = 's';
             } else if (folded == 0) {
                 break;
             } else if (folded == c) {

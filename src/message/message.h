@@ -60,7 +60,7 @@ struct mime_part {
 
 struct message_parser;
 
-/* The arena must outlive the parser and carries the result. */
+/* The arena (room for 16 KB at least) must outlive the parser and carries the result. */
 struct message_parser *message_parser_create(struct arena *a, const struct message_limits *limits);
 void                   message_parser_feed(struct message_parser *p, struct slice piece);
 /* Ends it; the root part, never NULL (the arena's limit reached: a root without children). */

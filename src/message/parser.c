@@ -8,7 +8,8 @@
  * block it is in, the parts that are open (from the root to the innermost) and,
  * of a line that may be a boundary, its beginning.
  */
-#include "base/fail.h"
+#include <assert.h>
+
 #include "message/content.h"
 #include "message/decode.h"
 #include "message/envelope.h"
@@ -63,8 +64,7 @@ struct message_parser *message_parser_create(struct arena *a, const struct messa
 {
     struct message_parser *p = arena_new(a, struct message_parser);
 
-    if (p == NULL)
-        bug("no room for a parser in an arena of %zu bytes", a->limit);
+    assert(p != NULL); /* an arena without room even for a parser is the caller's mistake */
     p->arena = a;
     p->limits = *limits;
     if (p->limits.depth > MIME_DEPTH_MAX)
