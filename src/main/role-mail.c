@@ -175,6 +175,7 @@ static bool open_rooms(struct mail_work *w, struct config *c, struct fail *why)
 {
     const char *mail = config_data_path(c, "mail");
 
+    c->deliver.note_path = config_data_path(c, "mail/parsing");
     if (!lock_folder(w, mail, why) || !io_make_dirs(config_data_path(c, "mail/spool"), 0700, why) ||
         !volumes_open(config_data_path(c, "mail/volumes"), &c->volume, &w->volumes, why) ||
         !store_open(mail, w->volumes, &c->store, &w->store, why) ||
