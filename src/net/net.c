@@ -51,7 +51,7 @@ static void fill_limits(struct net_limits *l)
         l->workers = cores > 0 ? (unsigned)cores : 1;
     if (l->workers_max < l->workers + 1)
         l->workers_max = l->workers + 1;
-    if (l->connections_max == 0)
+    if (l->connections_max == 0 || l->connections_max > connections_for_files())
         l->connections_max = connections_for_files();
 }
 

@@ -18,7 +18,7 @@ struct fail;
 struct net_limits {
     unsigned workers;                 /* unblocked workers; 0: as many as cores */
     unsigned workers_max;             /* with those that wait; default 64 */
-    unsigned connections_max;         /* 0: as many as open files allow */
+    unsigned connections_max;         /* 0, or more than open files allow: as many as they allow */
     unsigned connections_per_address; /* default 100 (IPv6: per /64); loopback is exempt */
     unsigned connections_per_second_per_address; /* new ones; default 100, loopback exempt */
     unsigned command_seconds;         /* default 60 */

@@ -107,11 +107,10 @@ void out_drop(struct conn *c)
  */
 static int show(struct conn *c, struct iovec *iov, char *scratch)
 {
-    struct out_piece *p = c->pieces;
-    size_t            room = SCRATCH;
-    int               count = 0;
+    size_t room = SCRATCH;
+    int    count = 0;
 
-    for (; p != NULL && count < SEND_PIECES; p = p->next) {
+    for (struct out_piece *p = c->pieces; p != NULL && count < SEND_PIECES; p = p->next) {
         uint64_t left = p->end - p->offset;
         if (p->data != NULL) {
             iov[count++] = (struct iovec){p->data + p->offset, (size_t)left};
@@ -127,7 +126,7 @@ static int show(struct conn *c, struct iovec *iov, char *scratch)
         if (n < left)
             return count; /* more of this one before anything behind it */
     }
-    if (p == NULL && count < SEND_PIECES && c->out.len > c->out_at)
+    if (count < SEND_PIECES && c->out.len > c->out_at)
         iov[count++] = (struct iovec){c->out.data + c->out_at, c->out.len - c->out_at};
     return count;
 }

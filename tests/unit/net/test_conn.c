@@ -1,4 +1,5 @@
 /* net/conn: what a protocol may rely on, over a real socket, in clear. */
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -244,10 +245,24 @@ static void tiny(struct net_limits *l)
     l->body_seconds = 1;
 }
 
+/* A byte every 50 ms, up to 500 of them, until the server has had enough. */
+static bool drip(struct client *c)
+{
+    struct pollfd answer = {.fd = c->fd, .events = POLLIN};
+
+    for (int i = 0; i < 500; i++) {
+        if (poll(&answer, 1, 50) != 0)
+            return true;
+        if (!client_send(c, "x"))
+            return false;
+    }
+    return false;
+}
+
 static void test_deadlines(void)
 {
     struct fixture f;
-    struct client *silent, *partial, *body, *stalled;
+    struct client *silent, *partial, *body, *stalled, *dripping;
 
     set_up(&f, tiny);
     f.service.early_ready = 0;
@@ -258,12 +273,16 @@ static void test_deadlines(void)
     CHECK("ready", client_send(partial, "READY\r\nECH") && client_expect(partial, "ok"));
     CHECK("body", client_send(body, "READY\r\nBODY 10\r\nxxx") && client_expect(body, "ok"));
     CHECK("stalled", client_send(stalled, "READY\r\nBYTES 100000000\r\n") && client_expect(stalled, "ok"));
+    dripping = new_client(&f);
+    CHECK("dripping", client_send(dripping, "READY\r\n") && client_expect(dripping, "ok") && drip(dripping) &&
+                          client_expect(dripping, "ended: took too long"));
     CHECK("before login", client_expect(silent, "ended: took too long") && client_at_end(silent));
     CHECK("half a command", client_expect(partial, "ended: took too long") && client_at_end(partial));
     CHECK("half a body", client_expect(body, "ended: took too long") && client_at_end(body));
-    while (f.service.closed < 4) /* who does not read hears nothing */
+    while (f.service.closed < 5) /* who does not read hears nothing */
         (void)usleep(1000);
-    CHECK("all for that reason", f.service.reasons[CONN_CLOSE_DEADLINE] == 4);
+    CHECK("all for that reason", f.service.reasons[CONN_CLOSE_DEADLINE] == 5);
+    drop_client(dripping);
     drop_client(silent);
     drop_client(partial);
     drop_client(body);

@@ -13,8 +13,9 @@ struct fixture {
     struct echo_service service;
     struct tls_context *tls;
     struct net         *net;
-    struct net_listener implicit, starttls;
-    unsigned            implicit_port, starttls_port;
+    struct conn_protocol small_input;
+    struct net_listener implicit, starttls, small;
+    unsigned            implicit_port, starttls_port, small_port;
     char                dir[40], cert[60], key[60];
 };
 
@@ -36,6 +37,10 @@ static void set_up(struct fixture *f, unsigned seconds)
                                         .tls = NET_TLS_IMPLICIT, .tls_context = f->tls, .idle_seconds = 60};
     f->starttls = f->implicit;
     f->starttls.tls = NET_TLS_STARTTLS;
+    f->small_input = echo_protocol;
+    f->small_input.input_max = 2048;
+    f->small = f->implicit;
+    f->small.protocol = &f->small_input;
     net_limits_default(&limits);
     limits.connections_max = 1000;
     limits.command_seconds = seconds;
@@ -43,8 +48,9 @@ static void set_up(struct fixture *f, unsigned seconds)
     f->net = net_create(&limits, &why);
     f->implicit.fd = echo_listen(&f->implicit_port);
     f->starttls.fd = echo_listen(&f->starttls_port);
+    f->small.fd = echo_listen(&f->small_port);
     if (f->net == NULL || !net_listen(f->net, &f->implicit, &why) || !net_listen(f->net, &f->starttls, &why) ||
-        !net_start(f->net, &why))
+        !net_listen(f->net, &f->small, &why) || !net_start(f->net, &why))
         bug("net: %s", why.text);
 }
 
@@ -124,6 +130,27 @@ static void test_small_pieces(struct fixture *f)
     for (int i = 0; i < 300 && ok; i++)
         ok = client_pattern(c, 0, 100) && client_expect(c, "done") && client_expect(c, "between");
     CHECK("small sources and lines in turn", ok);
+    drop_client(c);
+    SSL_CTX_free(ctx);
+}
+
+/* One record holds more than the connection takes at a time: epoll knows nothing of the rest. */
+static void test_large_record(struct fixture *f)
+{
+    SSL_CTX       *ctx = new_client_context(TLS1_3_VERSION);
+    struct client *c = new_client(f->small_port);
+    char           text[16000] = "", line[20];
+    size_t         len = 0;
+    bool           ok = client_tls(c, ctx) && client_expect(c, "hello");
+
+    for (int i = 0; i < 1000; i++)
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "ECHO %d\r\n", i);
+    ok = ok && client_write(c, text, len);
+    for (int i = 0; i < 1000 && ok; i++) {
+        (void)snprintf(line, sizeof(line), "%d", i);
+        ok = client_expect(c, line);
+    }
+    CHECK("every command of the record", ok);
     drop_client(c);
     SSL_CTX_free(ctx);
 }
@@ -276,6 +303,7 @@ int main(void)
     set_up(&f, 60);
     test_versions(&f);
     test_small_pieces(&f);
+    test_large_record(&f);
     test_starttls(&f);
     test_renegotiation(&f);
     test_reload(&f);
