@@ -53,21 +53,20 @@ static size_t read_pieces(struct arena *a, struct slice text, size_t max, struct
     struct piece *pieces = NULL;
     size_t count = 0, cap = 0;
 
-    while (count < max) {
-        while (!lex_at_end(&l) && lex_peek(&l) != ';') {
-            lex_skip(&l, NULL);
-            if (lex_peek(&l) == '"')
-                (void)lex_quoted(&l);
-            else if (!lex_at_end(&l) && lex_peek(&l) != ';')
-                l.at++;
-        }
-        if (!lex_accept(&l, ';'))
-            break;
-        lex_skip(&l, NULL);
+    while (count < max && !lex_at_end(&l)) {
+        lex_skip(&l, NULL); /* a ";" is often forgotten, so blanks will do */
+        if (lex_accept(&l, ';'))
+            continue;
+        size_t start = l.at;
         struct slice name = lex_until(&l, "=;\"(");
         lex_skip(&l, NULL);
-        if (name.len == 0 || !lex_accept(&l, '='))
+        if (name.len == 0 || !lex_accept(&l, '=')) {
+            if (lex_peek(&l) == '"')
+                (void)lex_quoted(&l);
+            else if (l.at == start && !lex_at_end(&l))
+                l.at++;
             continue;
+        }
         if (count == cap) {
             size_t room = cap == 0 ? 4 : cap * 2;
             struct piece *more = arena_new_array(a, struct piece, room);

@@ -9,7 +9,7 @@
 #include "message/message.h"
 
 /*
- * The parameters of an unfolded field, from its first ";" on, at most `max`.
+ * The parameters of an unfolded field, from behind its first word on, at most `max`.
  * Continuations are put together; values that name a charset become UTF-8 and
  * their names keep one "*" at the end, as RFC 9051 section 7.5.2 wants them.
  */

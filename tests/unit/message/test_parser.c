@@ -144,6 +144,8 @@ static void test_fields(void)
          "[a][b][][][7bit][][][][];title*=Grüße"},
         {"both", "Content-Type: a/b; t*0*=utf-8''a%20; t*1=b%20; t*2*=%C3%A4\n",
          "[a][b][][][7bit][][][][];t*=a b%20ä"},
+        {"no semicolons", "Content-Type: a/b c=\"d\" e=f\n", "[a][b][][][7bit][][][][];c=d;e=f"},
+        {"words between", "Content-Type: a/b x y (z=1) \"q=2\" ; c=d\n", "[a][b][][][7bit][][][][];c=d"},
         {"a gap ends it", "Content-Type: a/b; t*0=a; t*2=c\n", "[a][b][][][7bit][][][][];t=a"},
         {"no charset marks", "Content-Type: a/b; t*=a%20b\n", "[a][b][][][7bit][][][][];t*=a b"},
         {"odd parameters", "Content-Type: a/b;;; =x; y; z=; \"q\"=1; w=\"\\\"\n",
@@ -170,12 +172,12 @@ static void test_fields(void)
 static void test_cut_header(void)
 {
     struct message_limits limits;
-    struct arena          a;
+    struct arena a;
 
     message_limits_default(&limits);
     arena_init(&a, 1 << 20);
-    const struct mime_part *root = tree_parse(
-        &a, &limits, SLICE(M "--b\nContent-Type: message/rfc822\n\nSubject: x\n--b--\n"), 0, 3);
+    const struct mime_part *root =
+        tree_parse(&a, &limits, SLICE(M "--b\nContent-Type: message/rfc822\n\nSubject: x\n--b--\n"), 0, 3);
     CHECK_SLICE("cut header", root->first_child->first_child->header, SLICE("Subject: x\n"));
     arena_finish(&a);
 }
