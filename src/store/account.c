@@ -39,7 +39,11 @@ static bool out_of_service(const struct account *a, struct fail *why)
 /* The file is closed again unless all of it worked. */
 static bool open_file(struct account *a, struct fail *why)
 {
-    struct db_options options = {.cache_pages = CACHE_PAGES, .must_exist = true, .reopened = a->opened_before};
+    struct db_options options = {
+        .cache_pages = CACHE_PAGES,
+        .must_exist = true,
+        .reopened = store_knows_clean(a->store, a->id),
+    };
     struct account_state *state = NULL;
     struct db *db = NULL;
     char path[STORE_PATH_BYTES];
@@ -52,6 +56,7 @@ static bool open_file(struct account *a, struct fail *why)
         db_close(&db);
         return false;
     }
+    store_forget_clean(a->store, a->id);
     a->db = db;
     (void)pthread_mutex_lock(&a->lock);
     a->state = state;
@@ -182,13 +187,13 @@ void account_close_file(struct account *a)
     if (a->db == NULL)
         return;
     block_begin();
-    a->opened_before = !db_out_of_service(a->db);
-    if (a->opened_before && a->state != NULL)
+    if (!db_out_of_service(a->db) && a->state != NULL)
         write_recent(a);
+    bool clean = !db_out_of_service(a->db);
     account_forget_state(a);
     db_close(&a->db);
     block_end();
-    store_closed(a);
+    store_closed(a, clean);
 }
 
 bool account_reload(struct account *a, struct fail *why)

@@ -66,7 +66,6 @@ struct account {
 
     pthread_mutex_t file_lock;
     struct db      *db;
-    bool            opened_before; /* this process closed the file, in service: what is in it is durable */
     int64_t         retry_ms;      /* out of service until then */
     unsigned        pins;          /* while a snapshot is taken the file is not closed */
 
@@ -97,6 +96,7 @@ struct store {
     pthread_mutex_t lock;
     pthread_cond_t  upkeep_wanted;
     struct idmap    accounts;        /* those in use or open */
+    struct idmap    clean;           /* files this process closed in service; the keys count */
     struct account *newest, *oldest; /* open ones */
     unsigned        open_count;
     unsigned        checkpoints_wanted;
@@ -155,7 +155,10 @@ void            store_unpin(struct account *a);
 /* It was used just now; it became open; it was closed. */
 void store_touch(struct account *a);
 void store_opened(struct account *a);
-void store_closed(struct account *a);
+void store_closed(struct account *a, bool clean);
+/* Did this process close the account's file, in service, of late?  Then what is in it is durable. */
+bool store_knows_clean(struct store *st, uint64_t id);
+void store_forget_clean(struct store *st, uint64_t id);
 /* Is the file of the account least recently used to be closed?  Pinned and with file_lock held, or NULL. */
 struct account *store_take_oldest(struct store *st, int64_t unused_since_ms);
 /* One that asked for a checkpoint: pinned, or NULL. */

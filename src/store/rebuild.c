@@ -257,7 +257,7 @@ static bool replace_file(struct rebuilding *r, struct account *a, struct fail *w
         return fail_set(why, FAIL_TEMP, FAIL_OTHER, "a snapshot is being taken of account %llu",
                         (unsigned long long)r->id);
     account_close_file(a);
-    a->opened_before = false;
+    store_forget_clean(r->store, r->id);
     a->retry_ms = 0;
     if (!account_path(r->store, "accounts", r->id, "mail.db", path, why) ||
         !account_path(r->store, "accounts", r->id, "", folder, why))

@@ -15,6 +15,9 @@
 #include "base/io.h"
 #include "store/internal.h"
 
+/* Of account files known to be durable: past that all are forgotten, and synced once more when opened. */
+enum { CLEAN_MAX = 32768 };
+
 void store_limits_default(struct store_limits *l)
 {
     *l = (struct store_limits){
@@ -38,6 +41,7 @@ static void store_free(struct store *st)
 {
     node_close(st);
     idmap_finish(&st->accounts);
+    idmap_finish(&st->clean);
     (void)pthread_cond_destroy(&st->upkeep_wanted);
     (void)pthread_cond_destroy(&st->daily_wanted);
     (void)pthread_mutex_destroy(&st->lock);
@@ -71,6 +75,7 @@ bool store_open(const char *dir, struct volumes *volumes, const struct store_lim
     st->volumes = volumes;
     st->limits = *limits;
     idmap_init(&st->accounts);
+    idmap_init(&st->clean);
     (void)pthread_mutex_init(&st->lock, NULL);
     (void)pthread_mutex_init(&st->node_lock, NULL);
     (void)pthread_condattr_init(&monotonic);
@@ -201,17 +206,38 @@ void store_opened(struct account *a)
     (void)pthread_mutex_unlock(&st->lock);
 }
 
-void store_closed(struct account *a)
+void store_closed(struct account *a, bool clean)
 {
     struct store *st = a->store;
 
     (void)pthread_mutex_lock(&st->lock);
+    if (st->clean.count >= CLEAN_MAX) {
+        idmap_finish(&st->clean);
+        idmap_init(&st->clean);
+    }
+    if (clean)
+        (void)idmap_put(&st->clean, a->id, st);
     a->is_open = false;
     list_take(st, a);
     st->open_count--;
     if (a->wants_checkpoint)
         st->checkpoints_wanted--;
     a->wants_checkpoint = false;
+    (void)pthread_mutex_unlock(&st->lock);
+}
+
+bool store_knows_clean(struct store *st, uint64_t id)
+{
+    (void)pthread_mutex_lock(&st->lock);
+    bool known = idmap_get(&st->clean, id) != NULL;
+    (void)pthread_mutex_unlock(&st->lock);
+    return known;
+}
+
+void store_forget_clean(struct store *st, uint64_t id)
+{
+    (void)pthread_mutex_lock(&st->lock);
+    (void)idmap_remove(&st->clean, id);
     (void)pthread_mutex_unlock(&st->lock);
 }
 
