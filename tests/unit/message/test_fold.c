@@ -7,19 +7,24 @@
 #include "base/unicode.h"
 #include "message/fold.h"
 
-static void check_same(struct slice text)
+static bool same(struct slice text)
 {
     struct buf fast, slow;
-    char note[80];
 
     buf_init(&fast, 1 << 20);
     buf_init(&slow, 1 << 20);
     fold_text(&fast, text);
     unicode_casefold(&slow, text);
-    snprintf(note, sizeof(note), "\"" PRIslice "\"", SLICE_ARG(text));
-    CHECK_SLICE(note, buf_slice(&fast), buf_slice(&slow));
+    bool equal = slice_eq(buf_slice(&fast), buf_slice(&slow));
     buf_finish(&fast);
     buf_finish(&slow);
+    return equal;
+}
+
+/* Of the many Han and Hangul a sample. */
+static bool is_left_out(uint32_t c)
+{
+    return (c >= 0xd800 && c <= 0xdfff) || (c >= 0x3100 && c % 7 != 0);
 }
 
 int main(void)
@@ -31,25 +36,28 @@ int main(void)
                                             {"\u30ab", "\u3099"},
                                             {"\uac00", "\u11a8"},
                                             {"\u0391", "\u0301"}};
-    for (uint32_t c = 1; c < 0x20000; c++) {
-        struct buf text;
+    struct buf text;
+    char note[40];
 
-        if (c >= 0xd800 && c <= 0xdfff)
-            continue;
-        buf_init(&text, 100);
-        for (size_t i = 0; i < ARRAY_LEN(around); i++) {
-            if (i > 1 && c >= 0x3100 && c % 7 != 0) /* a sample of the many Han and Hangul */
-                break;
+    buf_init(&text, 100);
+    for (size_t i = 0; i < ARRAY_LEN(around); i++) {
+        uint32_t different = 0; /* the first */
+
+        for (uint32_t c = 1; c < 0x20000 && different == 0; c++) {
+            if (is_left_out(c) && i > 1)
+                continue;
             buf_reset(&text);
             buf_add(&text, slice_of(around[i][0]));
             utf8_add(&text, c);
             buf_add(&text, slice_of(around[i][1]));
-            check_same(buf_slice(&text));
+            different = same(buf_slice(&text)) ? 0 : c;
         }
-        buf_finish(&text);
+        snprintf(note, sizeof(note), "U+%04X in surroundings %zu", different, i);
+        CHECK(note, different == 0);
     }
-    check_same(SLICE("A\xff\xc3\x84\xcc\x88Z\xe2\x82"));
-    check_same(SLICE("\xcc\x88"));
+    buf_finish(&text);
+    CHECK("broken UTF-8", same(SLICE("A\xff\xc3\x84\xcc\x88Z\xe2\x82")));
+    CHECK("a mark alone", same(SLICE("\xcc\x88")));
 
     CHECK("cut before the last ASCII", fold_cut(SLICE("ab\xc3\xa4")) == 1);
     CHECK("nothing to cut at", fold_cut(SLICE("\xc3\xa4")) == 0);
