@@ -10,11 +10,11 @@
 
 /* A mailbox; or a group's start (`mailbox` is its name) or end (nothing else set). */
 struct address {
-    struct slice name;    /* display name or comment as written, quotes and escapes taken off; may hold encoded words */
+    struct slice name;    /* display name or comment, quotes and escapes taken off; may hold encoded words */
     struct slice route;   /* obsolete source route; usually empty */
     struct slice mailbox; /* local part, quotes taken off */
     struct slice host;    /* domain */
-    bool         is_group_start, is_group_end;
+    bool is_group_start, is_group_end;
 };
 
 /*

@@ -8,11 +8,24 @@
 
 #include "base/buf.h"
 
-enum transfer_encoding { ENCODING_7BIT, ENCODING_8BIT, ENCODING_BINARY, ENCODING_BASE64, ENCODING_QUOTED_PRINTABLE, ENCODING_UNKNOWN };
+enum transfer_encoding {
+    ENCODING_7BIT,
+    ENCODING_8BIT,
+    ENCODING_BINARY,
+    ENCODING_BASE64,
+    ENCODING_QUOTED_PRINTABLE,
+    ENCODING_UNKNOWN
+};
 enum transfer_encoding transfer_encoding_of(struct slice name);
 
 /* Streaming: state is a few bytes; the split of the input never changes the output. */
-struct transfer_decoder { enum transfer_encoding encoding; unsigned state; uint32_t bits; char held[80]; unsigned held_len; };
+struct transfer_decoder {
+    enum transfer_encoding encoding;
+    unsigned state;
+    uint32_t bits;
+    char held[80];
+    unsigned held_len;
+};
 void transfer_decoder_init(struct transfer_decoder *d, enum transfer_encoding e);
 void transfer_decoder_feed(struct transfer_decoder *d, struct slice in, struct buf *out);
 void transfer_decoder_finish(struct transfer_decoder *d, struct buf *out);
@@ -27,7 +40,7 @@ struct charset_decoder *charset_decoder_create(struct slice charset); /* never N
 void charset_decoder_feed(struct charset_decoder *d, struct slice in, struct buf *out);
 void charset_decoder_finish(struct charset_decoder *d, struct buf *out);
 void charset_decoder_destroy(struct charset_decoder **d);
-bool charset_is_known(struct slice charset); /* for SEARCH CHARSET: BADCHARSET */
+bool charset_is_known(struct slice charset);      /* for SEARCH CHARSET: BADCHARSET */
 bool charset_reads_as_utf8(struct slice charset); /* UTF-8, ASCII and unknown ones: decoding only cleans */
 
 /*
@@ -36,7 +49,8 @@ bool charset_reads_as_utf8(struct slice charset); /* UTF-8, ASCII and unknown on
  * matches over piece borders are its business.
  */
 struct text_search;
-struct text_search *text_search_create(struct slice folded_needle, enum transfer_encoding e, struct slice charset);
+struct text_search *text_search_create(struct slice folded_needle, enum transfer_encoding e,
+                                       struct slice charset);
 bool text_search_feed(struct text_search *s, struct slice in); /* true once found */
 bool text_search_finish(struct text_search *s);
 void text_search_destroy(struct text_search **s);

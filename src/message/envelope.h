@@ -16,15 +16,24 @@ void envelope_write(struct buf *out, struct slice header_block, const struct mes
 
 /* One field of a kept envelope, for searching and sorting without parsing the message again. */
 enum envelope_field {
-    ENVELOPE_DATE, ENVELOPE_SUBJECT, ENVELOPE_FROM, ENVELOPE_SENDER, ENVELOPE_REPLY_TO,
-    ENVELOPE_TO, ENVELOPE_CC, ENVELOPE_BCC, ENVELOPE_IN_REPLY_TO, ENVELOPE_MESSAGE_ID,
+    ENVELOPE_DATE,
+    ENVELOPE_SUBJECT,
+    ENVELOPE_FROM,
+    ENVELOPE_SENDER,
+    ENVELOPE_REPLY_TO,
+    ENVELOPE_TO,
+    ENVELOPE_CC,
+    ENVELOPE_BCC,
+    ENVELOPE_IN_REPLY_TO,
+    ENVELOPE_MESSAGE_ID,
 };
 /* nstring fields: the string itself (unescaped into the arena when needed); false for NIL or damage. */
 bool envelope_string(struct arena *a, struct slice envelope, enum envelope_field field, struct slice *out);
-/* A field's text as it stands there, brackets or quotes included: for a quick look before reading; empty for NIL. */
+/* A field's text as it stands there, brackets or quotes included; empty for NIL. */
 struct slice envelope_text(struct slice envelope, enum envelope_field field);
 /* Address fields; 0 for NIL or damage. */
-size_t envelope_addresses(struct arena *a, struct slice envelope, enum envelope_field field, struct address **out);
+size_t envelope_addresses(struct arena *a, struct slice envelope, enum envelope_field field,
+                          struct address **out);
 
 /*
  * BODYSTRUCTURE (extended true) or BODY of a tree (RFC 9051 section 7.5.2), fresh

@@ -33,7 +33,10 @@ struct slice header_unfold(struct arena *a, struct slice body);
  */
 void header_decode_text(struct buf *out, struct slice body);
 
-/* RFC 5322 section 3.3 date-time incl. obsolete forms; false if no date can be read.  Seconds since 1970 and zone minutes. */
+/*
+ * date-time (RFC 5322 section 3.3), obsolete forms included: seconds since 1970
+ * and the zone's minutes east of UTC; false if no date can be read.
+ */
 bool header_parse_date(struct slice body, int64_t *seconds, int *zone_minutes);
 
 /* The first msg-id, with its angle brackets, as written; empty if none. */

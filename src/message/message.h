@@ -16,11 +16,11 @@
 #include "base/buf.h"
 
 struct message_limits {
-    size_t   header_bytes;  /* of one header block that are looked at; default 256 KB; the rest is skipped */
-    unsigned depth;         /* of nested parts; default 50, at most MIME_DEPTH_MAX; deeper multiparts are leaves */
-    unsigned parts;         /* in all; default 2000; later ones belong to the last */
-    unsigned parameters;    /* of one field; default 100 */
-    unsigned addresses;     /* of one field; default 5000 */
+    size_t header_bytes; /* of one header block that are looked at; the rest is skipped; default 256 KB */
+    unsigned depth;      /* of nested parts, at most MIME_DEPTH_MAX; deeper ones are leaves; default 50 */
+    unsigned parts;      /* in all; later ones belong to the last; default 2000 */
+    unsigned parameters; /* of one field; default 100 */
+    unsigned addresses;  /* of one field; default 5000 */
 };
 void message_limits_default(struct message_limits *l);
 
@@ -33,38 +33,48 @@ struct mime_parameter {
 };
 
 /* The value of `name` (case folded), "name*" before "name"; false if there is none. */
-bool mime_parameter_find(const struct mime_parameter *parameters, size_t count, struct slice name, struct slice *value);
+bool mime_parameter_find(const struct mime_parameter *parameters, size_t count, struct slice name,
+                         struct slice *value);
 
 /* No tree is deeper than this, whatever the limits say: what walks it may recurse. */
 enum { MIME_DEPTH_MAX = 100 };
 
-/* One body part; the root is the message itself. */
+/*
+ * One body part; the root is the message itself.  Texts are as written; they are
+ * empty where the field is absent, but for type and subtype ("text", "plain") and
+ * encoding ("7bit").
+ */
 struct mime_part {
     struct mime_part *parent, *next, *first_child; /* message/rfc822 has one child: the message inside */
-    uint64_t header_offset, body_offset, end_offset; /* header incl. the empty line is [header, body), body is [body, end) */
-    uint64_t header_lines, body_lines;               /* counted in CRLF or LF */
-    struct slice type, subtype;                      /* as written; "text" "plain" when absent */
-    struct mime_parameter *parameters;               /* of Content-Type, in order, not decoded past RFC 2231 */
-    size_t   parameter_count;
-    struct slice id, description, encoding, md5, location; /* empty when absent; encoding "7bit" then */
+    bool is_multipart; /* it has parts; a "multipart" type without any is a leaf */
+    bool is_message;   /* message/rfc822 or message/global with a child */
+
+    uint64_t header_offset; /* the header, its empty line included, is [header_offset, body_offset) */
+    uint64_t body_offset;   /* the body is [body_offset, end_offset) */
+    uint64_t end_offset;
+    uint64_t header_lines, body_lines; /* line ends (CRLF or LF) in each of them */
+
+    struct slice type, subtype;
+    struct mime_parameter *parameters; /* of Content-Type, in order */
+    size_t parameter_count;
+    struct slice id, description, encoding, md5, location;
     struct slice disposition;
     struct mime_parameter *disposition_parameters;
-    size_t   disposition_parameter_count;
+    size_t disposition_parameter_count;
     struct slice *languages;
-    size_t   language_count;
-    struct slice header;     /* the block's bytes as they came (cut at header_bytes), kept in the arena: root and message/rfc822 children only */
-    struct slice envelope;   /* ENVELOPE of that header, for message/rfc822 children only; survives packing */
-    bool     is_multipart;   /* it has parts; a "multipart" type without any is a leaf */
-    bool     is_message;     /* message/rfc822 or message/global with a child */
+    size_t language_count;
+
+    struct slice header;   /* the root's and message/rfc822 children's, cut at header_bytes; not packed */
+    struct slice envelope; /* ENVELOPE of that header, for message/rfc822 children */
 };
 
 struct message_parser;
 
 /* The arena (room for 16 KB at least) must outlive the parser and carries the result. */
 struct message_parser *message_parser_create(struct arena *a, const struct message_limits *limits);
-void                   message_parser_feed(struct message_parser *p, struct slice piece);
+void message_parser_feed(struct message_parser *p, struct slice piece);
 /* Ends it; the root part, never NULL (the arena's limit reached: a root without children). */
-struct mime_part      *message_parser_finish(struct message_parser *p);
+struct mime_part *message_parser_finish(struct message_parser *p);
 
 /*
  * The part that IMAP calls "1.2.3" (RFC 9051 section 6.4.5; numbers in `path`), or NULL.
@@ -76,7 +86,7 @@ const struct mime_part *mime_part_find(const struct mime_part *root, const uint3
  * A compact form of the tree for keeping, and back.  Versioned; reading refuses
  * (NULL) what is damaged.  Reading what was written gives an equal tree (without `header`).
  */
-void              mime_pack(struct buf *out, const struct mime_part *root);
+void mime_pack(struct buf *out, const struct mime_part *root);
 struct mime_part *mime_unpack(struct arena *a, struct slice packed);
 
 #endif
