@@ -98,6 +98,8 @@ struct store {
     struct idmap    accounts;        /* those in use or open */
     struct idmap    clean;           /* files this process closed in service; the keys count */
     struct account *newest, *oldest; /* open ones */
+    struct account *spare;           /* memory for more; linked by `newer` */
+    struct account_slab *slabs;
     unsigned        open_count;
     unsigned        checkpoints_wanted;
     bool            closing;

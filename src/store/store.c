@@ -37,9 +37,22 @@ void store_limits_default(struct store_limits *l)
     };
 }
 
+/*
+ * Accounts lie side by side: one that is idle must not hold a page of its own,
+ * left over from the databases that were open around it.
+ */
+struct account_slab {
+    struct account_slab *next;
+    struct account       accounts[32];
+};
+
 static void store_free(struct store *st)
 {
     node_close(st);
+    for (struct account_slab *slab = st->slabs, *next; slab != NULL; slab = next) {
+        next = slab->next;
+        free(slab);
+    }
     idmap_finish(&st->accounts);
     idmap_finish(&st->clean);
     (void)pthread_cond_destroy(&st->upkeep_wanted);
@@ -113,10 +126,28 @@ void store_close(struct store **stp)
     store_free(st);
 }
 
+static void more_spare(struct store *st)
+{
+    struct account_slab *slab = xcalloc(1, sizeof *slab);
+
+    slab->next = st->slabs;
+    st->slabs = slab;
+    for (size_t i = 0; i < ARRAY_LEN(slab->accounts); i++) {
+        slab->accounts[i].newer = st->spare;
+        st->spare = &slab->accounts[i];
+    }
+}
+
+/* The store's lock is held. */
 static struct account *account_new(struct store *st, uint64_t id)
 {
-    struct account *a = xcalloc(1, sizeof *a);
+    struct account *a;
 
+    if (st->spare == NULL)
+        more_spare(st);
+    a = st->spare;
+    st->spare = a->newer;
+    memset(a, 0, sizeof *a);
     a->store = st;
     a->id = id;
     a->last_member = &a->first_member;
@@ -128,13 +159,18 @@ static struct account *account_new(struct store *st, uint64_t id)
 
 static void account_free(struct account *a)
 {
+    struct store *st = a->store;
+
     if (a->watches != NULL || a->waiters != NULL)
         bug("account %llu freed while somebody watches it", (unsigned long long)a->id);
     keyword_table_free(a);
     (void)pthread_cond_destroy(&a->batch_done);
     (void)pthread_mutex_destroy(&a->lock);
     (void)pthread_mutex_destroy(&a->file_lock);
-    free(a);
+    (void)pthread_mutex_lock(&st->lock);
+    a->newer = st->spare;
+    st->spare = a;
+    (void)pthread_mutex_unlock(&st->lock);
 }
 
 struct account *store_pin(struct store *st, uint64_t id)

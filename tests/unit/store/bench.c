@@ -1,7 +1,7 @@
 /*
  * tests/unit/store/bench.c - what the store costs, without protocols.
  *
- *     bench-store FOLDER MESSAGES
+ *     bench-store FOLDER [MESSAGES [PARTS]]
  *
  * Prints wall and CPU time of the operations that the goals name, on an empty
  * folder on the disk to be measured.
@@ -242,6 +242,52 @@ static void big_mailbox(struct bench *b, uint64_t messages)
     account_release(&a);
 }
 
+static long resident_kb(void)
+{
+    FILE *f = fopen("/proc/self/statm", "re");
+    long all = 0, resident = 0;
+
+    if (f == NULL || fscanf(f, "%ld %ld", &all, &resident) != 2)
+        exit(1);
+    (void)fclose(f);
+    return resident * 4;
+}
+
+static void no_wake(void *ctx)
+{
+    (void)ctx;
+}
+
+/* What an account costs that somebody watches, in use and idle. */
+static void idle_accounts(struct bench *b, unsigned idle_seconds)
+{
+    enum { ACCOUNTS = 1000 };
+    struct account **accounts = calloc(ACCOUNTS, sizeof(struct account *));
+    struct watch *watches = calloc(ACCOUNTS, sizeof *watches);
+    struct timespec pause = {.tv_sec = idle_seconds + 3};
+    struct view *v;
+    struct fail why;
+
+    place(b, 1, ACCOUNTS, 100 * ACCOUNTS, 100, "place, 1,000 accounts, 100 at a time");
+    (void)nanosleep(&pause, NULL);
+    long before = resident_kb();
+    for (uint64_t i = 0; i < ACCOUNTS; i++) {
+        accounts[i] = open_account(b, 1 + i);
+        watch_begin(&watches[i], accounts[i], 1, (struct waker){no_wake, NULL});
+        must(view_open(accounts[i], 1, &v, &why), &why);
+        view_release(&v);
+    }
+    printf("1,000 accounts opened: %ld KB more\n", resident_kb() - before);
+    (void)nanosleep(&pause, NULL);
+    printf("the same, idle: %ld KB more\n", resident_kb() - before);
+    for (uint64_t i = 0; i < ACCOUNTS; i++) {
+        watch_end(&watches[i]);
+        account_release(&accounts[i]);
+    }
+    free(accounts);
+    free(watches);
+}
+
 int main(int argc, char **argv)
 {
     struct bench b = {.dir = argc > 1 ? argv[1] : "."};
@@ -254,24 +300,34 @@ int main(int argc, char **argv)
 
     volume_limits_default(&volume_limits);
     store_limits_default(&limits);
+    limits.handle_idle_seconds = 2;
     (void)snprintf(path, sizeof path, "%s/volumes", b.dir);
     must(volumes_open(path, &volume_limits, &b.volumes, &why), &why);
     must(store_open(b.dir, b.volumes, &limits, &b.store, &why), &why);
     arena_init(&b.arena, 1 << 20);
     make_body(&b);
+    const char *parts = argc > 3 ? argv[3] : "fa14mb"; /* facts, accounts, 1 or 4 at a time, many, big; i: idle */
     struct timer t = start();
-    for (int i = 0; i < 1000; i++)
+    for (int i = 0; i < (strchr(parts, 'f') != NULL ? 1000 : 1); i++)
         must(message_facts_compute(b.body, &b.arena, &b.facts, &why), &why);
     stop(t, "facts of 4 KB", 1000);
-    t = start();
-    for (uint64_t id = 1; id <= 1000; id++)
-        must(store_account_create(b.store, id, &why), &why);
-    stop(t, "account made", 1000);
+    if (strchr(parts, 'a') != NULL) {
+        t = start();
+        for (uint64_t id = 1; id <= 1000; id++)
+            must(store_account_create(b.store, id, &why), &why);
+        stop(t, "account made", 1000);
+    }
     place(&b, 100, 100, 100, 1, "place, 100 accounts, first open");
-    place(&b, 100, 100, 10000, 1, "place, 100 accounts, 1 at a time");
-    place(&b, 100, 100, 10000, 4, "place, 100 accounts, 4 at a time");
-    place(&b, 1, 1000, 2000, 1, "place, 1,000 accounts, 1 at a time");
-    big_mailbox(&b, messages);
+    if (strchr(parts, '1') != NULL)
+        place(&b, 100, 100, 10000, 1, "place, 100 accounts, 1 at a time");
+    if (strchr(parts, '4') != NULL)
+        place(&b, 100, 100, 10000, 4, "place, 100 accounts, 4 at a time");
+    if (strchr(parts, 'm') != NULL)
+        place(&b, 1, 1000, 2000, 1, "place, 1,000 accounts, 1 at a time");
+    if (strchr(parts, 'b') != NULL)
+        big_mailbox(&b, messages);
+    if (strchr(parts, 'i') != NULL)
+        idle_accounts(&b, limits.handle_idle_seconds);
     store_close(&b.store);
     volumes_close(&b.volumes);
     body_destroy(&b.body);
