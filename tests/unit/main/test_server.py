@@ -214,7 +214,7 @@ def test_lost_account(server):
     account = next(a for a in server.json("account", "list")["accounts"] if a["address"] == "u0@example.test")
     check("there is mail", account["messages"] == 3, account)
     files = [folder for folder, _, names in os.walk(server.folder + "/mail/accounts")
-             if "mail.db" in names and int(os.path.basename(folder), 16) == account["id"]]
+             if "mail.db" in names and folder.endswith(f"{account['id']:016x}")]
     shutil.rmtree(files[0])
     found = server.run("check")
     check("lost file found", found.returncode == 1 and "u0@example.test" in found.stdout, found)
