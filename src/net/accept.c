@@ -73,10 +73,10 @@ static int accept_client(struct net *n, struct listener *l, struct sockaddr_stor
 
 void accept_one(struct worker *w, uint64_t index)
 {
-    struct net             *n = w->net;
-    struct listener        *l = n->listeners;
+    struct net *n = w->net;
+    struct listener *l = n->listeners;
     struct sockaddr_storage peer = {0};
-    int                     fd = -1;
+    int fd = -1;
 
     while (l->index != index)
         l = l->next;

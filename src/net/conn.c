@@ -43,7 +43,7 @@ bool conn_take_line(struct conn *c, size_t max, struct slice *line, bool *crlf, 
 {
     struct slice input = conn_input(c);
     struct slice window = slice_sub(input, 0, max < SIZE_MAX - 2 ? max + 2 : max); /* the line and its CRLF */
-    size_t       end = window.len > 0 ? slice_find_char(window, '\n') : 0;
+    size_t end = window.len > 0 ? slice_find_char(window, '\n') : 0;
 
     *too_long = false;
     if (end == window.len) {
@@ -104,7 +104,7 @@ const struct sockaddr_storage *conn_peer(const struct conn *c)
 struct conn_address conn_peer_text(const struct conn *c)
 {
     struct conn_address out = {"local"};
-    struct sockaddr_in  four;
+    struct sockaddr_in four;
     struct sockaddr_in6 six;
 
     switch (c->peer.ss_family) {
@@ -116,8 +116,7 @@ struct conn_address conn_peer_text(const struct conn *c)
         memcpy(&six, &c->peer, sizeof(six));
         (void)inet_ntop(AF_INET6, &six.sin6_addr, out.text, sizeof(out.text));
         break;
-    default:
-        break;
+    default: break;
     }
     return out;
 }
@@ -139,7 +138,8 @@ bool conn_has_tls(const struct conn *c)
 
 bool conn_can_start_tls(const struct conn *c)
 {
-    return c->row->tls == NET_TLS_STARTTLS && c->row->tls_context != NULL && !conn_has_tls(c) && !c->start_tls;
+    return c->row->tls == NET_TLS_STARTTLS && c->row->tls_context != NULL && !conn_has_tls(c) &&
+           !c->start_tls;
 }
 
 void conn_start_tls(struct conn *c)

@@ -53,12 +53,8 @@ void conn_set_phase(struct conn *c, enum conn_phase phase, uint64_t expected)
     if (phase != c->phase)
         c->phase_since = clock_mono_ms();
     switch (phase) {
-    case CONN_BEFORE_LOGIN:
-        c->phase_at = c->phase_since + seconds(l->before_login_seconds);
-        break;
-    case CONN_BODY:
-        c->phase_at = c->phase_since + seconds(l->body_seconds) + for_bytes(expected);
-        break;
+    case CONN_BEFORE_LOGIN: c->phase_at = c->phase_since + seconds(l->before_login_seconds); break;
+    case CONN_BODY: c->phase_at = c->phase_since + seconds(l->body_seconds) + for_bytes(expected); break;
     case CONN_READY:
         c->phase_at = 0;
         c->idle_at = clock_mono_ms() + seconds(c->row->idle_seconds);
@@ -138,8 +134,7 @@ static bool command_is_open(const struct conn *c)
 {
     switch (c->stage) {
     case STAGE_PROXY:
-    case STAGE_HANDSHAKE:
-        return true;
+    case STAGE_HANDSHAKE: return true;
     case STAGE_TALK:
         if (c->phase == CONN_BODY || c->waits_for != TURN_PARK)
             return false;
@@ -147,8 +142,7 @@ static bool command_is_open(const struct conn *c)
     case STAGE_OPEN:
     case STAGE_DRAIN:
     case STAGE_LINGER:
-    case STAGE_GONE:
-        break;
+    case STAGE_GONE: break;
     }
     return false;
 }

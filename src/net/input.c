@@ -18,11 +18,11 @@ static size_t input_max(const struct conn *c)
     return max > 0 ? max : IN_BUFFER;
 }
 
-/* Makes room to read into: the worker's buffer first, a larger one where a protocol wants to see more at once. */
+/* Makes room to read into: the worker's buffer first, a larger one for protocols that want to see more. */
 static bool make_room(struct conn *c)
 {
     struct worker *w = c->worker;
-    size_t         held = c->in_len - c->in_at;
+    size_t held = c->in_len - c->in_at;
 
     if (c->in_at > 0) {
         memmove(c->in, c->in + c->in_at, held);
@@ -55,7 +55,7 @@ static bool make_room(struct conn *c)
 void buffers_give_back(struct conn *c)
 {
     struct worker *w = c->worker;
-    size_t         held = c->in_len - c->in_at;
+    size_t held = c->in_len - c->in_at;
 
     if (c->in != NULL && (held == 0 || (held <= KEEP_EXACT && c->in_cap > KEEP_EXACT))) {
         char *exact = NULL;

@@ -23,35 +23,35 @@ enum { SEND_WAIT_MS = 1000 };
 
 /* Closed when the last who uses it lets go. */
 struct ipc_socket {
-    int      fd;
+    int fd;
     unsigned users; /* under the client's lock */
 };
 
 struct ipc_call {
     struct ipc_client *client;
-    uint64_t           id;
-    struct waker       waker;
-    bool               done;
+    uint64_t id;
+    struct waker waker;
+    bool done;
     struct ipc_packet *answer; /* NULL: failed */
-    struct fail        why;
-    int64_t            expires_at;
-    struct ipc_call   *older, *newer; /* until done */
+    struct fail why;
+    int64_t expires_at;
+    struct ipc_call *older, *newer; /* until done */
 };
 
 struct ipc_client {
-    pthread_mutex_t    lock;
-    pthread_cond_t     answered; /* some call is done */
-    struct ipc_socket *socket;   /* NULL: nobody there */
-    struct idmap       calls;    /* by id */
-    struct ipc_call   *oldest, *newest; /* all wait equally long, so the oldest expires first */
-    uint64_t           last_id;
-    bool               stopping;
-    int                event; /* eventfd: another socket, a first call, or the end */
-    pthread_t          thread;
-    struct ipc_limits  limits;
-    char              *peer;
-    void             (*notice)(void *ctx, struct ipc_reader *r);
-    void              *ctx;
+    pthread_mutex_t lock;
+    pthread_cond_t answered;          /* some call is done */
+    struct ipc_socket *socket;        /* NULL: nobody there */
+    struct idmap calls;               /* by id */
+    struct ipc_call *oldest, *newest; /* all wait equally long, so the oldest expires first */
+    uint64_t last_id;
+    bool stopping;
+    int event; /* eventfd: another socket, a first call, or the end */
+    pthread_t thread;
+    struct ipc_limits limits;
+    char *peer;
+    void (*notice)(void *ctx, struct ipc_reader *r);
+    void *ctx;
 };
 
 void ipc_limits_default(struct ipc_limits *l)
@@ -107,10 +107,11 @@ static void drop_socket(struct ipc_client *c, const char *story)
 /* Fails what has waited too long; returns ms until the next one has, -1: nobody waits. */
 static int expire(struct ipc_client *c)
 {
-    int64_t     now = clock_mono_ms();
+    int64_t now = clock_mono_ms();
     struct fail why;
 
-    fail_set(&why, FAIL_TEMP, FAIL_OTHER, "%s did not answer within %u seconds", c->peer, c->limits.timeout_seconds);
+    fail_set(&why, FAIL_TEMP, FAIL_OTHER, "%s did not answer within %u seconds", c->peer,
+             c->limits.timeout_seconds);
     while (c->oldest != NULL && c->oldest->expires_at <= now)
         finish(c->oldest, NULL, &why);
     return c->oldest != NULL ? (int)(c->oldest->expires_at - now) : -1;
@@ -149,12 +150,9 @@ static bool take_packets(struct ipc_client *c, int fd)
             }
             ipc_packet_free(&p);
             break;
-        case IPC_LATER:
-            return true;
-        case IPC_END:
-            return false;
-        case IPC_BAD:
-            break;
+        case IPC_LATER: return true;
+        case IPC_END: return false;
+        case IPC_BAD: break;
         }
         log_event(LOG_ERROR, "ipc.bad_message", LOG_CSTR("from", c->peer));
         return false;
@@ -167,10 +165,11 @@ static void *client_main(void *arg)
 
     (void)pthread_mutex_lock(&c->lock);
     while (!c->stopping) {
-        int                timeout = expire(c);
+        int timeout = expire(c);
         struct ipc_socket *s = hold(c);
-        struct pollfd      fds[2] = {{.fd = c->event, .events = POLLIN}, {.fd = s != NULL ? s->fd : -1, .events = POLLIN}};
-        eventfd_t          count;
+        struct pollfd fds[2] = {{.fd = c->event, .events = POLLIN},
+                                {.fd = s != NULL ? s->fd : -1, .events = POLLIN}};
+        eventfd_t count;
         (void)pthread_mutex_unlock(&c->lock);
 
         (void)poll(fds, 2, timeout);
@@ -187,7 +186,8 @@ static void *client_main(void *arg)
 }
 
 struct ipc_client *ipc_client_create(const struct ipc_limits *l, const char *peer,
-                                     void (*notice)(void *ctx, struct ipc_reader *r), void *ctx, struct fail *why)
+                                     void (*notice)(void *ctx, struct ipc_reader *r), void *ctx,
+                                     struct fail *why)
 {
     struct ipc_client *c = xcalloc(1, sizeof(*c));
 
@@ -248,7 +248,8 @@ void ipc_client_attach(struct ipc_client *c, int fd)
 /* ---- calls ---- */
 
 /* On the list before it is sent: the answer may be here before sendmsg() has returned. */
-static struct ipc_call *add_call(struct ipc_client *c, struct waker w, struct ipc_socket **socket, struct fail *why)
+static struct ipc_call *add_call(struct ipc_client *c, struct waker w, struct ipc_socket **socket,
+                                 struct fail *why)
 {
     struct ipc_call *call = NULL;
 
@@ -275,10 +276,11 @@ static struct ipc_call *add_call(struct ipc_client *c, struct waker w, struct ip
     return call;
 }
 
-struct ipc_call *ipc_call_start(struct ipc_client *c, const struct ipc_message *m, struct waker w, struct fail *why)
+struct ipc_call *ipc_call_start(struct ipc_client *c, const struct ipc_message *m, struct waker w,
+                                struct fail *why)
 {
     struct ipc_socket *s = NULL;
-    struct ipc_call   *call = add_call(c, w, &s, why);
+    struct ipc_call *call = add_call(c, w, &s, why);
 
     if (call == NULL)
         return NULL;

@@ -186,8 +186,8 @@ static void copy_clean(char *out, size_t size, struct slice s)
 
 void ipc_get_fail(struct ipc_reader *r, struct fail *why)
 {
-    uint64_t     kind = ipc_get_u64(r);
-    uint64_t     reason = ipc_get_u64(r);
+    uint64_t kind = ipc_get_u64(r);
+    uint64_t reason = ipc_get_u64(r);
     struct slice code = ipc_get_bytes(r);
     struct slice text = ipc_get_bytes(r);
 
@@ -224,14 +224,15 @@ static void put_descriptor(struct msghdr *message, void *control, size_t size, i
     memcpy(CMSG_DATA(c), &fd, sizeof(fd));
 }
 
-bool ipc_send(int socket, enum ipc_kind kind, uint64_t id, const struct ipc_message *m, int wait_ms, struct fail *why)
+bool ipc_send(int socket, enum ipc_kind kind, uint64_t id, const struct ipc_message *m, int wait_ms,
+              struct fail *why)
 {
     struct ipc_header header = {.magic = MAGIC, .type = m->type, .kind = kind, .id = id};
-    struct iovec      iov[2] = {{&header, sizeof(header)}, {m->bytes.data, m->bytes.len}};
-    struct msghdr     message = {.msg_iov = iov, .msg_iovlen = 2};
+    struct iovec iov[2] = {{&header, sizeof(header)}, {m->bytes.data, m->bytes.len}};
+    struct msghdr message = {.msg_iov = iov, .msg_iovlen = 2};
     union {
         struct cmsghdr align;
-        char           bytes[CMSG_SPACE(sizeof(int))];
+        char bytes[CMSG_SPACE(sizeof(int))];
     } control;
 
     if (m->bytes.failed)
@@ -285,7 +286,7 @@ static enum ipc_got receive_fields(int socket, struct ipc_packet *p)
     struct iovec iov[2] = {{&p->header, sizeof(p->header)}, {p->bytes, p->len}};
     union {
         struct cmsghdr align;
-        char           bytes[CMSG_SPACE(sizeof(int) * DESCRIPTORS_SEEN)];
+        char bytes[CMSG_SPACE(sizeof(int) * DESCRIPTORS_SEEN)];
     } control;
     struct msghdr message = {
         .msg_iov = iov, .msg_iovlen = 2, .msg_control = &control, .msg_controllen = sizeof(control)};
@@ -310,7 +311,7 @@ enum ipc_got ipc_receive(int socket, struct ipc_packet **out)
         return IPC_END;
     if ((size_t)n < sizeof(struct ipc_header) || (size_t)n > IPC_MESSAGE_MAX)
         return IPC_BAD;
-    size_t             len = (size_t)n - sizeof(struct ipc_header);
+    size_t len = (size_t)n - sizeof(struct ipc_header);
     struct ipc_packet *p = xmalloc(sizeof(*p) + len);
     *p = (struct ipc_packet){.fd = -1, .len = len};
     enum ipc_got got = receive_fields(socket, p);

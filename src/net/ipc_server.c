@@ -21,21 +21,21 @@
 enum { ANSWER_WAIT_MS = 1000 };
 
 struct link {
-    int          fd;
-    bool         listening;
-    unsigned     users; /* the list, and each thread that answers a message of it; under the lock */
+    int fd;
+    bool listening;
+    unsigned users; /* the list, and each thread that answers a message of it; under the lock */
     struct link *before, *after;
 };
 
 struct ipc_server {
-    pthread_mutex_t    lock;
-    struct link       *links;
-    unsigned           link_count;
-    int                epoll, quit;
+    pthread_mutex_t lock;
+    struct link *links;
+    unsigned link_count;
+    int epoll, quit;
     struct ipc_service service;
-    struct ipc_limits  limits;
-    unsigned           thread_count;
-    pthread_t          threads[];
+    struct ipc_limits limits;
+    unsigned thread_count;
+    pthread_t threads[];
 };
 
 /* ---- links ---- */
@@ -74,7 +74,8 @@ static void drop(struct ipc_server *s, struct link *l)
         l->after->before = l->before;
     s->link_count--;
     (void)pthread_mutex_unlock(&s->lock);
-    (void)epoll_ctl(s->epoll, EPOLL_CTL_DEL, l->fd, NULL); /* a thread that answers may keep it open for a while */
+    (void)epoll_ctl(s->epoll, EPOLL_CTL_DEL, l->fd,
+                    NULL); /* a thread that answers may keep it open for a while */
     let_go(s, l);
 }
 
@@ -109,11 +110,11 @@ static bool add_link(struct ipc_server *s, int fd, bool listening, struct fail *
 
 /* ---- requests ---- */
 
-static void answer(struct ipc_server *s, struct link *l, const struct ipc_packet *p, struct ipc_message *m, bool ok,
-                   const struct fail *why)
+static void answer(struct ipc_server *s, struct link *l, const struct ipc_packet *p, struct ipc_message *m,
+                   bool ok, const struct fail *why)
 {
     struct ipc_message refusal;
-    struct fail        failed;
+    struct fail failed;
 
     ipc_message_init(&refusal, p->header.type);
     if (ok && m->bytes.failed) {
@@ -123,7 +124,8 @@ static void answer(struct ipc_server *s, struct link *l, const struct ipc_packet
     }
     if (!ok)
         ipc_add_fail(&refusal, why);
-    if (!ipc_send(l->fd, ok ? IPC_ANSWER : IPC_REFUSAL, p->header.id, ok ? m : &refusal, ANSWER_WAIT_MS, &failed)) {
+    if (!ipc_send(l->fd, ok ? IPC_ANSWER : IPC_REFUSAL, p->header.id, ok ? m : &refusal, ANSWER_WAIT_MS,
+                  &failed)) {
         log_event(LOG_WARNING, "ipc.answer_lost", LOG_CSTR("server", s->service.name), LOG_FAIL(&failed));
         (void)shutdown(l->fd, SHUT_RDWR); /* who does not read its answers cannot go on asking */
     }
@@ -132,9 +134,9 @@ static void answer(struct ipc_server *s, struct link *l, const struct ipc_packet
 
 static void serve(struct ipc_server *s, struct link *l, struct ipc_packet *p)
 {
-    struct ipc_reader  r = ipc_packet_reader(p);
+    struct ipc_reader r = ipc_packet_reader(p);
     struct ipc_message m;
-    struct fail        why = {0};
+    struct fail why = {0};
 
     ipc_message_init(&m, p->header.type);
     bool ok = s->service.handle(s->service.ctx, &r, &m, &why);
@@ -149,7 +151,7 @@ static void serve(struct ipc_server *s, struct link *l, struct ipc_packet *p)
 static void take_message(struct ipc_server *s, struct link *l)
 {
     struct ipc_packet *p = NULL;
-    enum ipc_got       got = ipc_receive(l->fd, &p);
+    enum ipc_got got = ipc_receive(l->fd, &p);
 
     if (got == IPC_GOT && p->header.kind != IPC_REQUEST && p->header.kind != IPC_NOTICE)
         got = IPC_BAD;
@@ -172,7 +174,7 @@ static void take_message(struct ipc_server *s, struct link *l)
 static bool may_come_in(const struct ipc_server *s, int fd)
 {
     struct ucred peer;
-    socklen_t    len = sizeof(peer);
+    socklen_t len = sizeof(peer);
 
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
         return false;
@@ -184,7 +186,7 @@ static bool may_come_in(const struct ipc_server *s, int fd)
 static void take_connection(struct ipc_server *s, struct link *l)
 {
     struct fail why;
-    int         fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
+    int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
 
     if (fd >= 0 && !may_come_in(s, fd)) {
         log_event(LOG_WARNING, "ipc.refused", LOG_CSTR("server", s->service.name));
@@ -215,12 +217,13 @@ static void *server_main(void *arg)
 
 /* ---- the server ---- */
 
-struct ipc_server *ipc_server_create(const struct ipc_limits *l, const struct ipc_service *service, struct fail *why)
+struct ipc_server *ipc_server_create(const struct ipc_limits *l, const struct ipc_service *service,
+                                     struct fail *why)
 {
-    unsigned           threads = l->threads > 0 ? l->threads : 1;
+    unsigned threads = l->threads > 0 ? l->threads : 1;
     struct ipc_server *s = xcalloc(1, sizeof(*s) + threads * sizeof(s->threads[0]));
     struct epoll_event event = {.events = EPOLLIN};
-    int                err = 0;
+    int err = 0;
 
     s->service = *service;
     s->limits = *l;

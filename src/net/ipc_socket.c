@@ -51,14 +51,14 @@ int ipc_socket_connect(const char *path, struct fail *why)
 int ipc_socket_listen(const char *path, mode_t mode, struct fail *why)
 {
     struct sockaddr_un address;
-    struct stat        st;
+    struct stat st;
 
     if (!fill_address(path, &address, why))
         return -1;
     if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
         (void)unlink(path); /* of a process that has gone: who owns the folder is the only one */
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    /* The mode first, so that at no time others can connect; again, because the umask may have taken from it. */
+    /* The mode first, so that others can connect at no time; again, as the umask may have taken from it. */
     if (fd >= 0 && fchmod(fd, mode) == 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
         chmod(path, mode) == 0 && listen(fd, BACKLOG) == 0)
         return fd;

@@ -15,12 +15,11 @@
 /* Answers at once rather than when a packet is full; notices clients that have vanished without a word. */
 static void set_options(int fd)
 {
-    const struct { int level, name, value; } options[] = {
-        {IPPROTO_TCP, TCP_NODELAY, 1},
-        {SOL_SOCKET, SO_KEEPALIVE, 1},
-        {IPPROTO_TCP, TCP_KEEPIDLE, 300},
-        {IPPROTO_TCP, TCP_KEEPINTVL, 60},
-        {IPPROTO_TCP, TCP_KEEPCNT, 5},
+    const struct {
+        int level, name, value;
+    } options[] = {
+        {IPPROTO_TCP, TCP_NODELAY, 1},    {SOL_SOCKET, SO_KEEPALIVE, 1}, {IPPROTO_TCP, TCP_KEEPIDLE, 300},
+        {IPPROTO_TCP, TCP_KEEPINTVL, 60}, {IPPROTO_TCP, TCP_KEEPCNT, 5},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(options); i++)
@@ -40,7 +39,7 @@ static bool in_blocks(const struct net_block *blocks, size_t count, const struct
 static void refuse(const struct conn *c, const char *why)
 {
     struct conn_address peer = conn_peer_text(c);
-    const char         *text = c->row->protocol->refusal;
+    const char *text = c->row->protocol->refusal;
 
     log_event(LOG_INFO, "net.refused", LOG_CSTR("listener", c->row->name), LOG_CSTR("peer", peer.text),
               LOG_CSTR("reason", why));
@@ -51,15 +50,9 @@ static void refuse(const struct conn *c, const char *why)
 bool conn_count_peer(struct conn *c)
 {
     switch (peers_enter(c->net->peers, &c->peer, clock_mono_ms())) {
-    case PEERS_OK:
-        c->counted = true;
-        return true;
-    case PEERS_TOO_MANY:
-        refuse(c, "too many connections from this address");
-        return false;
-    case PEERS_TOO_FAST:
-        refuse(c, "connections from this address come too fast");
-        return false;
+    case PEERS_OK: c->counted = true; return true;
+    case PEERS_TOO_MANY: refuse(c, "too many connections from this address"); return false;
+    case PEERS_TOO_FAST: refuse(c, "connections from this address come too fast"); return false;
     }
     bug("no such verdict");
 }
@@ -75,7 +68,8 @@ static void list(struct conn *c)
     (void)pthread_mutex_unlock(&c->net->lock);
 }
 
-struct conn *conn_create(struct net *n, int fd, const struct net_listener *row, const struct sockaddr_storage *peer)
+struct conn *conn_create(struct net *n, int fd, const struct net_listener *row,
+                         const struct sockaddr_storage *peer)
 {
     struct conn *c = slot_take(n);
 
@@ -118,7 +112,8 @@ static void log_end(const struct conn *c)
 
     log_event(LOG_INFO, "session.end", LOG_CSTR("session", c->id.text), LOG_CSTR("listener", c->row->name),
               LOG_CSTR("peer", peer.text), LOG_CSTR("reason", conn_close_text(c->why)),
-              LOG_U64("seconds", clock_now() - c->since), LOG_U64("in", c->bytes_in), LOG_U64("out", c->bytes_out));
+              LOG_U64("seconds", clock_now() - c->since), LOG_U64("in", c->bytes_in),
+              LOG_U64("out", c->bytes_out));
 }
 
 /* Everything goes, the slot last. */

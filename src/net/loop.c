@@ -48,7 +48,7 @@ static struct conn *queue_take(struct net *n)
         return NULL;
     (void)pthread_mutex_lock(&n->queue_lock);
     struct conn *c = n->queue;
-    bool         more = false;
+    bool more = false;
     if (c != NULL) {
         n->queue = c->next;
         more = n->queue != NULL;
@@ -79,7 +79,7 @@ static unsigned marks_of(uint32_t events)
 /* Serves one event; with `wait`, the next that comes. */
 static void serve_event(struct worker *w, bool wait)
 {
-    struct net        *n = w->net;
+    struct net *n = w->net;
     struct epoll_event event;
 
     atomic_fetch_add_explicit(&n->waiting, 1, memory_order_relaxed);
@@ -89,7 +89,7 @@ static void serve_event(struct worker *w, bool wait)
         return; /* nothing there, or EINTR */
     atomic_fetch_add_explicit(&n->taken, 1, memory_order_relaxed);
 
-    uint64_t     number = event.data.u64;
+    uint64_t number = event.data.u64;
     struct conn *c = NULL;
     if (number == NUMBER_QUIT)
         return; /* it stays readable, and workers_admit() says no */
@@ -105,9 +105,9 @@ static void serve_event(struct worker *w, bool wait)
 
 void loop_run(void *net, unsigned number)
 {
-    struct net    *n = net;
+    struct net *n = net;
     struct worker *w = &n->worker[number];
-    bool           queue_first = true;
+    bool queue_first = true;
 
     while (workers_admit(n->workers)) {
         struct conn *c = queue_first ? queue_take(n) : NULL;
@@ -136,10 +136,10 @@ int64_t loop_beat(void *net)
 {
     enum { BUSY_MS = 20, QUIET_MS = 250 };
     struct net *n = net;
-    uint64_t    taken = atomic_load_explicit(&n->taken, memory_order_relaxed);
-    bool        nobody_waits = atomic_load_explicit(&n->waiting, memory_order_relaxed) == 0;
-    bool        stuck = nobody_waits && taken == n->taken_before;
-    bool        quiet = !nobody_waits && taken == n->taken_before;
+    uint64_t taken = atomic_load_explicit(&n->taken, memory_order_relaxed);
+    bool nobody_waits = atomic_load_explicit(&n->waiting, memory_order_relaxed) == 0;
+    bool stuck = nobody_waits && taken == n->taken_before;
+    bool quiet = !nobody_waits && taken == n->taken_before;
 
     if (stuck || !nobody_waits)
         workers_set_extra(n->workers, stuck);

@@ -32,7 +32,7 @@ void net_limits_default(struct net_limits *l)
     };
 }
 
-/* Connections get three quarters of the open files; databases, volumes and sockets between roles share the rest. */
+/* Connections get three quarters of the open files; databases, volumes and other roles share the rest. */
 static unsigned connections_for_files(void)
 {
     struct rlimit files = {0};
@@ -136,7 +136,7 @@ bool net_listen(struct net *n, const struct net_listener *row, struct fail *why)
 bool net_adopt(struct net *n, int fd, const struct net_listener *row, struct fail *why)
 {
     struct sockaddr_storage peer = {0};
-    socklen_t               len = sizeof(peer);
+    socklen_t len = sizeof(peer);
 
     if (!row_is_complete(row, why) || !set_nonblocking(fd)) {
         (void)close(fd);
@@ -190,7 +190,7 @@ static void mark_all(struct net *n, unsigned mark)
 static bool wait_until_empty(struct net *n, int seconds)
 {
     struct timespec until = time_after_ms((int64_t)seconds * 1000);
-    int             err = 0;
+    int err = 0;
 
     while (n->open > 0 && err == 0)
         err = seconds < 0 ? pthread_cond_wait(&n->fewer, &n->lock)
@@ -276,10 +276,10 @@ void net_each_session(struct net *n, bool (*each)(void *ctx, const struct net_se
 {
     bool go_on = true;
 
-    /* Copied chunk by chunk, so that `each` runs without the lock and 100,000 sessions need no copy of all. */
+    /* Copied chunk by chunk: `each` runs without the lock, and 100,000 sessions need no copy of all. */
     for (size_t chunk = 0; go_on && slot_at(n, chunk * SLOTS_PER_CHUNK) != NULL; chunk++) {
         struct net_session_info found[SLOTS_PER_CHUNK];
-        size_t                  count = 0;
+        size_t count = 0;
         (void)pthread_mutex_lock(&n->lock);
         for (size_t i = 0; i < SLOTS_PER_CHUNK; i++) {
             const struct conn *c = slot_at(n, chunk * SLOTS_PER_CHUNK + i);
@@ -295,7 +295,7 @@ void net_each_session(struct net *n, bool (*each)(void *ctx, const struct net_se
 /* A listed connection cannot go while the lock is held, so it may be marked. */
 static unsigned kick(struct net *n, struct slice id, uint64_t account_id)
 {
-    unsigned     count = 0;
+    unsigned count = 0;
     struct conn *c;
 
     (void)pthread_mutex_lock(&n->lock);

@@ -10,7 +10,7 @@
 /* The bytes of an address in network order; how many there are, 0 for what is no IP address. */
 static size_t address_bytes(const struct sockaddr_storage *address, unsigned char out[16])
 {
-    struct sockaddr_in  four;
+    struct sockaddr_in four;
     struct sockaddr_in6 six;
 
     switch (address->ss_family) {
@@ -22,15 +22,14 @@ static size_t address_bytes(const struct sockaddr_storage *address, unsigned cha
         memcpy(&six, address, sizeof(six));
         memcpy(out, &six.sin6_addr, 16);
         return 16;
-    default:
-        return 0;
+    default: return 0;
     }
 }
 
 static bool read_address(struct slice text, struct sockaddr_storage *out)
 {
-    char                copy[INET6_ADDRSTRLEN];
-    struct sockaddr_in  four = {.sin_family = AF_INET};
+    char copy[INET6_ADDRSTRLEN];
+    struct sockaddr_in four = {.sin_family = AF_INET};
     struct sockaddr_in6 six = {.sin6_family = AF_INET6};
 
     if (text.len == 0 || text.len >= sizeof(copy) || memchr(text.ptr, '\0', text.len) != NULL)
@@ -49,15 +48,16 @@ static bool read_address(struct slice text, struct sockaddr_storage *out)
 
 bool net_block_parse(struct slice text, struct net_block *out, struct fail *why)
 {
-    struct slice     rest = text;
-    struct slice     address = slice_cut(&rest, '/');
-    bool             has_prefix = address.len < text.len;
+    struct slice rest = text;
+    struct slice address = slice_cut(&rest, '/');
+    bool has_prefix = address.len < text.len;
     struct net_block block = {0};
-    unsigned char    bytes[16];
+    unsigned char bytes[16];
 
     if (!read_address(address, &block.address))
-        return fail_set(why, FAIL_PERM, FAIL_INVALID, "\"" PRIslice "\" is no IP address or block", SLICE_ARG(text));
-    size_t   bits = address_bytes(&block.address, bytes) * 8;
+        return fail_set(why, FAIL_PERM, FAIL_INVALID, "\"" PRIslice "\" is no IP address or block",
+                        SLICE_ARG(text));
+    size_t bits = address_bytes(&block.address, bytes) * 8;
     uint64_t prefix = bits;
     if (has_prefix && !slice_to_u64(rest, bits, &prefix))
         return fail_set(why, FAIL_PERM, FAIL_INVALID, "\"" PRIslice "\": the prefix goes from 0 to %zu",
@@ -70,7 +70,7 @@ bool net_block_parse(struct slice text, struct net_block *out, struct fail *why)
 bool net_block_contains(const struct net_block *b, const struct sockaddr_storage *address)
 {
     struct sockaddr_storage a = *address;
-    unsigned char           have[16], want[16];
+    unsigned char have[16], want[16];
 
     address_unmap(&a);
     size_t len = address_bytes(&b->address, want);

@@ -15,7 +15,7 @@
 
 enum {
     OUT_MAX = 256 * 1024 * 1024, /* of one turn; conn_is_full() is asked long before */
-    SEND_PIECES = 32,             /* gathered into one write */
+    SEND_PIECES = 32,            /* gathered into one write */
 };
 
 struct buf *conn_out(struct conn *c)
@@ -108,7 +108,7 @@ void out_drop(struct conn *c)
 static int show(struct conn *c, struct iovec *iov, char *scratch)
 {
     size_t room = SCRATCH;
-    int    count = 0;
+    int count = 0;
 
     for (struct out_piece *p = c->pieces; p != NULL && count < SEND_PIECES; p = p->next) {
         uint64_t left = p->end - p->offset;
@@ -117,7 +117,7 @@ static int show(struct conn *c, struct iovec *iov, char *scratch)
             continue;
         }
         size_t n = left < room ? (size_t)left : room;
-        char  *at = scratch + (SCRATCH - room);
+        char *at = scratch + (SCRATCH - room);
         if (n > 0 && !p->source.read(p->source.ctx, p->offset, at, n))
             return -1;
         if (n > 0)
@@ -159,7 +159,7 @@ static char *scratch_of(struct worker *w)
 
 bool out_send(struct conn *c)
 {
-    enum stream  said = STREAM_OK;
+    enum stream said = STREAM_OK;
     struct iovec iov[SEND_PIECES];
 
     if (c->out.failed) {
@@ -167,7 +167,7 @@ bool out_send(struct conn *c)
         return false;
     }
     while (said == STREAM_OK && out_pending(c) > 0) {
-        int    count = show(c, iov, c->pieces != NULL ? scratch_of(c->worker) : NULL);
+        int count = show(c, iov, c->pieces != NULL ? scratch_of(c->worker) : NULL);
         size_t n = 0;
         said = count < 0 ? STREAM_ERROR : stream_write(c, iov, count, &n);
         sent(c, n);

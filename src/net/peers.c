@@ -17,15 +17,15 @@ enum { SWEEP_FIRST = 1024, WINDOW_MS = 1000 };
 
 struct peer {
     unsigned open;
-    unsigned recent;       /* made since window_at */
-    int64_t  window_at;
+    unsigned recent; /* made since window_at */
+    int64_t window_at;
 };
 
 struct peers {
     pthread_mutex_t lock;
-    struct idmap    map;
-    size_t          sweep_at; /* entries in the map when those that say nothing are to be dropped */
-    unsigned        connections_max, per_second_max;
+    struct idmap map;
+    size_t sweep_at; /* entries in the map when those that say nothing are to be dropped */
+    unsigned connections_max, per_second_max;
 };
 
 struct peers *peers_create(unsigned connections_max, unsigned per_second_max)
@@ -43,9 +43,9 @@ struct peers *peers_create(unsigned connections_max, unsigned per_second_max)
 void peers_destroy(struct peers **p_)
 {
     struct peers *p = *p_;
-    size_t        at = 0;
-    uint64_t      key;
-    void         *value;
+    size_t at = 0;
+    uint64_t key;
+    void *value;
 
     if (p == NULL)
         return;
@@ -75,29 +75,26 @@ void address_unmap(struct sockaddr_storage *address)
 bool address_is_local(const struct sockaddr_storage *address)
 {
     struct sockaddr_storage a = *address;
-    struct sockaddr_in      four;
-    struct sockaddr_in6     six;
+    struct sockaddr_in four;
+    struct sockaddr_in6 six;
 
     address_unmap(&a);
     switch (a.ss_family) {
     case AF_INET:
         memcpy(&four, &a, sizeof(four));
         return (ntohl(four.sin_addr.s_addr) >> 24) == IN_LOOPBACKNET;
-    case AF_INET6:
-        memcpy(&six, &a, sizeof(six));
-        return IN6_IS_ADDR_LOOPBACK(&six.sin6_addr);
-    default:
-        return true;
+    case AF_INET6: memcpy(&six, &a, sizeof(six)); return IN6_IS_ADDR_LOOPBACK(&six.sin6_addr);
+    default: return true;
     }
 }
 
-/* One number for who counts as one: the first half of an IPv6 address; an IPv4 one in ff00::/8, where no client is. */
+/* One number for who counts as one: half an IPv6 address; an IPv4 one in ff00::/8, where no client is. */
 static uint64_t key_of(const struct sockaddr_storage *address)
 {
     struct sockaddr_storage a = *address;
-    struct sockaddr_in      four;
-    struct sockaddr_in6     six;
-    uint64_t                key = 0;
+    struct sockaddr_in four;
+    struct sockaddr_in6 six;
+    uint64_t key = 0;
 
     address_unmap(&a);
     if (a.ss_family == AF_INET) {
@@ -115,13 +112,13 @@ static bool says_nothing(const struct peer *e, int64_t now)
     return e->open == 0 && now - e->window_at >= WINDOW_MS;
 }
 
-/* Drops the entries of those who have gone, now and then, so that the work for one connection stays constant. */
+/* Drops those who have gone: now and then, so that the work for one connection stays constant. */
 static void sweep(struct peers *p, int64_t now)
 {
     uint64_t *gone = xcalloc(p->map.count, sizeof(*gone));
-    size_t    count = 0, at = 0;
-    uint64_t  key;
-    void     *value;
+    size_t count = 0, at = 0;
+    uint64_t key;
+    void *value;
 
     while (idmap_next(&p->map, &at, &key, &value)) {
         if (says_nothing(value, now))
@@ -142,7 +139,7 @@ enum peers_verdict peers_enter(struct peers *p, const struct sockaddr_storage *a
     (void)pthread_mutex_lock(&p->lock);
     if (p->map.count >= p->sweep_at)
         sweep(p, now);
-    uint64_t     key = key_of(address);
+    uint64_t key = key_of(address);
     struct peer *e = idmap_get(&p->map, key);
     if (e == NULL) {
         e = xcalloc(1, sizeof(*e));
@@ -170,12 +167,14 @@ void peers_leave(struct peers *p, const struct sockaddr_storage *address, int64_
     if (address_is_local(address))
         return;
     (void)pthread_mutex_lock(&p->lock);
-    uint64_t     key = key_of(address);
+    uint64_t key = key_of(address);
     struct peer *e = idmap_get(&p->map, key);
-    if (e == NULL || e->open == 0)
+    if (e != NULL && e->open > 0) {
+        e->open--;
+        if (says_nothing(e, now))
+            free(idmap_remove(&p->map, key));
+    } else {
         bug("an address leaves that never came");
-    e->open--;
-    if (says_nothing(e, now))
-        free(idmap_remove(&p->map, key));
+    }
     (void)pthread_mutex_unlock(&p->lock);
 }

@@ -9,7 +9,7 @@
 #include <netinet/in.h>
 
 enum {
-    V1_MAX = 107,    /* section 2.1: the longest line, CRLF included */
+    V1_MAX = 107,  /* section 2.1: the longest line, CRLF included */
     V2_FIXED = 16, /* section 2.2: signature, version and command, family, length */
 };
 
@@ -44,12 +44,12 @@ static bool read_port(struct slice text, in_port_t *out)
  */
 static bool read_v1_line(struct slice line, struct proxy_header *out)
 {
-    struct slice        rest = slice_from(line, 6); /* behind "PROXY " */
-    struct slice        family = slice_cut(&rest, ' ');
-    struct sockaddr_in  four = {.sin_family = AF_INET};
+    struct slice rest = slice_from(line, 6); /* behind "PROXY " */
+    struct slice family = slice_cut(&rest, ' ');
+    struct sockaddr_in four = {.sin_family = AF_INET};
     struct sockaddr_in6 six = {.sin6_family = AF_INET6};
-    struct in6_addr     to;
-    in_port_t           port, to_port;
+    struct in6_addr to;
+    in_port_t port, to_port;
 
     if (slice_eq(family, SLICE("UNKNOWN")))
         return true;
@@ -78,7 +78,7 @@ static bool read_v1_line(struct slice line, struct proxy_header *out)
 static enum proxy_verdict read_v1(struct slice input, struct proxy_header *out)
 {
     struct slice window = slice_sub(input, 0, V1_MAX);
-    size_t       end = slice_find(window, SLICE("\r\n"));
+    size_t end = slice_find(window, SLICE("\r\n"));
 
     if (end == window.len)
         return window.len < V1_MAX ? PROXY_MORE : PROXY_BAD;
@@ -94,7 +94,7 @@ static unsigned byte_at(struct slice s, size_t at)
 /* Section 2.2: the addresses in network order, source before destination, then ports, then extensions. */
 static bool read_v2_peer(unsigned family, struct slice body, struct proxy_header *out)
 {
-    struct sockaddr_in  four = {.sin_family = AF_INET};
+    struct sockaddr_in four = {.sin_family = AF_INET};
     struct sockaddr_in6 six = {.sin6_family = AF_INET6};
 
     switch (family) {
@@ -114,8 +114,7 @@ static bool read_v2_peer(unsigned family, struct slice body, struct proxy_header
         memcpy(&out->peer, &six, sizeof(six));
         out->has_peer = true;
         return true;
-    default: /* unspecified, datagrams, Unix sockets: as if the proxy had said nothing */
-        return true;
+    default: /* unspecified, datagrams, Unix sockets: as if the proxy had said nothing */ return true;
     }
 }
 
@@ -126,7 +125,7 @@ static enum proxy_verdict read_v2(struct slice input, struct proxy_header *out)
     if (input.len < V2_FIXED)
         return PROXY_MORE;
     unsigned version_command = byte_at(input, 12);
-    size_t   length = (size_t)byte_at(input, 14) << 8 | byte_at(input, 15);
+    size_t length = (size_t)byte_at(input, 14) << 8 | byte_at(input, 15);
     if ((version_command & 0xf0) != VERSION_2 || (version_command & 0x0f) > COMMAND_PROXY ||
         length > PROXY_MAX - V2_FIXED)
         return PROXY_BAD;
@@ -147,9 +146,9 @@ static bool may_begin(struct slice input, struct slice magic)
 
 enum proxy_verdict proxy_header_read(struct slice input, struct proxy_header *out)
 {
-    struct slice        v2 = slice_make(v2_signature, sizeof(v2_signature));
+    struct slice v2 = slice_make(v2_signature, sizeof(v2_signature));
     struct proxy_header header = {0};
-    enum proxy_verdict  verdict = PROXY_BAD;
+    enum proxy_verdict verdict = PROXY_BAD;
 
     if (may_begin(input, SLICE("PROXY ")))
         verdict = input.len < 6 ? PROXY_MORE : read_v1(input, &header);

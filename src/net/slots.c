@@ -48,7 +48,7 @@ uint64_t slot_number(const struct conn *c)
 /* net.lock is held. */
 static void add_chunk(struct net *n)
 {
-    size_t       at = n->chunks_used;
+    size_t at = n->chunks_used;
     struct conn *chunk = xcalloc(SLOTS_PER_CHUNK, sizeof(*chunk));
 
     for (size_t i = SLOTS_PER_CHUNK; i-- > 0;) {
@@ -105,7 +105,7 @@ static void slot_clear(struct conn *c)
 void slot_give_back(struct conn *c)
 {
     struct net *n = c->net;
-    uint64_t    generation = ((slot_number(c) >> 32) + 1) & 0x7fffffff; /* see NUMBER_IS_LISTENER */
+    uint64_t generation = ((slot_number(c) >> 32) + 1) & 0x7fffffff; /* see NUMBER_IS_LISTENER */
 
     slot_clear(c);
     atomic_store_explicit(&c->state, generation << 32 | CONN_FREE, memory_order_release);
@@ -137,7 +137,7 @@ void conn_mark(struct conn *c, unsigned mark)
 struct conn *conn_claim(struct net *n, uint64_t number, unsigned marks)
 {
     struct conn *c = slot_at(n, (uint32_t)number);
-    uint64_t     new, old;
+    uint64_t new, old;
 
     if (c == NULL)
         return NULL;

@@ -16,7 +16,7 @@
 #include "net/tls.h"
 
 enum {
-    RECORD = 16 * 1024,            /* plaintext of one TLS record, RFC 8446 section 5.1 */
+    RECORD = 16 * 1024,          /* plaintext of one TLS record, RFC 8446 section 5.1 */
     HANDSHAKE_BYTES = 64 * 1024, /* a client that sends more than this before it is done is up to no good */
 };
 
@@ -29,15 +29,10 @@ static enum stream socket_failed(void)
 static enum stream tls_failed(struct conn *c, int result)
 {
     switch (SSL_get_error(c->ssl, result)) {
-    case SSL_ERROR_WANT_READ:
-        return STREAM_LATER;
-    case SSL_ERROR_WANT_WRITE:
-        c->tls_wants_out = true;
-        return STREAM_LATER;
-    case SSL_ERROR_ZERO_RETURN:
-        return STREAM_EOF;
-    default:
-        return STREAM_ERROR;
+    case SSL_ERROR_WANT_READ: return STREAM_LATER;
+    case SSL_ERROR_WANT_WRITE: c->tls_wants_out = true; return STREAM_LATER;
+    case SSL_ERROR_ZERO_RETURN: return STREAM_EOF;
+    default: return STREAM_ERROR;
     }
 }
 
@@ -55,7 +50,7 @@ static enum stream tls_read(struct conn *c, void *out, size_t size, size_t *got)
     c->tls_wants_out = false;
     while (*got < size && said == STREAM_OK) {
         size_t n = 0;
-        int    r = SSL_read_ex(c->ssl, (char *)out + *got, size - *got, &n);
+        int r = SSL_read_ex(c->ssl, (char *)out + *got, size - *got, &n);
         *got += n;
         if (r != 1)
             said = tls_failed(c, r);
@@ -109,7 +104,7 @@ static enum stream tls_write(struct conn *c, const struct iovec *iov, int count,
     ERR_clear_error();
     while (count > 0) {
         struct slice data = slice_make((const char *)iov[0].iov_base + from, iov[0].iov_len - from);
-        size_t       n = 0;
+        size_t n = 0;
 
         if (data.len < RECORD && count > 1)
             data = fill_record(c->worker, iov, count, from);
@@ -139,7 +134,7 @@ enum stream stream_write(struct conn *c, const struct iovec *iov, int count, siz
     for (int i = 0; i < count; i++)
         all += iov[i].iov_len;
     struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count};
-    ssize_t       n = sendmsg(c->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t n = sendmsg(c->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n < 0)
         return socket_failed();
     *sent = (size_t)n;
@@ -177,7 +172,7 @@ enum stream stream_handshake(struct conn *c)
     if (said == STREAM_LATER)
         return STREAM_LATER;
     unsigned long error = ERR_peek_last_error();
-    const char   *text = error != 0 ? ERR_reason_error_string(error) : NULL;
+    const char *text = error != 0 ? ERR_reason_error_string(error) : NULL;
     log_failed_handshake(c, text != NULL ? text : "connection closed by the client");
     return STREAM_ERROR;
 }

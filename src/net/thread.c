@@ -12,7 +12,7 @@ enum { STACK_BYTES = 1024 * 1024 }; /* address space; only what is touched becom
 int thread_start(pthread_t *out, void *(*run)(void *arg), void *arg)
 {
     pthread_attr_t attr;
-    sigset_t       all, before;
+    sigset_t all, before;
 
     (void)pthread_attr_init(&attr);
     (void)pthread_attr_setstacksize(&attr, STACK_BYTES);

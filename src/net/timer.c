@@ -14,15 +14,15 @@
 
 struct timers {
     pthread_mutex_t lock;
-    pthread_cond_t  changed; /* an earlier time, or the end */
-    struct timer  **heap;    /* under the lock: the earliest is heap[0] */
-    size_t          count, cap;
-    bool            stopping;
-    bool            running;
-    pthread_t       thread;
-    void          (*fire)(struct timer *t);
-    int64_t       (*beat)(void *ctx);
-    void           *ctx;
+    pthread_cond_t changed; /* an earlier time, or the end */
+    struct timer **heap;    /* under the lock: the earliest is heap[0] */
+    size_t count, cap;
+    bool stopping;
+    bool running;
+    pthread_t thread;
+    void (*fire)(struct timer *t);
+    int64_t (*beat)(void *ctx);
+    void *ctx;
 };
 
 static void place(struct timers *ts, size_t at, struct timer *t)
@@ -62,7 +62,7 @@ static void heap_insert(struct timers *ts, struct timer *t)
 {
     if (ts->count == ts->cap) {
         ts->cap = ts->cap > 0 ? ts->cap * 2 : 64;
-        ts->heap = xrealloc(ts->heap, ts->cap * sizeof(*ts->heap));
+        ts->heap = xrealloc(ts->heap, ts->cap * sizeof(void *));
     }
     place(ts, ts->count++, t);
     sift_up(ts, ts->count - 1);
@@ -70,7 +70,7 @@ static void heap_insert(struct timers *ts, struct timer *t)
 
 static void heap_remove(struct timers *ts, struct timer *t)
 {
-    size_t        at = t->index - 1;
+    size_t at = t->index - 1;
     struct timer *last = ts->heap[--ts->count];
 
     t->index = 0;
@@ -86,7 +86,7 @@ static int64_t fire_due(struct timers *ts, int64_t now)
 {
     while (ts->count > 0 && ts->heap[0]->registered <= now) {
         struct timer *t = ts->heap[0];
-        int64_t       due = atomic_load_explicit(&t->due, memory_order_relaxed);
+        int64_t due = atomic_load_explicit(&t->due, memory_order_relaxed);
 
         if (due > now) { /* has been moved to later meanwhile */
             t->registered = due;
@@ -109,7 +109,7 @@ static void wait_until(struct timers *ts, int64_t now, int64_t then)
 static void *timers_main(void *arg)
 {
     struct timers *ts = arg;
-    int64_t        beat_at = 0;
+    int64_t beat_at = 0;
 
     (void)pthread_mutex_lock(&ts->lock);
     while (!ts->stopping) {

@@ -14,17 +14,18 @@
 
 struct tls_context {
     pthread_mutex_t lock; /* for current */
-    SSL_CTX        *current;
-    char           *certificate_path, *key_path;
+    SSL_CTX *current;
+    char *certificate_path, *key_path;
 };
 
 /* TLS 1.2: forward secrecy and AEAD first, then CBC for old mail servers (RFC 9325 section 4.2). */
-static const char ciphers[] = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:DHE+AESGCM:!aNULL:!eNULL:!PSK:!SRP:!aDSS";
+static const char ciphers[] =
+    "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:DHE+AESGCM:!aNULL:!eNULL:!PSK:!SRP:!aDSS";
 
 static bool openssl_failed(struct fail *why, const char *what)
 {
     unsigned long error = ERR_peek_last_error();
-    const char   *text = error != 0 ? ERR_reason_error_string(error) : NULL;
+    const char *text = error != 0 ? ERR_reason_error_string(error) : NULL;
 
     fail_set(why, FAIL_PERM, FAIL_INVALID, "%s: %s", what, text != NULL ? text : "OpenSSL gives no reason");
     ERR_clear_error();
@@ -43,8 +44,8 @@ static void set_options(SSL_CTX *ctx)
     static const unsigned char application[] = "posthorn";
 
     (void)SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
-    (void)SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
-                                       SSL_OP_IGNORE_UNEXPECTED_EOF);
+    (void)SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                       SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_IGNORE_UNEXPECTED_EOF);
     (void)SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                     SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     (void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
@@ -56,9 +57,9 @@ static void set_options(SSL_CTX *ctx)
 
 static SSL_CTX *load(const char *certificate_path, const char *key_path, struct fail *why)
 {
-    SSL_CTX    *ctx = SSL_CTX_new(TLS_server_method());
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
     const char *failed = NULL;
-    char        groups[] = "X25519:P-256:P-384"; /* OpenSSL's macro casts const away */
+    char groups[] = "X25519:P-256:P-384"; /* OpenSSL's macro casts const away */
 
     ERR_clear_error();
     if (ctx == NULL) {
@@ -70,7 +71,8 @@ static SSL_CTX *load(const char *certificate_path, const char *key_path, struct 
         failed = "TLS ciphers";
     else if (SSL_CTX_use_certificate_chain_file(ctx, certificate_path) != 1)
         failed = certificate_path;
-    else if (SSL_CTX_use_PrivateKey_file(ctx, key_path, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(ctx) != 1)
+    else if (SSL_CTX_use_PrivateKey_file(ctx, key_path, SSL_FILETYPE_PEM) != 1 ||
+             SSL_CTX_check_private_key(ctx) != 1)
         failed = key_path;
     if (failed != NULL) {
         openssl_failed(why, failed);

@@ -22,23 +22,26 @@ static bool add_extension(X509 *cert, int nid, const char *value)
     X509V3_set_ctx_nodb(&ctx);
     X509V3_set_ctx(&ctx, cert, cert, NULL, NULL, 0);
     X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
-    bool            ok = extension != NULL && X509_add_ext(cert, extension, -1) == 1;
+    bool ok = extension != NULL && X509_add_ext(cert, extension, -1) == 1;
     X509_EXTENSION_free(extension);
     return ok;
 }
 
 static bool name_and_sign(X509 *cert, EVP_PKEY *key, const char *hostname)
 {
-    uint64_t      serial = random_u64() >> 1; /* positive, RFC 5280 section 4.1.2.2 */
-    X509_NAME    *name = X509_get_subject_name(cert);
-    char          names[400];
+    uint64_t serial = random_u64() >> 1; /* positive, RFC 5280 section 4.1.2.2 */
+    X509_NAME *name = X509_get_subject_name(cert);
+    char names[400];
 
-    if (snprintf(names, sizeof(names), "DNS:%s,DNS:localhost,IP:127.0.0.1,IP:::1", hostname) >= (int)sizeof(names))
+    if (snprintf(names, sizeof(names), "DNS:%s,DNS:localhost,IP:127.0.0.1,IP:::1", hostname) >=
+        (int)sizeof(names))
         return false;
-    return X509_set_version(cert, 2) == 1 && ASN1_INTEGER_set_uint64(X509_get_serialNumber(cert), serial) == 1 &&
+    return X509_set_version(cert, 2) == 1 &&
+           ASN1_INTEGER_set_uint64(X509_get_serialNumber(cert), serial) == 1 &&
            X509_gmtime_adj(X509_getm_notBefore(cert), -BACKDATED_SECONDS) != NULL &&
            X509_gmtime_adj(X509_getm_notAfter(cert), (long)VALID_DAYS * 24 * 3600) != NULL &&
-           X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)hostname, -1, -1, 0) == 1 &&
+           X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)hostname, -1, -1, 0) ==
+               1 &&
            X509_set_issuer_name(cert, name) == 1 && X509_set_pubkey(cert, key) == 1 &&
            add_extension(cert, NID_basic_constraints, "critical,CA:FALSE") &&
            add_extension(cert, NID_ext_key_usage, "serverAuth") &&
@@ -48,7 +51,7 @@ static bool name_and_sign(X509 *cert, EVP_PKEY *key, const char *hostname)
 static bool write_pem(BIO *pem, const char *path, unsigned mode, struct fail *why)
 {
     char *data;
-    long  len = BIO_get_mem_data(pem, &data);
+    long len = BIO_get_mem_data(pem, &data);
 
     return io_replace_file(path, slice_make(data, len > 0 ? (size_t)len : 0), mode, why);
 }
@@ -70,10 +73,10 @@ bool tls_self_sign(const char *hostname, const char *certificate_path, const cha
     if (!is_hostname(hostname))
         return fail_set(why, FAIL_PERM, FAIL_INVALID, "\"%s\" is no hostname for a certificate", hostname);
     EVP_PKEY *key = EVP_EC_gen("P-256");
-    X509     *cert = X509_new();
-    BIO      *cert_pem = BIO_new(BIO_s_mem());
-    BIO      *key_pem = BIO_new(BIO_s_mem());
-    bool      ok = key != NULL && cert != NULL && cert_pem != NULL && key_pem != NULL &&
+    X509 *cert = X509_new();
+    BIO *cert_pem = BIO_new(BIO_s_mem());
+    BIO *key_pem = BIO_new(BIO_s_mem());
+    bool ok = key != NULL && cert != NULL && cert_pem != NULL && key_pem != NULL &&
               name_and_sign(cert, key, hostname) && PEM_write_bio_X509(cert_pem, cert) == 1 &&
               PEM_write_bio_PrivateKey(key_pem, key, NULL, NULL, 0, NULL, NULL) == 1;
 

@@ -92,9 +92,9 @@ static bool stops_now(const struct conn *c)
 /* The header must be taken from the socket to its last byte and no further: what follows may be TLS. */
 static enum next stage_proxy(struct conn *c)
 {
-    char                seen[PROXY_MAX];
+    char seen[PROXY_MAX];
     struct proxy_header header;
-    size_t              held = c->in_len - c->in_at;
+    size_t held = c->in_len - c->in_at;
 
     if (held > 0)
         memcpy(seen, c->in + c->in_at, held);
@@ -141,11 +141,9 @@ static enum next stage_handshake(struct conn *c)
         c->readable = stream_has_more(c);
         c->stage = c->session == NULL ? STAGE_OPEN : STAGE_TALK;
         return NEXT_STAGE;
-    case STREAM_LATER:
-        return NEXT_PARK;
+    case STREAM_LATER: return NEXT_PARK;
     case STREAM_EOF:
-    case STREAM_ERROR:
-        break;
+    case STREAM_ERROR: break;
     }
     c->broken = true;
     return gone(c, CONN_CLOSE_TLS);
@@ -167,14 +165,11 @@ static bool is_due(const struct conn *c)
     case TURN_PARK:
         return c->woken || c->ticked || c->delay_over ||
                (c->fresh && (c->eof || c->in_len - c->in_at >= c->want));
-    case TURN_WAIT:
-        return c->woken || c->delay_over;
+    case TURN_WAIT: return c->woken || c->delay_over;
     case TURN_MORE:
-    case TURN_AGAIN:
-        return true;
+    case TURN_AGAIN: return true;
     case TURN_CLOSE:
-    case TURN_ABORT:
-        break;
+    case TURN_ABORT: break;
     }
     return false;
 }
@@ -192,7 +187,7 @@ static void call_input(struct conn *c)
     deadline_activity(c, before);
 }
 
-/* After STARTTLS's answer has gone out: what was sent before the handshake is not ours to believe (RFC 3207 section 4.2). */
+/* STARTTLS's answer has gone out.  What came before the handshake is not believed (RFC 3207 section 4.2). */
 static enum next begin_tls(struct conn *c)
 {
     if (out_pending(c) > 0)
@@ -257,7 +252,7 @@ static enum next stage_drain(struct conn *c)
 
 static enum next stage_linger(struct conn *c)
 {
-    char    dropped[4096];
+    char dropped[4096];
     ssize_t n = sizeof(dropped);
 
     for (unsigned i = 0; i < 16 && n == (ssize_t)sizeof(dropped); i++)
@@ -273,13 +268,13 @@ static enum next advance(struct conn *c)
 
     while (next == NEXT_STAGE) {
         switch (c->stage) {
-        case STAGE_PROXY:     next = stage_proxy(c); break;
+        case STAGE_PROXY: next = stage_proxy(c); break;
         case STAGE_HANDSHAKE: next = stage_handshake(c); break;
-        case STAGE_OPEN:      next = stage_open(c); break;
-        case STAGE_TALK:      next = stage_talk(c); break;
-        case STAGE_DRAIN:     next = stage_drain(c); break;
-        case STAGE_LINGER:    next = stage_linger(c); break;
-        case STAGE_GONE:      next = NEXT_GONE; break;
+        case STAGE_OPEN: next = stage_open(c); break;
+        case STAGE_TALK: next = stage_talk(c); break;
+        case STAGE_DRAIN: next = stage_drain(c); break;
+        case STAGE_LINGER: next = stage_linger(c); break;
+        case STAGE_GONE: next = NEXT_GONE; break;
         }
     }
     return next;
@@ -309,29 +304,23 @@ static uint32_t wanted_events(const struct conn *c)
 
     switch (c->stage) {
     case STAGE_PROXY:
-    case STAGE_LINGER:
-        events = EPOLLIN;
-        break;
-    case STAGE_HANDSHAKE:
-        events = c->tls_wants_out ? EPOLLOUT : EPOLLIN;
-        break;
+    case STAGE_LINGER: events = EPOLLIN; break;
+    case STAGE_HANDSHAKE: events = c->tls_wants_out ? EPOLLOUT : EPOLLIN; break;
     case STAGE_TALK:
         if (out_pending(c) > 0 || c->tls_wants_out)
             events |= EPOLLOUT;
         if (c->waits_for == TURN_PARK && !c->eof && !c->start_tls && !conn_is_full(c))
             events |= EPOLLIN;
         break;
-    case STAGE_DRAIN:
-        events = EPOLLOUT;
-        break;
+    case STAGE_DRAIN: events = EPOLLOUT; break;
     case STAGE_OPEN:
-    case STAGE_GONE:
-        break;
+    case STAGE_GONE: break;
     }
     return events;
 }
 
-/* What is armed and no longer wanted costs one idle look when it comes; taking it back would cost a call each time. */
+/* What is armed and not wanted any more costs one idle look when it comes; taking it back, a call each time.
+ */
 static bool arm(struct conn *c)
 {
     struct epoll_event event = {.events = wanted_events(c), .data.u64 = slot_number(c)};

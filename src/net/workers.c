@@ -16,27 +16,28 @@
 enum { LEAVE_AFTER_MS = 10 * 1000 }; /* of sleep on the stack */
 
 struct worker_thread {
-    struct workers       *pool;
-    pthread_t             thread;
-    pthread_cond_t        called;  /* it has been taken off the stack */
-    struct worker_thread *below;   /* on the stack of sleepers */
+    struct workers *pool;
+    pthread_t thread;
+    pthread_cond_t called;                    /* it has been taken off the stack */
+    struct worker_thread *below;              /* on the stack of sleepers */
     enum { NOT_STARTED, STARTED, LEFT } life; /* LEFT: to be joined */
-    bool                  asleep;
+    bool asleep;
 };
 
 struct workers {
-    pthread_mutex_t       lock;
-    unsigned              target, max;
-    _Atomic unsigned      active;   /* not waiting, not asleep; changes under the lock, read without */
-    _Atomic unsigned      allowed;  /* target and what the back-stop adds */
-    _Atomic bool          stopping;
+    pthread_mutex_t lock;
+    unsigned target, max;
+    _Atomic unsigned active;  /* not waiting, not asleep; changes under the lock, read without */
+    _Atomic unsigned allowed; /* target and what the back-stop adds */
+    _Atomic bool stopping;
     struct worker_thread *sleepers; /* newest first: its stack and caches are warm */
-    void                (*run)(void *ctx, unsigned number);
-    void                 *ctx;
-    struct worker_thread  threads[]; /* max */
+    void (*run)(void *ctx, unsigned number);
+    void *ctx;
+    struct worker_thread threads[]; /* max */
 };
 
-struct workers *workers_create(unsigned target, unsigned max, void (*run)(void *ctx, unsigned number), void *ctx)
+struct workers *workers_create(unsigned target, unsigned max, void (*run)(void *ctx, unsigned number),
+                               void *ctx)
 {
     struct workers *ws = xcalloc(1, sizeof(*ws) + max * sizeof(ws->threads[0]));
 
@@ -81,8 +82,8 @@ static _Thread_local struct worker_thread *self; /* which of its pool's threads 
 static void *worker_main(void *arg)
 {
     struct worker_thread *t = arg;
-    struct workers       *ws = t->pool;
-    struct block_hook     hook = {.begin = worker_blocks, .end = worker_resumes, .ctx = ws};
+    struct workers *ws = t->pool;
+    struct block_hook hook = {.begin = worker_blocks, .end = worker_resumes, .ctx = ws};
 
     self = t;
     block_set_hook(&hook);

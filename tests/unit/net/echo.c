@@ -7,14 +7,14 @@
 #include <unistd.h>
 
 struct echo {
-    struct conn         *conn;
+    struct conn *conn;
     struct echo_service *service;
-    uint64_t             blocks; /* MORE: still to be written */
-    uint64_t             body, sum; /* BODY: bytes still to come, their sum */
-    unsigned             turns;  /* AGAIN */
+    uint64_t blocks;    /* MORE: still to be written */
+    uint64_t body, sum; /* BODY: bytes still to come, their sum */
+    unsigned turns;     /* AGAIN */
     enum { IDLE, WAITING, WOKEN, DELAYED } state;
-    struct echo         *next;   /* on the service's list of those who wait */
-    bool                 on_list;
+    struct echo *next; /* on the service's list of those who wait */
+    bool on_list;
 };
 
 static bool pattern_read(void *ctx, uint64_t offset, void *out, size_t n)
@@ -129,7 +129,7 @@ static enum turn run(struct echo *e, struct slice line)
 static bool go_on(struct echo *e, enum turn *turn)
 {
     static const char block[4096] = {[0 ... 4093] = 'x', '\r', '\n'};
-    struct conn      *c = e->conn;
+    struct conn *c = e->conn;
 
     if (e->state == WAITING || e->state == DELAYED) {
         (void)pthread_mutex_lock(&e->service->lock);
@@ -171,8 +171,8 @@ static enum turn echo_input(void *session)
 {
     struct echo *e = session;
     struct slice line;
-    bool         too_long;
-    enum turn    turn = e->turns > 0 ? TURN_AGAIN : TURN_PARK;
+    bool too_long;
+    enum turn turn = e->turns > 0 ? TURN_AGAIN : TURN_PARK;
 
     if (conn_take_tick(e->conn))
         conn_write(e->conn, SLICE("tick\r\n"));
@@ -207,7 +207,7 @@ static void echo_last_words(void *session, enum conn_close why)
 
 static void echo_close(void *session, enum conn_close why)
 {
-    struct echo         *e = session;
+    struct echo *e = session;
     struct echo_service *s = e->service;
 
     (void)pthread_mutex_lock(&s->lock);
@@ -284,9 +284,9 @@ static socklen_t loopback(unsigned port, struct sockaddr_storage *out)
 int echo_listen(unsigned *port)
 {
     struct sockaddr_storage a;
-    struct sockaddr_in      four;
-    socklen_t               len = loopback(0, &a);
-    int                     fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in four;
+    socklen_t len = loopback(0, &a);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     if (fd < 0 || bind(fd, (struct sockaddr *)&a, len) != 0 || listen(fd, 512) != 0 ||
         getsockname(fd, (struct sockaddr *)&a, &len) != 0)
@@ -299,8 +299,8 @@ int echo_listen(unsigned *port)
 int echo_try_connect(unsigned port)
 {
     struct sockaddr_storage a;
-    socklen_t               len = loopback(port, &a);
-    int                     fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    socklen_t len = loopback(port, &a);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     if (fd >= 0 && connect(fd, (struct sockaddr *)&a, len) == 0)
         return fd;
@@ -363,8 +363,9 @@ bool client_fill(struct client *c)
         c->have -= c->at;
         c->at = 0;
     }
-    size_t  room = sizeof(c->bytes) - c->have;
-    ssize_t n = c->ssl != NULL ? SSL_read(c->ssl, c->bytes + c->have, (int)room) : recv(c->fd, c->bytes + c->have, room, 0);
+    size_t room = sizeof(c->bytes) - c->have;
+    ssize_t n = c->ssl != NULL ? SSL_read(c->ssl, c->bytes + c->have, (int)room)
+                               : recv(c->fd, c->bytes + c->have, room, 0);
     if (n <= 0)
         return false;
     c->have += (size_t)n;

@@ -8,17 +8,18 @@
 
 struct fixture {
     struct echo_service service;
-    struct net         *net;
+    struct net *net;
     struct net_listener row;
-    unsigned            port;
+    unsigned port;
 };
 
 static void set_up(struct fixture *f, void (*change)(struct net_limits *l))
 {
     struct net_limits limits;
-    struct fail       why;
+    struct fail why;
 
-    *f = (struct fixture){.row = {.name = "test", .protocol = &echo_protocol, .service = &f->service, .idle_seconds = 60}};
+    *f = (struct fixture){
+        .row = {.name = "test", .protocol = &echo_protocol, .service = &f->service, .idle_seconds = 60}};
     net_limits_default(&limits);
     limits.connections_max = 1000;
     if (change != NULL)
@@ -61,13 +62,17 @@ static void test_commands(struct fixture *f)
     CHECK("pipelined", client_send(c, "ECHO two\r\nECHO three\r\nPEER\r\n") && client_expect(c, "two") &&
                            client_expect(c, "three") && client_expect(c, "127.0.0.1"));
     CHECK("in pieces", client_send(c, "EC") && client_send(c, "HO fo") && client_send(c, "ur\r") &&
-                           client_send(c, "\nECHO five\nE") && client_expect(c, "four") && client_expect(c, "five") &&
-                           client_send(c, "CHO six\r\n") && client_expect(c, "six"));
-    CHECK("waker", client_send(c, "WAIT\r\nECHO after\r\n") && client_expect(c, "woken") && client_expect(c, "after"));
-    CHECK("delay", client_send(c, "DELAY 5\r\nECHO after\r\n") && client_expect(c, "later") && client_expect(c, "after"));
-    CHECK("again", client_send(c, "AGAIN 20\r\nECHO after\r\n") && client_expect(c, "done") && client_expect(c, "after"));
-    CHECK("tick", client_send(c, "TICK 1\r\n") && client_expect(c, "tick") && client_send(c, "ECHO end\r\n") &&
-                      client_expect(c, "end"));
+                           client_send(c, "\nECHO five\nE") && client_expect(c, "four") &&
+                           client_expect(c, "five") && client_send(c, "CHO six\r\n") &&
+                           client_expect(c, "six"));
+    CHECK("waker",
+          client_send(c, "WAIT\r\nECHO after\r\n") && client_expect(c, "woken") && client_expect(c, "after"));
+    CHECK("delay", client_send(c, "DELAY 5\r\nECHO after\r\n") && client_expect(c, "later") &&
+                       client_expect(c, "after"));
+    CHECK("again", client_send(c, "AGAIN 20\r\nECHO after\r\n") && client_expect(c, "done") &&
+                       client_expect(c, "after"));
+    CHECK("tick", client_send(c, "TICK 1\r\n") && client_expect(c, "tick") &&
+                      client_send(c, "ECHO end\r\n") && client_expect(c, "end"));
     CHECK("quit", client_send(c, "QUIT\r\n") && client_expect(c, "bye") && client_at_end(c));
     drop_client(c);
 }
@@ -76,7 +81,7 @@ static void test_pipelining(struct fixture *f)
 {
     enum { COMMANDS = 2000 };
     struct client *c = new_client(f);
-    char           line[40];
+    char line[40];
 
     for (int i = 0; i < COMMANDS; i++) {
         (void)snprintf(line, sizeof(line), "ECHO %d\r\n", i);
@@ -96,11 +101,13 @@ static void test_output(struct fixture *f)
 {
     struct client *c = new_client(f);
 
-    CHECK("source", client_send(c, "BYTES 1000000\r\n") && client_pattern(c, 0, 1000000) && client_expect(c, "done"));
-    CHECK("sources in order", client_send(c, "ECHO a\r\nBYTES 10\r\nECHO b\r\nBYTES 0\r\nBYTES 100000\r\nECHO c\r\n") &&
-                                  client_expect(c, "a") && client_pattern(c, 0, 10) && client_expect(c, "done") &&
-                                  client_expect(c, "b") && client_expect(c, "done") && client_pattern(c, 0, 100000) &&
-                                  client_expect(c, "done") && client_expect(c, "c"));
+    CHECK("source",
+          client_send(c, "BYTES 1000000\r\n") && client_pattern(c, 0, 1000000) && client_expect(c, "done"));
+    CHECK("sources in order",
+          client_send(c, "ECHO a\r\nBYTES 10\r\nECHO b\r\nBYTES 0\r\nBYTES 100000\r\nECHO c\r\n") &&
+              client_expect(c, "a") && client_pattern(c, 0, 10) && client_expect(c, "done") &&
+              client_expect(c, "b") && client_expect(c, "done") && client_pattern(c, 0, 100000) &&
+              client_expect(c, "done") && client_expect(c, "c"));
     CHECK("empty source alone", client_send(c, "BYTES 0\r\n") && client_expect(c, "done"));
     CHECK("more", client_send(c, "MORE 1000\r\n"));
     bool ok = true;
@@ -120,32 +127,33 @@ static void test_output(struct fixture *f)
 static void test_body(struct fixture *f)
 {
     struct client *c = new_client(f);
-    static char    body[300000];
-    uint64_t       sum = 0;
-    char           want[40];
+    static char body[300000];
+    uint64_t sum = 0;
+    char want[40];
 
     for (size_t i = 0; i < sizeof(body); i++) {
         body[i] = (char)(i % 100);
         sum += (unsigned char)body[i];
     }
     (void)snprintf(want, sizeof(want), "sum %llu", (unsigned long long)sum);
-    CHECK("a body larger than the buffer", client_send(c, "BODY 300000\r\n") && client_write(c, body, sizeof(body)) &&
-                                               client_send(c, "ECHO after\r\n") && client_expect(c, want) &&
-                                               client_expect(c, "after"));
+    CHECK("a body larger than the buffer",
+          client_send(c, "BODY 300000\r\n") && client_write(c, body, sizeof(body)) &&
+              client_send(c, "ECHO after\r\n") && client_expect(c, want) && client_expect(c, "after"));
     drop_client(c);
 }
 
 static void test_ends(struct fixture *f)
 {
     struct client *c = new_client(f);
-    static char    line[3000];
+    static char line[3000];
 
     CHECK("abort", client_send(c, "ABORT\r\n") && client_at_end(c));
     drop_client(c);
 
     c = new_client(f);
     memset(line, 'x', sizeof(line));
-    CHECK("too long a line", client_write(c, line, sizeof(line)) && client_expect(c, "too long") && client_at_end(c));
+    CHECK("too long a line",
+          client_write(c, line, sizeof(line)) && client_expect(c, "too long") && client_at_end(c));
     drop_client(c);
 
     c = new_client(f);
@@ -174,7 +182,7 @@ static bool count_one(void *ctx, const struct net_session_info *s)
 static void test_administrator(struct fixture *f)
 {
     struct client *a = new_client(f), *b = new_client(f);
-    struct log_id  id = {""};
+    struct log_id id = {""};
 
     CHECK("label", client_send(a, "LABEL somebody\r\n") && client_expect(a, "ok"));
     net_each_session(f->net, count_one, &id);
@@ -183,23 +191,25 @@ static void test_administrator(struct fixture *f)
     CHECK("told", client_expect(a, "ended: ended by the administrator") && client_at_end(a));
     CHECK("kick nobody", net_kick_session(f->net, SLICE("nobody")) == 0 && net_kick_account(f->net, 0) == 0);
     CHECK("the other stays", client_send(b, "LABEL other\r\n") && client_expect(b, "ok"));
-    CHECK("kick an account", net_kick_account(f->net, 7) == 1 && client_expect(b, "ended: ended by the administrator"));
+    CHECK("kick an account",
+          net_kick_account(f->net, 7) == 1 && client_expect(b, "ended: ended by the administrator"));
     drop_client(a);
     drop_client(b);
 }
 
 static void test_adopt(struct fixture *f)
 {
-    int                 ends[2];
-    struct fail         why;
-    struct client       c;
-    struct net_listener row = {.name = "adopted", .protocol = &echo_protocol, .service = &f->service, .idle_seconds = 60};
+    int ends[2];
+    struct fail why;
+    struct client c;
+    struct net_listener row = {
+        .name = "adopted", .protocol = &echo_protocol, .service = &f->service, .idle_seconds = 60};
 
     CHECK("pair", socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
     CHECK("adopt", net_adopt(f->net, ends[0], &row, &why));
     client_init(&c, ends[1]);
-    CHECK("served", client_expect(&c, "hello") && client_send(&c, "PEER\r\nECHO x\r\n") && client_expect(&c, "local") &&
-                        client_expect(&c, "x"));
+    CHECK("served", client_expect(&c, "hello") && client_send(&c, "PEER\r\nECHO x\r\n") &&
+                        client_expect(&c, "local") && client_expect(&c, "x"));
     CHECK("sends all and goes", client_send(&c, "WAIT\r\nECHO y\r\n"));
     client_finish(&c);
 }
@@ -215,7 +225,7 @@ static void test_stop(void)
     enum { PARKED, SLOW, WAITING, BODY, HALF_BODY, COUNT };
     struct fixture f;
     struct client *c[COUNT];
-    pthread_t      stopper;
+    pthread_t stopper;
 
     set_up(&f, NULL);
     for (int i = 0; i < COUNT; i++)
@@ -225,13 +235,15 @@ static void test_stop(void)
     for (int i = BODY; i <= HALF_BODY; i++)
         CHECK("a body on its way", client_send(c[i], "ECHO x\r\nBODY 2\r\na") && client_expect(c[i], "x"));
     (void)pthread_create(&stopper, NULL, stop_main, f.net);
-    CHECK("parked: last words", client_expect(c[PARKED], "ended: server is stopping") && client_at_end(c[PARKED]));
+    CHECK("parked: last words",
+          client_expect(c[PARKED], "ended: server is stopping") && client_at_end(c[PARKED]));
     CHECK("the rest of a body is taken", client_send(c[BODY], "b") && client_expect(c[BODY], "sum 195"));
     CHECK("then the end", client_expect(c[BODY], "ended: server is stopping") && client_at_end(c[BODY]));
     CHECK("waiting: its answer first", client_expect(c[WAITING], "later"));
-    CHECK("then the end", client_expect(c[WAITING], "ended: server is stopping") && client_at_end(c[WAITING]));
-    CHECK("no rest: last words in time", client_expect(c[HALF_BODY], "ended: server is stopping") &&
-                                             client_at_end(c[HALF_BODY]));
+    CHECK("then the end",
+          client_expect(c[WAITING], "ended: server is stopping") && client_at_end(c[WAITING]));
+    CHECK("no rest: last words in time",
+          client_expect(c[HALF_BODY], "ended: server is stopping") && client_at_end(c[HALF_BODY]));
     (void)pthread_join(stopper, NULL);
     for (int i = 0; i < COUNT; i++)
         drop_client(c[i]);

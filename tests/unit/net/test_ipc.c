@@ -23,7 +23,7 @@ static struct ipc_reader reader_over(const struct ipc_message *m)
 static void test_fields(void)
 {
     struct ipc_message m;
-    struct ipc_reader  r;
+    struct ipc_reader r;
 
     ipc_message_init(&m, ECHO);
     ipc_add_u64(&m, UINT64_MAX);
@@ -61,8 +61,8 @@ static void test_fields(void)
 static void test_failures(void)
 {
     struct ipc_message m;
-    struct ipc_reader  r;
-    struct fail        in, out;
+    struct ipc_reader r;
+    struct fail in, out;
 
     fail_code(&in, FAIL_PERM, FAIL_AUTH, "5.7.8", "no\nsuch user");
     memcpy(in.text, "no\nsuch", 7);
@@ -91,16 +91,16 @@ static void test_failures(void)
 struct world {
     struct ipc_server *server;
     struct ipc_client *client;
-    pthread_mutex_t    lock;
-    pthread_cond_t     changed;
-    unsigned           met, told, heard, woken;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    unsigned met, told, heard, woken;
 };
 
 static bool handle(void *ctx, struct ipc_reader *r, struct ipc_message *answer, struct fail *why)
 {
     struct world *w = ctx;
-    struct slice  text;
-    int           fd;
+    struct slice text;
+    int fd;
 
     switch (r->type) {
     case ECHO:
@@ -109,8 +109,7 @@ static bool handle(void *ctx, struct ipc_reader *r, struct ipc_message *answer, 
             return fail_set(why, FAIL_PERM, FAIL_INVALID, "bad fields");
         ipc_add_bytes(answer, text);
         return true;
-    case REFUSE:
-        return fail_code(why, FAIL_PERM, FAIL_NOT_FOUND, "5.1.1", "nobody of that name");
+    case REFUSE: return fail_code(why, FAIL_PERM, FAIL_NOT_FOUND, "5.1.1", "nobody of that name");
     case MEET: /* two requests that wait for each other: both must be running */
         (void)pthread_mutex_lock(&w->lock);
         w->met++;
@@ -183,7 +182,7 @@ static struct ipc_call *start(struct world *w, uint16_t type, struct slice text,
 
 static void connect_them(struct world *w)
 {
-    int         ends[2];
+    int ends[2];
     struct fail why;
 
     CHECK("pair", ipc_socket_pair(ends, &why) && ipc_server_attach(w->server, ends[0], &why));
@@ -192,9 +191,9 @@ static void connect_them(struct world *w)
 
 static void set_up(struct world *w, unsigned timeout)
 {
-    struct ipc_limits  limits;
+    struct ipc_limits limits;
     struct ipc_service service = {.name = "test", .handle = handle, .ctx = w};
-    struct fail        why;
+    struct fail why;
 
     *w = (struct world){0};
     (void)pthread_mutex_init(&w->lock, NULL);
@@ -216,10 +215,10 @@ static void tear_down(struct world *w)
 
 static void test_calls(void)
 {
-    struct world      w;
-    struct fail       why;
+    struct world w;
+    struct fail why;
     struct ipc_reader r;
-    struct ipc_call  *call, *other;
+    struct ipc_call *call, *other;
 
     set_up(&w, 30);
     CHECK("nobody there", start(&w, ECHO, SLICE("x"), &why) == NULL && why.kind == FAIL_TEMP);
@@ -235,7 +234,8 @@ static void test_calls(void)
 
     call = start(&w, REFUSE, (struct slice){0}, &why);
     ipc_call_wait(call);
-    CHECK("refused", !ipc_call_answer(call, &r, &why) && why.kind == FAIL_PERM && why.reason == FAIL_NOT_FOUND);
+    CHECK("refused",
+          !ipc_call_answer(call, &r, &why) && why.kind == FAIL_PERM && why.reason == FAIL_NOT_FOUND);
     CHECK_SLICE("story", slice_of(why.text), SLICE("nobody of that name"));
     CHECK_SLICE("code", slice_of(why.code), SLICE("5.1.1"));
     ipc_call_end(&call);
@@ -266,11 +266,11 @@ static void test_calls(void)
 
 static void test_descriptors(void)
 {
-    struct world       w;
-    struct fail        why;
-    struct ipc_reader  r;
+    struct world w;
+    struct fail why;
+    struct ipc_reader r;
     struct ipc_message m;
-    FILE              *f = tmpfile();
+    FILE *f = tmpfile();
 
     set_up(&w, 30);
     connect_them(&w);
@@ -293,8 +293,8 @@ static void test_descriptors(void)
 
 static void test_notices(void)
 {
-    struct world       w;
-    struct fail        why;
+    struct world w;
+    struct fail why;
     struct ipc_message m;
 
     set_up(&w, 30);
@@ -314,10 +314,10 @@ static void test_notices(void)
 /* A server that does nothing: the other end of the pair is ours. */
 static void test_silence(void)
 {
-    struct world      w;
-    struct fail       why;
+    struct world w;
+    struct fail why;
     struct ipc_reader r;
-    int               ends[2];
+    int ends[2];
 
     set_up(&w, 1);
     CHECK("pair", ipc_socket_pair(ends, &why));
@@ -354,24 +354,38 @@ static void test_silence(void)
 static void test_attacks(void)
 {
     static const struct ipc_header good = {.magic = 0x5048, .type = ECHO, .kind = IPC_REQUEST, .id = 1};
-    struct attack { const char *note; struct ipc_header h; size_t n; bool to_client; } attacks[] = {
+    struct attack {
+        const char *note;
+        struct ipc_header h;
+        size_t n;
+        bool to_client;
+    } attacks[] = {
         {"short", good, 10, false},
         {"magic", {.magic = 1, .type = ECHO, .kind = IPC_REQUEST, .id = 1}, sizeof(good), false},
         {"kind 0", {.magic = 0x5048, .type = ECHO, .kind = 0, .id = 1}, sizeof(good), false},
         {"kind 9", {.magic = 0x5048, .type = ECHO, .kind = 9, .id = 1}, sizeof(good), false},
-        {"an answer to a server", {.magic = 0x5048, .type = ECHO, .kind = IPC_ANSWER, .id = 1}, sizeof(good), false},
-        {"a request without id", {.magic = 0x5048, .type = ECHO, .kind = IPC_REQUEST, .id = 0}, sizeof(good), false},
-        {"a notice with id", {.magic = 0x5048, .type = ECHO, .kind = IPC_NOTICE, .id = 1}, sizeof(good), false},
+        {"an answer to a server",
+         {.magic = 0x5048, .type = ECHO, .kind = IPC_ANSWER, .id = 1},
+         sizeof(good),
+         false},
+        {"a request without id",
+         {.magic = 0x5048, .type = ECHO, .kind = IPC_REQUEST, .id = 0},
+         sizeof(good),
+         false},
+        {"a notice with id",
+         {.magic = 0x5048, .type = ECHO, .kind = IPC_NOTICE, .id = 1},
+         sizeof(good),
+         false},
         {"type 0", {.magic = 0x5048, .type = 0, .kind = IPC_REQUEST, .id = 1}, sizeof(good), false},
         {"a request to a client", good, sizeof(good), true},
         {"magic to a client", {.magic = 1, .type = ECHO, .kind = IPC_ANSWER, .id = 1}, sizeof(good), true},
     };
     struct world w;
-    struct fail  why;
+    struct fail why;
 
     set_up(&w, 30);
     for (size_t i = 0; i < ARRAY_LEN(attacks); i++) {
-        int  ends[2];
+        int ends[2];
         char byte;
         CHECK(attacks[i].note, ipc_socket_pair(ends, &why));
         if (attacks[i].to_client)
@@ -383,7 +397,7 @@ static void test_attacks(void)
         (void)close(ends[0]);
     }
     connect_them(&w);
-    struct ipc_call  *call = start(&w, ECHO, SLICE("x"), &why);
+    struct ipc_call *call = start(&w, ECHO, SLICE("x"), &why);
     struct ipc_reader r;
     ipc_call_wait(call);
     CHECK("all goes on", ipc_call_answer(call, &r, &why));
@@ -394,8 +408,8 @@ static void test_attacks(void)
 static void test_path(void)
 {
     struct world w;
-    struct fail  why;
-    char         path[] = "/tmp/posthorn-ipc-XXXXXX", long_path[300];
+    struct fail why;
+    char path[] = "/tmp/posthorn-ipc-XXXXXX", long_path[300];
 
     set_up(&w, 30);
     int file = mkstemp(path);
@@ -404,7 +418,8 @@ static void test_path(void)
     (void)unlink(path);
     memset(long_path, 'x', sizeof(long_path) - 1);
     long_path[sizeof(long_path) - 1] = '\0';
-    CHECK("path too long", ipc_socket_listen(long_path, 0600, &why) == -1 && ipc_socket_connect(long_path, &why) == -1);
+    CHECK("path too long",
+          ipc_socket_listen(long_path, 0600, &why) == -1 && ipc_socket_connect(long_path, &why) == -1);
     CHECK("nobody listens", ipc_socket_connect(path, &why) == -1);
     int fd = ipc_socket_listen(path, 0600, &why);
     CHECK("listens", fd >= 0);
@@ -412,7 +427,7 @@ static void test_path(void)
     fd = ipc_socket_listen(path, 0600, &why);
     CHECK("again, over the old one", fd >= 0 && ipc_server_listen(w.server, fd, &why));
     ipc_client_attach(w.client, ipc_socket_connect(path, &why));
-    struct ipc_call  *call = start(&w, ECHO, SLICE("x"), &why);
+    struct ipc_call *call = start(&w, ECHO, SLICE("x"), &why);
     struct ipc_reader r;
     ipc_call_wait(call);
     CHECK("answered", ipc_call_answer(call, &r, &why));
@@ -423,7 +438,7 @@ static void test_path(void)
 
 struct asker {
     struct world *w;
-    unsigned      good;
+    unsigned good;
 };
 
 static void *ask_much(void *arg)
@@ -431,9 +446,9 @@ static void *ask_much(void *arg)
     struct asker *a = arg;
 
     for (unsigned i = 0; i < 500; i++) {
-        struct fail       why;
+        struct fail why;
         struct ipc_reader r;
-        char              text[20];
+        char text[20];
         (void)snprintf(text, sizeof(text), "%p %u", arg, i);
         struct ipc_call *call = start(a->w, ECHO, slice_of(text), &why);
         if (call == NULL)
@@ -450,7 +465,7 @@ static void test_many(void)
 {
     struct world w;
     struct asker askers[4];
-    pthread_t    threads[4];
+    pthread_t threads[4];
 
     set_up(&w, 30);
     connect_them(&w);

@@ -10,17 +10,17 @@
 struct fixture {
     struct echo_service service;
     struct tls_context *tls;
-    struct net         *net;
+    struct net *net;
     struct net_listener proxied, plain, secure; /* PROXY headers believed; not; believed, then TLS */
-    struct net_block    sources[1];
-    unsigned            proxied_port, plain_port, secure_port;
-    char                dir[40], cert[60], key[60];
+    struct net_block sources[1];
+    unsigned proxied_port, plain_port, secure_port;
+    char dir[40], cert[60], key[60];
 };
 
 static void set_up(struct fixture *f, unsigned per_address, unsigned all)
 {
     struct net_limits limits;
-    struct fail       why;
+    struct fail why;
 
     *f = (struct fixture){.dir = "/tmp/posthorn-limits-XXXXXX"};
     if (mkdtemp(f->dir) == NULL)
@@ -31,8 +31,11 @@ static void set_up(struct fixture *f, unsigned per_address, unsigned all)
         (f->tls = tls_context_create(f->cert, f->key, &why)) == NULL ||
         !net_block_parse(SLICE("127.0.0.0/8"), &f->sources[0], &why))
         bug("%s", why.text);
-    f->plain = (struct net_listener){.name = "plain", .protocol = &echo_protocol, .service = &f->service,
-                                     .idle_seconds = 60, .proxy = true};
+    f->plain = (struct net_listener){.name = "plain",
+                                     .protocol = &echo_protocol,
+                                     .service = &f->service,
+                                     .idle_seconds = 60,
+                                     .proxy = true};
     f->proxied = f->plain;
     f->proxied.name = "proxied";
     f->proxied.proxy_sources = f->sources;
@@ -82,21 +85,22 @@ static void drop_client(struct client *c)
 static void test_proxy(struct fixture *f)
 {
     static const char v2[] = "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\2\x63\xc6\x33\x64\2\x12\x67\0\x19";
-    SSL_CTX          *ctx = SSL_CTX_new(TLS_client_method());
-    struct client    *c = new_client(f->proxied_port);
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    struct client *c = new_client(f->proxied_port);
 
-    CHECK("version 1", client_send(c, "PROXY TCP4 192.0.2.9 192.0.2.1 1 25\r\nPEER\r\n") && client_expect(c, "hello") &&
-                           client_expect(c, "192.0.2.9"));
+    CHECK("version 1", client_send(c, "PROXY TCP4 192.0.2.9 192.0.2.1 1 25\r\nPEER\r\n") &&
+                           client_expect(c, "hello") && client_expect(c, "192.0.2.9"));
     drop_client(c);
     c = new_client(f->proxied_port);
-    CHECK("version 2", client_write(c, v2, sizeof(v2) - 1) && client_send(c, "PEER\r\n") && client_expect(c, "hello") &&
-                           client_expect(c, "192.0.2.99"));
+    CHECK("version 2", client_write(c, v2, sizeof(v2) - 1) && client_send(c, "PEER\r\n") &&
+                           client_expect(c, "hello") && client_expect(c, "192.0.2.99"));
     drop_client(c);
     c = new_client(f->proxied_port);
     bool ok = true;
     for (size_t i = 0; i < sizeof(v2) - 1; i++)
         ok = ok && client_write(c, v2 + i, 1);
-    CHECK("in pieces", ok && client_send(c, "PEER\r\n") && client_expect(c, "hello") && client_expect(c, "192.0.2.99"));
+    CHECK("in pieces",
+          ok && client_send(c, "PEER\r\n") && client_expect(c, "hello") && client_expect(c, "192.0.2.99"));
     drop_client(c);
     c = new_client(f->proxied_port);
     CHECK("the proxy itself", client_send(c, "PROXY UNKNOWN\r\nPEER\r\n") && client_expect(c, "hello") &&
@@ -111,7 +115,8 @@ static void test_proxy(struct fixture *f)
     drop_client(c);
     c = new_client(f->secure_port);
     CHECK("before TLS", client_send(c, "PROXY TCP6 2001:db8::9 2001:db8::1 1 25\r\n") && client_tls(c, ctx) &&
-                            client_expect(c, "hello") && client_send(c, "PEER\r\n") && client_expect(c, "2001:db8::9 tls"));
+                            client_expect(c, "hello") && client_send(c, "PEER\r\n") &&
+                            client_expect(c, "2001:db8::9 tls"));
     drop_client(c);
     SSL_CTX_free(ctx);
 }
@@ -162,7 +167,7 @@ static void test_full(void)
 /* Reads log lines until one says `text`. */
 static bool read_log_until(int fd, const char *text)
 {
-    char   lines[4096];
+    char lines[4096];
     size_t have = 0;
 
     while (have < sizeof(lines) - 1) {
@@ -180,9 +185,9 @@ static bool read_log_until(int fd, const char *text)
 static void test_no_descriptors(void)
 {
     struct fixture f;
-    struct rlimit  before, few;
-    int            fillers[256], log[2];
-    size_t         count = 0;
+    struct rlimit before, few;
+    int fillers[256], log[2];
+    size_t count = 0;
 
     CHECK("pipe", pipe(log) == 0);
     log_set_fd(log[1]);
@@ -200,7 +205,8 @@ static void test_no_descriptors(void)
     log_set_fd(2);
     while (count > 0)
         (void)close(fillers[--count]);
-    CHECK("served once there are some", client_expect(c, "hello") && client_send(c, "ECHO x\r\n") && client_expect(c, "x"));
+    CHECK("served once there are some",
+          client_expect(c, "hello") && client_send(c, "ECHO x\r\n") && client_expect(c, "x"));
     (void)setrlimit(RLIMIT_NOFILE, &before);
     (void)close(log[0]);
     (void)close(log[1]);

@@ -15,7 +15,7 @@
 static struct sockaddr_storage address(const char *text)
 {
     struct net_block b;
-    struct fail      why;
+    struct fail why;
 
     if (!net_block_parse(slice_of(text), &b, &why))
         bug("%s", why.text);
@@ -69,11 +69,11 @@ static void test_peers(void)
 
 struct counted {
     struct timer timer; /* first: fire() gets its address */
-    unsigned     fired;
+    unsigned fired;
 };
 
 static pthread_mutex_t fired_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t  fired_cond = PTHREAD_COND_INITIALIZER;
+static pthread_cond_t fired_cond = PTHREAD_COND_INITIALIZER;
 
 static void count_fire(struct timer *t)
 {
@@ -101,10 +101,10 @@ static void test_timers(void)
 {
     enum { MANY = 500 };
     static struct counted many[MANY];
-    struct counted        one, never;
-    struct fail           why;
-    struct timers        *ts = timers_create(count_fire, no_beat, NULL);
-    int64_t               now = clock_mono_ms();
+    struct counted one, never;
+    struct fail why;
+    struct timers *ts = timers_create(count_fire, no_beat, NULL);
+    int64_t now = clock_mono_ms();
 
     CHECK("starts", timers_start(ts, &why));
     one.fired = never.fired = 0;
@@ -151,10 +151,10 @@ static void test_timers(void)
 struct crowd {
     struct workers *ws;
     pthread_mutex_t lock;
-    pthread_cond_t  changed;
-    unsigned        waiting; /* between block_begin and block_end */
-    unsigned        most;
-    bool            open;
+    pthread_cond_t changed;
+    unsigned waiting; /* between block_begin and block_end */
+    unsigned most;
+    bool open;
 };
 
 /* All go and wait until the gate opens: with 2 tokens, 10 come in, since who waits holds no token. */
@@ -180,7 +180,7 @@ static void crowd_run(void *ctx, unsigned number)
 static void test_workers(void)
 {
     struct crowd c = {.open = false};
-    struct fail  why;
+    struct fail why;
 
     (void)pthread_mutex_init(&c.lock, NULL);
     (void)pthread_cond_init(&c.changed, NULL);
@@ -217,7 +217,7 @@ static void stuck_run(void *ctx, unsigned number)
 static void test_back_stop(void)
 {
     struct crowd c = {.open = false};
-    struct fail  why;
+    struct fail why;
 
     (void)pthread_mutex_init(&c.lock, NULL);
     (void)pthread_cond_init(&c.changed, NULL);

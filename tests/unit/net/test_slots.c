@@ -5,7 +5,7 @@
 static struct net *new_net(unsigned connections)
 {
     struct net_limits limits;
-    struct fail       why;
+    struct fail why;
 
     net_limits_default(&limits);
     limits.connections_max = connections;
@@ -17,9 +17,9 @@ static struct net *new_net(unsigned connections)
 
 static void test_states(void)
 {
-    struct net  *n = new_net(10);
+    struct net *n = new_net(10);
     struct conn *c = slot_take(n);
-    uint64_t     number = slot_number(c);
+    uint64_t number = slot_number(c);
 
     CHECK("parks", conn_park(c));
     CHECK("its event", conn_claim(n, number, MARK_READABLE) == c);
@@ -45,9 +45,9 @@ static void test_states(void)
 
 static void test_too_late(void)
 {
-    struct net  *n = new_net(10);
+    struct net *n = new_net(10);
     struct conn *c = slot_take(n);
-    uint64_t     before = slot_number(c);
+    uint64_t before = slot_number(c);
 
     slot_give_back(c);
     CHECK("gone", conn_claim(n, before, MARK_READABLE) == NULL);
@@ -57,8 +57,8 @@ static void test_too_late(void)
     CHECK("nothing of what came between", conn_take_marks(c) == 0);
     CHECK("parks", conn_park(c));
     CHECK("an event for the one before", conn_claim(n, before, MARK_READABLE) == NULL);
-    CHECK("has not marked this one", conn_claim(n, slot_number(c), MARK_WRITABLE) == c &&
-                                         conn_take_marks(c) == MARK_WRITABLE);
+    CHECK("has not marked this one",
+          conn_claim(n, slot_number(c), MARK_WRITABLE) == c && conn_take_marks(c) == MARK_WRITABLE);
     CHECK("a number nobody ever had", conn_claim(n, 4711, MARK_READABLE) == NULL);
     slot_give_back(c);
     net_destroy(&n);
@@ -67,9 +67,9 @@ static void test_too_late(void)
 static void test_all(void)
 {
     enum { ALL = 100 };
-    struct net  *n = new_net(ALL);
+    struct net *n = new_net(ALL);
     struct conn *c[ALL];
-    bool         taken = true;
+    bool taken = true;
 
     for (int i = 0; i < ALL; i++) {
         c[i] = slot_take(n);

@@ -18,19 +18,19 @@ enum { CLIENTS = 12, ROUNDS = 40 };
 struct fixture {
     struct echo_service service;
     struct tls_context *tls;
-    struct net         *net;
+    struct net *net;
     struct net_listener plain, secure;
-    unsigned            plain_port, secure_port;
-    char                dir[40], cert[60], key[60];
-    SSL_CTX            *client_ctx;
-    _Atomic bool        over; /* the server is stopping: the end may come at any time */
-    _Atomic unsigned    wrong;
+    unsigned plain_port, secure_port;
+    char dir[40], cert[60], key[60];
+    SSL_CTX *client_ctx;
+    _Atomic bool over; /* the server is stopping: the end may come at any time */
+    _Atomic unsigned wrong;
 };
 
 struct actor {
     struct fixture *f;
-    uint64_t        seed;
-    pthread_t       thread;
+    uint64_t seed;
+    pthread_t thread;
 };
 
 static unsigned next_random(struct actor *a, unsigned n)
@@ -44,9 +44,9 @@ static unsigned next_random(struct actor *a, unsigned n)
 static bool pipelined(struct actor *a, struct client *c)
 {
     unsigned n = 1 + next_random(a, 150);
-    char     line[40], *text = malloc(150 * sizeof(line));
-    size_t   len = 0;
-    bool     ok;
+    char line[40], *text = malloc(150 * sizeof(line));
+    size_t len = 0;
+    bool ok;
 
     for (unsigned i = 0; i < n; i++)
         len += (size_t)snprintf(text + len, sizeof(line), "ECHO %u\r\n", i);
@@ -71,7 +71,7 @@ static bool expect(struct client *c, const char *want)
 static bool slow_reader(struct actor *a, struct client *c)
 {
     unsigned bytes = next_random(a, 600000);
-    char     line[40];
+    char line[40];
 
     (void)snprintf(line, sizeof(line), "BYTES %u\r\nECHO x\r\n", bytes);
     if (!client_send(c, line))
@@ -86,8 +86,8 @@ static bool slow_reader(struct actor *a, struct client *c)
 static bool body(struct actor *a, struct client *c)
 {
     static const char zeros[10000];
-    unsigned          n = 1 + next_random(a, 200000);
-    char              line[40];
+    unsigned n = 1 + next_random(a, 200000);
+    char line[40];
 
     (void)snprintf(line, sizeof(line), "BODY %u\r\n", n);
     bool ok = client_send(c, line);
@@ -113,18 +113,14 @@ static bool blocks(struct client *c)
 static bool act(struct actor *a, struct client *c)
 {
     switch (next_random(a, 6)) {
-    case 0:
-        return pipelined(a, c);
-    case 1:
-        return slow_reader(a, c);
-    case 2:
-        return body(a, c);
-    case 3:
-        return blocks(c);
+    case 0: return pipelined(a, c);
+    case 1: return slow_reader(a, c);
+    case 2: return body(a, c);
+    case 3: return blocks(c);
     case 4:
-        return client_send(c, "WAIT\r\nWAIT\r\nECHO x\r\n") && expect(c, "woken") && expect(c, "woken") && expect(c, "x");
-    default:
-        return client_send(c, "DELAY 1\r\nECHO x\r\n") && expect(c, "later") && expect(c, "x");
+        return client_send(c, "WAIT\r\nWAIT\r\nECHO x\r\n") && expect(c, "woken") && expect(c, "woken") &&
+               expect(c, "x");
+    default: return client_send(c, "DELAY 1\r\nECHO x\r\n") && expect(c, "later") && expect(c, "x");
     }
 }
 
@@ -132,16 +128,16 @@ static bool act(struct actor *a, struct client *c)
 static bool converse(struct actor *a)
 {
     struct fixture *f = a->f;
-    bool            secure = next_random(a, 2) == 0;
-    struct client  *c = malloc(sizeof(*c));
-    int             fd = echo_try_connect(secure ? f->secure_port : f->plain_port);
+    bool secure = next_random(a, 2) == 0;
+    struct client *c = malloc(sizeof(*c));
+    int fd = echo_try_connect(secure ? f->secure_port : f->plain_port);
 
     if (fd < 0) {
         free(c);
         return false;
     }
     client_init(c, fd);
-    bool     ok = (!secure || client_tls(c, f->client_ctx)) && expect(c, "hello");
+    bool ok = (!secure || client_tls(c, f->client_ctx)) && expect(c, "hello");
     unsigned acts = next_random(a, 8);
     for (unsigned i = 0; i < acts && ok; i++)
         ok = act(a, c);
@@ -157,7 +153,7 @@ static bool converse(struct actor *a)
 static void *actor_main(void *arg)
 {
     struct actor *a = arg;
-    sigset_t      pipe_only;
+    sigset_t pipe_only;
 
     (void)sigemptyset(&pipe_only); /* for the client's OpenSSL alone: net must do without */
     (void)sigaddset(&pipe_only, SIGPIPE);
@@ -179,7 +175,7 @@ static bool count_sessions(void *ctx, const struct net_session_info *s)
 static void *administrator_main(void *arg)
 {
     struct fixture *f = arg;
-    unsigned        seen = 0;
+    unsigned seen = 0;
 
     while (!f->over) {
         net_each_session(f->net, count_sessions, &seen);
@@ -195,7 +191,7 @@ static void *administrator_main(void *arg)
 static void set_up(struct fixture *f)
 {
     struct net_limits limits;
-    struct fail       why;
+    struct fail why;
 
     *f = (struct fixture){.dir = "/tmp/posthorn-stress-XXXXXX"};
     if (mkdtemp(f->dir) == NULL)
@@ -205,7 +201,8 @@ static void set_up(struct fixture *f)
     if (!tls_self_sign("localhost", f->cert, f->key, &why) ||
         (f->tls = tls_context_create(f->cert, f->key, &why)) == NULL)
         bug("%s", why.text);
-    f->plain = (struct net_listener){.name = "plain", .protocol = &echo_protocol, .service = &f->service, .idle_seconds = 60};
+    f->plain = (struct net_listener){
+        .name = "plain", .protocol = &echo_protocol, .service = &f->service, .idle_seconds = 60};
     f->secure = f->plain;
     f->secure.tls = NET_TLS_IMPLICIT;
     f->secure.tls_context = f->tls;
@@ -227,8 +224,8 @@ static void set_up(struct fixture *f)
 static void run(bool stop_in_the_middle)
 {
     static struct fixture f;
-    struct actor          actors[CLIENTS];
-    pthread_t             administrator;
+    struct actor actors[CLIENTS];
+    pthread_t administrator;
 
     set_up(&f);
     for (unsigned i = 0; i < CLIENTS; i++) {

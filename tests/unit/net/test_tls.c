@@ -12,17 +12,17 @@
 struct fixture {
     struct echo_service service;
     struct tls_context *tls;
-    struct net         *net;
+    struct net *net;
     struct conn_protocol small_input;
     struct net_listener implicit, starttls, small;
-    unsigned            implicit_port, starttls_port, small_port;
-    char                dir[40], cert[60], key[60];
+    unsigned implicit_port, starttls_port, small_port;
+    char dir[40], cert[60], key[60];
 };
 
 static void set_up(struct fixture *f, unsigned seconds)
 {
     struct net_limits limits;
-    struct fail       why;
+    struct fail why;
 
     *f = (struct fixture){.dir = "/tmp/posthorn-tls-XXXXXX"};
     if (mkdtemp(f->dir) == NULL)
@@ -33,8 +33,12 @@ static void set_up(struct fixture *f, unsigned seconds)
     f->tls = tls_context_create(f->cert, f->key, &why);
     if (f->tls == NULL)
         bug("%s", why.text);
-    f->implicit = (struct net_listener){.name = "tls", .protocol = &echo_protocol, .service = &f->service,
-                                        .tls = NET_TLS_IMPLICIT, .tls_context = f->tls, .idle_seconds = 60};
+    f->implicit = (struct net_listener){.name = "tls",
+                                        .protocol = &echo_protocol,
+                                        .service = &f->service,
+                                        .tls = NET_TLS_IMPLICIT,
+                                        .tls_context = f->tls,
+                                        .idle_seconds = 60};
     f->starttls = f->implicit;
     f->starttls.tls = NET_TLS_STARTTLS;
     f->small_input = echo_protocol;
@@ -49,8 +53,9 @@ static void set_up(struct fixture *f, unsigned seconds)
     f->implicit.fd = echo_listen(&f->implicit_port);
     f->starttls.fd = echo_listen(&f->starttls_port);
     f->small.fd = echo_listen(&f->small_port);
-    if (f->net == NULL || !net_listen(f->net, &f->implicit, &why) || !net_listen(f->net, &f->starttls, &why) ||
-        !net_listen(f->net, &f->small, &why) || !net_start(f->net, &why))
+    if (f->net == NULL || !net_listen(f->net, &f->implicit, &why) ||
+        !net_listen(f->net, &f->starttls, &why) || !net_listen(f->net, &f->small, &why) ||
+        !net_start(f->net, &why))
         bug("net: %s", why.text);
 }
 
@@ -92,7 +97,11 @@ static SSL_CTX *new_client_context(int version)
 
 static void test_versions(struct fixture *f)
 {
-    static const struct { const char *note; int version; bool ok; } cases[] = {
+    static const struct {
+        const char *note;
+        int version;
+        bool ok;
+    } cases[] = {
         {"TLS 1.3", TLS1_3_VERSION, true},
         {"TLS 1.2", TLS1_2_VERSION, true},
         {"TLS 1.1", TLS1_1_VERSION, false},
@@ -100,14 +109,15 @@ static void test_versions(struct fixture *f)
     };
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        SSL_CTX       *ctx = new_client_context(cases[i].version);
+        SSL_CTX *ctx = new_client_context(cases[i].version);
         struct client *c = new_client(f->implicit_port);
-        bool           ok = client_tls(c, ctx);
+        bool ok = client_tls(c, ctx);
         CHECK(cases[i].note, ok == cases[i].ok);
         if (ok) {
-            CHECK(cases[i].note, client_expect(c, "hello") && client_send(c, "PEER\r\n") && client_expect(c, "127.0.0.1 tls"));
-            CHECK(cases[i].note, client_send(c, "BYTES 1000000\r\nMORE 100\r\n") && client_pattern(c, 0, 1000000) &&
-                                     client_expect(c, "done"));
+            CHECK(cases[i].note, client_expect(c, "hello") && client_send(c, "PEER\r\n") &&
+                                     client_expect(c, "127.0.0.1 tls"));
+            CHECK(cases[i].note, client_send(c, "BYTES 1000000\r\nMORE 100\r\n") &&
+                                     client_pattern(c, 0, 1000000) && client_expect(c, "done"));
             CHECK(cases[i].note, client_send(c, "ECHO x\r\nQUIT\r\n"));
             const char *line = client_line(c);
             while (line != NULL && strcmp(line, "done") != 0)
@@ -121,9 +131,9 @@ static void test_versions(struct fixture *f)
 
 static void test_small_pieces(struct fixture *f)
 {
-    SSL_CTX       *ctx = new_client_context(TLS1_3_VERSION);
+    SSL_CTX *ctx = new_client_context(TLS1_3_VERSION);
     struct client *c = new_client(f->implicit_port);
-    bool           ok = client_tls(c, ctx) && client_expect(c, "hello");
+    bool ok = client_tls(c, ctx) && client_expect(c, "hello");
 
     for (int i = 0; i < 300; i++)
         ok = ok && client_send(c, "BYTES 100\r\nECHO between\r\n");
@@ -137,11 +147,11 @@ static void test_small_pieces(struct fixture *f)
 /* One record holds more than the connection takes at a time: epoll knows nothing of the rest. */
 static void test_large_record(struct fixture *f)
 {
-    SSL_CTX       *ctx = new_client_context(TLS1_3_VERSION);
+    SSL_CTX *ctx = new_client_context(TLS1_3_VERSION);
     struct client *c = new_client(f->small_port);
-    char           text[16000] = "", line[20];
-    size_t         len = 0;
-    bool           ok = client_tls(c, ctx) && client_expect(c, "hello");
+    char text[16000] = "", line[20];
+    size_t len = 0;
+    bool ok = client_tls(c, ctx) && client_expect(c, "hello");
 
     for (int i = 0; i < 1000; i++)
         len += (size_t)snprintf(text + len, sizeof(text) - len, "ECHO %d\r\n", i);
@@ -157,10 +167,11 @@ static void test_large_record(struct fixture *f)
 
 static void test_starttls(struct fixture *f)
 {
-    SSL_CTX       *ctx = new_client_context(TLS1_3_VERSION);
+    SSL_CTX *ctx = new_client_context(TLS1_3_VERSION);
     struct client *c = new_client(f->starttls_port);
 
-    CHECK("in clear", client_expect(c, "hello") && client_send(c, "PEER\r\n") && client_expect(c, "127.0.0.1"));
+    CHECK("in clear",
+          client_expect(c, "hello") && client_send(c, "PEER\r\n") && client_expect(c, "127.0.0.1"));
     CHECK("what follows STARTTLS", client_send(c, "STARTTLS\r\nECHO injected\r\n") && client_expect(c, "go"));
     CHECK("handshake", client_tls(c, ctx));
     CHECK("is dropped", client_send(c, "PEER\r\n") && client_expect(c, "127.0.0.1 tls"));
@@ -179,9 +190,9 @@ static void test_starttls(struct fixture *f)
 static long serial_of(struct client *c)
 {
     X509 *cert = SSL_get1_peer_certificate(c->ssl);
-    long  serial = (long)X509_subject_name_hash(cert) ^ (long)ASN1_INTEGER_get(X509_get0_serialNumber(cert));
+    long serial = (long)X509_subject_name_hash(cert) ^ (long)ASN1_INTEGER_get(X509_get0_serialNumber(cert));
     unsigned char digest[32];
-    unsigned      n = sizeof(digest);
+    unsigned n = sizeof(digest);
 
     if (X509_digest(cert, EVP_sha256(), digest, &n) == 1)
         memcpy(&serial, digest, sizeof(serial));
@@ -191,22 +202,24 @@ static long serial_of(struct client *c)
 
 static void test_reload(struct fixture *f)
 {
-    SSL_CTX       *ctx = new_client_context(TLS1_3_VERSION);
+    SSL_CTX *ctx = new_client_context(TLS1_3_VERSION);
     struct client *before = new_client(f->implicit_port);
-    struct fail    why;
-    struct stat    st;
+    struct fail why;
+    struct stat st;
 
     CHECK("before", client_tls(before, ctx) && client_expect(before, "hello"));
     CHECK("key is private", stat(f->key, &st) == 0 && (st.st_mode & 0777) == 0600);
     CHECK("another certificate", tls_self_sign("other.example.test", f->cert, f->key, &why));
     CHECK("reloaded", tls_context_reload(f->tls, &why));
     struct client *after = new_client(f->implicit_port);
-    CHECK("after", client_tls(after, ctx) && client_expect(after, "hello") && serial_of(after) != serial_of(before));
+    CHECK("after",
+          client_tls(after, ctx) && client_expect(after, "hello") && serial_of(after) != serial_of(before));
     CHECK("the old one goes on", client_send(before, "ECHO x\r\n") && client_expect(before, "x"));
 
     CHECK("the key is lost", unlink(f->key) == 0 && !tls_context_reload(f->tls, &why));
     struct client *still = new_client(f->implicit_port);
-    CHECK("nothing changes", client_tls(still, ctx) && client_expect(still, "hello") && serial_of(still) == serial_of(after));
+    CHECK("nothing changes",
+          client_tls(still, ctx) && client_expect(still, "hello") && serial_of(still) == serial_of(after));
     drop_client(still);
     drop_client(after);
     drop_client(before);
@@ -215,8 +228,8 @@ static void test_reload(struct fixture *f)
 
 static void test_contexts(struct fixture *f)
 {
-    struct fail         why;
-    char                other[80];
+    struct fail why;
+    char other[80];
     struct tls_context *t;
 
     (void)snprintf(other, sizeof(other), "%s/other.pem", f->dir);
@@ -229,17 +242,19 @@ static void test_contexts(struct fixture *f)
     CHECK("those two fit", (t = tls_context_create(other, f->key, &why)) != NULL);
     tls_context_destroy(&t);
     tls_context_destroy(&t);
-    CHECK("bad hostnames", !tls_self_sign("", other, f->key, &why) && !tls_self_sign("a,IP:1.2.3.4", other, f->key, &why));
+    CHECK("bad hostnames",
+          !tls_self_sign("", other, f->key, &why) && !tls_self_sign("a,IP:1.2.3.4", other, f->key, &why));
     (void)unlink(other);
 }
 
 static void test_renegotiation(struct fixture *f)
 {
-    SSL_CTX       *ctx = new_client_context(TLS1_2_VERSION);
+    SSL_CTX *ctx = new_client_context(TLS1_2_VERSION);
     struct client *c = new_client(f->implicit_port);
 
     CHECK("hello", client_tls(c, ctx) && client_expect(c, "hello"));
-    CHECK("no renegotiation", SSL_renegotiate(c->ssl) != 1 || SSL_do_handshake(c->ssl) != 1 || !client_send(c, "ECHO x\r\n"));
+    CHECK("no renegotiation",
+          SSL_renegotiate(c->ssl) != 1 || SSL_do_handshake(c->ssl) != 1 || !client_send(c, "ECHO x\r\n"));
     drop_client(c);
     SSL_CTX_free(ctx);
 }
@@ -258,8 +273,8 @@ static size_t make_record(struct client *c, const char *text, char *out, size_t 
 static void test_incomplete_record(void)
 {
     struct fixture f;
-    SSL_CTX       *ctx = new_client_context(TLS1_3_VERSION);
-    char           record[200];
+    SSL_CTX *ctx = new_client_context(TLS1_3_VERSION);
+    char record[200];
 
     for (size_t cut = 1; cut <= 20; cut += 19) { /* within the record's header, and behind it */
         set_up(&f, 1);
@@ -278,7 +293,7 @@ static void test_incomplete_record(void)
     struct client *c = new_client(f.implicit_port);
     CHECK("hello", client_tls(c, ctx) && client_expect(c, "hello"));
     size_t n = make_record(c, "ECHO y\r\n", record, sizeof(record));
-    bool   ok = true;
+    bool ok = true;
     for (size_t i = 0; i < n; i++)
         ok = ok && send(c->fd, record + i, 1, 0) == 1;
     CHECK("byte by byte", ok && client_expect(c, "y"));
