@@ -8,7 +8,7 @@
 #include "auth/protocol.h"
 #include "net/ipc.h"
 
-/* Sends it and waits; *answer lives until ipc_call_end(call).  The message, which may hold a password, is gone after. */
+/* Sends it, which ends the message, and waits; *answer lives until ipc_call_end(call). */
 static bool ask(struct ipc_client *c, struct ipc_message *m, struct ipc_call **call, struct ipc_reader *answer,
                 struct fail *why)
 {

@@ -157,7 +157,8 @@ bool credentials_rehash(struct credentials *c, const struct credential *old, con
 {
     (void)pthread_mutex_lock(&c->lock);
     bool ok = db_begin(c->db, why) &&
-              db_run(c->db, SQL_REHASH, why, "itt", (int64_t)old->account, slice_of(old->hash.text), slice_of(hash->text)) &&
+              db_run(c->db, SQL_REHASH, why, "itt", (int64_t)old->account, slice_of(old->hash.text),
+                     slice_of(hash->text)) &&
               db_commit(c->db, why);
     unlock(c);
     return ok;

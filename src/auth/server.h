@@ -48,7 +48,10 @@ bool auth_server_open(const char *path, const struct auth_limits *limits, struct
 /* Both ipc servers must be gone.  Fine on NULL. */
 void auth_server_close(struct auth_server **s);
 
-/* For ipc_server_create.  The pool should have more threads than hash_runs: the others answer from the cache meanwhile. */
+/*
+ * For ipc_server_create.  The pool should have more threads than hash_runs: the others
+ * answer from the cache meanwhile.
+ */
 struct ipc_service auth_server_service(struct auth_server *s);
 struct ipc_service auth_server_control(struct auth_server *s);
 /* Who hears of changed credentials: the server that `mail` is connected to, or NULL. */

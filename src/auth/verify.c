@@ -160,12 +160,14 @@ static void attempt_keys(const struct verifier *v, struct attempt *t, struct sli
 static bool refused(struct verifier *v, const struct attempt *t, struct fail *why)
 {
     if (!t->exempt && throttle_failures(v->peers, t->peer, t->now) >= v->limits.peer_failures) {
-        (void)fail_code(why, FAIL_TEMP, FAIL_LIMIT, "4.7.0", "too many failed logins from your address; try again later");
+        (void)fail_code(why, FAIL_TEMP, FAIL_LIMIT, "4.7.0",
+                        "too many failed logins from your address; try again later");
         return true;
     }
     if (throttle_failures(v->logins, t->login, t->now) >= v->limits.login_failures &&
         !(t->found && verified_knows_peer(v->verified, t->credential.account, t->peer))) {
-        (void)fail_code(why, FAIL_TEMP, FAIL_LIMIT, "4.7.0", "too many failed logins with this name; try again later");
+        (void)fail_code(why, FAIL_TEMP, FAIL_LIMIT, "4.7.0",
+                        "too many failed logins with this name; try again later");
         return true;
     }
     return false;

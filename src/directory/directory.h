@@ -69,8 +69,10 @@ bool directory_route(struct directory *d, struct slice address, struct arena *a,
  * By login name (an account's address; a bare local part means the only or first domain) / by id.
  * FAIL_NOT_FOUND.  Disabled accounts are found: the caller looks at `disabled`.
  */
-bool directory_login(struct directory *d, struct slice login, struct arena *a, struct directory_account *out, struct fail *why);
-bool directory_account(struct directory *d, uint64_t id, struct arena *a, struct directory_account *out, struct fail *why);
+bool directory_login(struct directory *d, struct slice login, struct arena *a, struct directory_account *out,
+                     struct fail *why);
+bool directory_account(struct directory *d, uint64_t id, struct arena *a, struct directory_account *out,
+                       struct fail *why);
 /* May this account send as that address: its own, with any detail, or an alias that leads to it. */
 bool directory_may_send_as(struct directory *d, uint64_t account, struct slice address, bool *may, struct fail *why);
 bool directory_is_local_domain(struct directory *d, struct slice domain);
@@ -80,7 +82,8 @@ struct slice directory_first_domain(struct directory *d, struct arena *a);
 /* ---- changing ---- */
 
 bool directory_domain_add(struct directory *d, struct slice domain, struct fail *why);
-bool directory_domain_remove(struct directory *d, struct slice domain, struct fail *why); /* FAIL_HAS_CHILDREN while it has accounts or aliases */
+/* FAIL_HAS_CHILDREN while it has accounts or aliases. */
+bool directory_domain_remove(struct directory *d, struct slice domain, struct fail *why);
 bool directory_account_add(struct directory *d, struct slice address, uint64_t *id, struct fail *why);
 bool directory_account_remove(struct directory *d, uint64_t id, struct fail *why);
 bool directory_account_disable(struct directory *d, uint64_t id, bool disabled, struct fail *why);
@@ -93,8 +96,11 @@ bool directory_alias_add(struct directory *d, struct slice address, struct slice
 bool directory_alias_remove(struct directory *d, struct slice address, struct slice member, struct fail *why);
 
 /* Walks, ordered by name; `each` gets slices that are valid during the call. */
-bool directory_each_domain(struct directory *d, bool (*each)(void *ctx, struct slice domain), void *ctx, struct fail *why);
-bool directory_each_account(struct directory *d, bool (*each)(void *ctx, const struct directory_account *a), void *ctx, struct fail *why);
-bool directory_each_alias(struct directory *d, bool (*each)(void *ctx, struct slice address, struct slice member), void *ctx, struct fail *why);
+bool directory_each_domain(struct directory *d, bool (*each)(void *ctx, struct slice domain), void *ctx,
+                           struct fail *why);
+bool directory_each_account(struct directory *d, bool (*each)(void *ctx, const struct directory_account *a),
+                            void *ctx, struct fail *why);
+bool directory_each_alias(struct directory *d, bool (*each)(void *ctx, struct slice address, struct slice member),
+                          void *ctx, struct fail *why);
 
 #endif

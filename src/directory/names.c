@@ -63,7 +63,7 @@ static void grow(struct names *t)
     size_t        old_cap = t->cap;
 
     t->cap *= 2;
-    t->slots = xcalloc(t->cap, sizeof *t->slots);
+    t->slots = xcalloc(t->cap, sizeof(struct name *));
     for (size_t i = 0; i < old_cap; i++)
         if (old[i] != NULL)
             t->slots[slot_of(t, name_text(old[i]))] = old[i];

@@ -181,7 +181,8 @@ bool directory_route(struct directory *d, struct slice address, struct arena *a,
     return true;
 }
 
-bool directory_login(struct directory *d, struct slice login, struct arena *a, struct directory_account *out, struct fail *why)
+bool directory_login(struct directory *d, struct slice login, struct arena *a, struct directory_account *out,
+                     struct fail *why)
 {
     struct address_key key;
 
@@ -194,12 +195,14 @@ bool directory_login(struct directory *d, struct slice login, struct arena *a, s
     return ok;
 }
 
-bool directory_account(struct directory *d, uint64_t id, struct arena *a, struct directory_account *out, struct fail *why)
+bool directory_account(struct directory *d, uint64_t id, struct arena *a, struct directory_account *out,
+                       struct fail *why)
 {
     memory_read(d);
     const struct name *n = names_account(&d->names, id);
     bool ok = n != NULL ? account_copy(n, a, out, why)
-                        : fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "no account has the id %llu", (unsigned long long)id);
+                        : fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "no account has the id %llu",
+                                   (unsigned long long)id);
     memory_done(d);
     return ok;
 }

@@ -89,7 +89,8 @@ static bool page_next(struct directory *d, enum directory_sql sql, struct page *
     return ok;
 }
 
-bool directory_each_domain(struct directory *d, bool (*each)(void *ctx, struct slice domain), void *ctx, struct fail *why)
+bool directory_each_domain(struct directory *d, bool (*each)(void *ctx, struct slice domain), void *ctx,
+                           struct fail *why)
 {
     struct page p;
     bool        ok, more = true;
@@ -102,8 +103,8 @@ bool directory_each_domain(struct directory *d, bool (*each)(void *ctx, struct s
     return ok;
 }
 
-bool directory_each_account(struct directory *d, bool (*each)(void *ctx, const struct directory_account *a), void *ctx,
-                            struct fail *why)
+bool directory_each_account(struct directory *d, bool (*each)(void *ctx, const struct directory_account *a),
+                            void *ctx, struct fail *why)
 {
     struct page p;
     bool        ok, more = true;

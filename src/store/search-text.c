@@ -155,7 +155,9 @@ bool search_text_subject(struct search_text *t, const struct search_key *k)
 
 static enum envelope_field field_of(enum search_op op)
 {
-    return op == SEARCH_FROM ? ENVELOPE_FROM : op == SEARCH_TO ? ENVELOPE_TO : op == SEARCH_CC ? ENVELOPE_CC : ENVELOPE_BCC;
+    if (op == SEARCH_FROM)
+        return ENVELOPE_FROM;
+    return op == SEARCH_TO ? ENVELOPE_TO : op == SEARCH_CC ? ENVELOPE_CC : ENVELOPE_BCC;
 }
 
 /* As a person would write it: Ann Lee <ann@example.org>. */
@@ -302,7 +304,8 @@ static uint64_t shifted(const struct search_text *t, uint64_t offset)
     return offset + t->info->prefix.len;
 }
 
-static bool read_header(struct search_text *t, const struct mime_part *part, struct slice *out, struct search_subject *m)
+static bool read_header(struct search_text *t, const struct mime_part *part, struct slice *out,
+                        struct search_subject *m)
 {
     uint64_t from = part == t->root ? 0 : shifted(t, part->header_offset), to = shifted(t, part->body_offset);
 

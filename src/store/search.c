@@ -47,7 +47,8 @@ struct search_run {
     struct fail why;
 };
 
-struct search_run *search_start(struct account *a, uint64_t mailbox_id, struct view *v, struct search *tree, struct arena *arena)
+struct search_run *search_start(struct account *a, uint64_t mailbox_id, struct view *v, struct search *tree,
+                                struct arena *arena)
 {
     struct search_run *r = xcalloc(1, sizeof *r);
 

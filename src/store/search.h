@@ -43,7 +43,8 @@ struct search {
  * not looked into.  A message that is damaged on disk matches no text.
  */
 struct search_run;
-struct search_run *search_start(struct account *a, uint64_t mailbox_id, struct view *v, struct search *tree, struct arena *arena);
+struct search_run *search_start(struct account *a, uint64_t mailbox_id, struct view *v, struct search *tree,
+                                struct arena *arena);
 /*
  * Runs for about `budget_ms`.  1: finished, *out holds the matching positions
  * (from 0, ascending; in the run).  0: call again.  -1: failed.
