@@ -91,14 +91,20 @@ bool role_receive(int socket, struct role_note *out)
 
 /* ---- starting ---- */
 
+/* Sealed: a role that was taken over must not write what the next one reads. */
 int role_config_fd(const struct config *c, struct fail *why)
 {
-    int fd = memfd_create("posthorn.conf", MFD_CLOEXEC);
+    int fd = memfd_create("posthorn.conf", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-    if (fd < 0 || !io_pwrite_all(fd, c->text, 0, why)) {
-        if (fd >= 0)
-            (void)close(fd);
+    if (fd < 0) {
         (void)fail_errno(why, errno, "memory for the config");
+        return -1;
+    }
+    bool ok = io_pwrite_all(fd, c->text, 0, why);
+    if (ok && fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0)
+        ok = fail_errno(why, errno, "memory for the config");
+    if (!ok) {
+        (void)close(fd);
         return -1;
     }
     return fd;
@@ -205,6 +211,7 @@ static bool take_words(int argc, char **argv, struct role_start *s, int listener
     return true;
 }
 
+/* Takes `fd`. */
 static bool read_config(int fd, struct config **out, struct fail *why)
 {
     char       path[40];
@@ -215,6 +222,7 @@ static bool read_config(int fd, struct config **out, struct fail *why)
     buf_init(&text, CONFIG_MAX);
     bool ok = io_read_file(path, &text, why) && config_parse("posthorn.conf", buf_slice(&text), out, why);
     buf_finish(&text);
+    (void)close(fd);
     return ok;
 }
 

@@ -187,6 +187,22 @@ def test_hidden(server):
     check("so is the key", key & 0o077 == 0, oct(key))
 
 
+def test_sealed(server):
+    """No role can change the config that the next one will be started with."""
+    for entry in os.listdir(f"/proc/{server.process.pid}/fd"):
+        path = f"/proc/{server.process.pid}/fd/{entry}"
+        with contextlib.suppress(OSError):
+            if "memfd:posthorn.conf" in os.readlink(path):
+                with open(path, "r+b", buffering=0) as config:
+                    try:
+                        config.write(b"x")
+                        check("the config is sealed", False)
+                    except PermissionError:
+                        check("the config is sealed", True)
+                return
+    check("the config is in memory", False)
+
+
 def test_stop(server):
     with smtplib.SMTP("127.0.0.1", server.base + 25) as sender:
         for number in range(3):
@@ -264,6 +280,7 @@ def main():
         server = Server(top + "/demo", free_base())
         test_commands(server)
         test_hidden(server)
+        test_sealed(server)
         test_sessions(server)
         test_deaths(server)
         test_stop(server)
