@@ -13,8 +13,8 @@
 enum { IDLE_MAX = 4 };
 
 struct codec {
-    ZSTD_CCtx    *pack;   /* each is made when first needed */
-    ZSTD_DCtx    *unpack;
+    ZSTD_CCtx *pack; /* each is made when first needed */
+    ZSTD_DCtx *unpack;
     struct codec *next;
 };
 

@@ -15,8 +15,8 @@ struct codec;
 
 struct codec_pool {
     pthread_mutex_t lock;
-    struct codec   *idle;
-    unsigned        idle_count;
+    struct codec *idle;
+    unsigned idle_count;
 };
 
 void codec_pool_init(struct codec_pool *p);

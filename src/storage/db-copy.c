@@ -14,12 +14,12 @@
 #include "storage/db-internal.h"
 
 struct db_copy {
-    struct db      *from;
-    char           *to_path;
-    char           *temp_path; /* beside it, renamed at the end */
-    sqlite3        *target;
+    struct db *from;
+    char *to_path;
+    char *temp_path; /* beside it, renamed at the end */
+    sqlite3 *target;
     sqlite3_backup *backup;
-    bool            done;
+    bool done;
 };
 
 static void copy_free(struct db_copy *c)
@@ -147,7 +147,8 @@ bool db_check(struct db *d, struct fail *why)
     if (status == SQLITE_ROW) {
         const char *text = (const char *)sqlite3_column_text(q, 0);
         if (text == NULL || strcmp(text, "ok") != 0)
-            ok = fail_set(why, FAIL_PERM, FAIL_OTHER, "%s: damaged: %s", d->path, text != NULL ? text : "no answer");
+            ok = fail_set(why, FAIL_PERM, FAIL_OTHER, "%s: damaged: %s", d->path,
+                          text != NULL ? text : "no answer");
     } else {
         ok = db_failed(d, status, "integrity check", why);
     }

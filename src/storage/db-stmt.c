@@ -22,8 +22,8 @@ struct db_stmt *db_stmt(struct db *d, unsigned number, struct fail *why)
         (void)sqlite3_reset(q->handle); /* in case its last user left it in the middle */
         return q;
     }
-    int status = sqlite3_prepare_v3(d->handle, d->schema->statements[number], -1, SQLITE_PREPARE_PERSISTENT, &q->handle,
-                                    NULL);
+    int status = sqlite3_prepare_v3(d->handle, d->schema->statements[number], -1, SQLITE_PREPARE_PERSISTENT,
+                                    &q->handle, NULL);
     if (status != SQLITE_OK) {
         (void)db_failed(d, status, d->schema->statements[number], why);
         return NULL;
@@ -45,7 +45,8 @@ void db_bind_i64(struct db_stmt *q, int at, int64_t value)
 /* An empty slice is an empty value, never NULL, whatever its pointer. */
 void db_bind_text(struct db_stmt *q, int at, struct slice text)
 {
-    bound(q, sqlite3_bind_text64(q->handle, at, text.len > 0 ? text.ptr : "", text.len, SQLITE_STATIC, SQLITE_UTF8));
+    bound(q, sqlite3_bind_text64(q->handle, at, text.len > 0 ? text.ptr : "", text.len, SQLITE_STATIC,
+                                 SQLITE_UTF8));
 }
 
 void db_bind_blob(struct db_stmt *q, int at, struct slice bytes)
@@ -75,7 +76,8 @@ bool db_step(struct db_stmt *q, struct fail *why)
 /* The story is told again: the caller's `why` of db_step may not be the one that it passes here. */
 bool db_done(struct db_stmt *q, struct fail *why)
 {
-    bool ok = q->status == SQLITE_OK || q->status == SQLITE_ROW || q->status == SQLITE_DONE || stmt_failed(q, why);
+    bool ok =
+        q->status == SQLITE_OK || q->status == SQLITE_ROW || q->status == SQLITE_DONE || stmt_failed(q, why);
 
     (void)sqlite3_reset(q->handle);
     (void)sqlite3_clear_bindings(q->handle);
@@ -150,7 +152,8 @@ bool db_get_i64(struct db *d, unsigned number, int64_t *out, struct fail *why, c
     if (!db_done(q, why))
         return false;
     if (!found)
-        return fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "%s: no such row: %s", d->path, d->schema->statements[number]);
+        return fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "%s: no such row: %s", d->path,
+                        d->schema->statements[number]);
     *out = value;
     return true;
 }

@@ -32,7 +32,8 @@ bool db_commit(struct db *d, struct fail *why)
 
     int primary = status & 0xff;
     (void)db_failed(d, status, "commit", why);
-    if (primary != SQLITE_FULL && primary != SQLITE_BUSY && primary != SQLITE_CONSTRAINT && primary != SQLITE_ERROR) {
+    if (primary != SQLITE_FULL && primary != SQLITE_BUSY && primary != SQLITE_CONSTRAINT &&
+        primary != SQLITE_ERROR) {
         d->out_of_service = true;
         db_drop_cached(d->path, false);
     }

@@ -35,14 +35,17 @@ bool db_failed(struct db *d, int status, const char *doing, struct fail *why)
     const char *text = sqlite3_errmsg(d->handle);
 
     if (primary == SQLITE_FULL)
-        return fail_code(why, FAIL_TEMP, FAIL_NO_SPACE, "4.3.1", "the disk is full"); /* clients see this one */
+        return fail_code(why, FAIL_TEMP, FAIL_NO_SPACE, "4.3.1",
+                         "the disk is full"); /* clients see this one */
     if (primary == SQLITE_CONSTRAINT)
         return fail_set(why, FAIL_PERM,
-                        status == SQLITE_CONSTRAINT_UNIQUE || status == SQLITE_CONSTRAINT_PRIMARYKEY ? FAIL_EXISTS
-                                                                                                     : FAIL_INVALID,
+                        status == SQLITE_CONSTRAINT_UNIQUE || status == SQLITE_CONSTRAINT_PRIMARYKEY
+                            ? FAIL_EXISTS
+                            : FAIL_INVALID,
                         "%s: %s: %s", d->path, doing, text);
     if (primary == SQLITE_BUSY || primary == SQLITE_LOCKED)
-        return fail_set(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "%s: %s: somebody else has it open", d->path, doing);
+        return fail_set(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "%s: %s: somebody else has it open", d->path,
+                        doing);
     if (primary == SQLITE_IOERR && status != SQLITE_IOERR_READ && status != SQLITE_IOERR_SHORT_READ) {
         d->out_of_service = true;
         db_drop_cached(d->path, false);
@@ -78,11 +81,10 @@ static char *folder_of(const char *path)
 
 static char *wal_path(const char *path)
 {
-    size_t len = strlen(path);
-    char *name = xmalloc(len + sizeof "-wal");
+    size_t room = strlen(path) + sizeof "-wal";
+    char *name = xmalloc(room);
 
-    memcpy(name, path, len);
-    memcpy(name + len, "-wal", sizeof "-wal");
+    (void)snprintf(name, room, "%s-wal", path);
     return name;
 }
 
@@ -186,8 +188,8 @@ static bool set_up(struct db *d, const struct db_options *options, struct fail *
             return false;
         (void)sqlite3_wal_hook(d->handle, wal_grew, d);
     }
-    (void)snprintf(sql, sizeof sql, "PRAGMA cache_size=%u; PRAGMA temp_store=MEMORY; PRAGMA cell_size_check=ON;",
-                   pages);
+    (void)snprintf(sql, sizeof sql,
+                   "PRAGMA cache_size=%u; PRAGMA temp_store=MEMORY; PRAGMA cell_size_check=ON;", pages);
     return db_exec(d, sql, "setting up", why);
 }
 
@@ -195,7 +197,7 @@ static bool set_up(struct db *d, const struct db_options *options, struct fail *
 static bool bring_up_to_date(struct db *d, struct fail *why)
 {
     const struct db_schema *schema = d->schema;
-    int64_t version, tables;
+    int64_t version = 0, tables = 0;
     char set_version[64];
 
     if (!read_pragma(d, "PRAGMA user_version", &version, why) ||
@@ -204,11 +206,12 @@ static bool bring_up_to_date(struct db *d, struct fail *why)
     if (version == schema->version)
         return true;
     if (version < 0 || version > schema->version)
-        return fail_set(why, FAIL_PERM, FAIL_INVALID, "%s: its %s format %lld is newer than this program's %u", d->path,
-                        schema->what, (long long)version, schema->version);
+        return fail_set(why, FAIL_PERM, FAIL_INVALID,
+                        "%s: its %s format %lld is newer than this program's %u", d->path, schema->what,
+                        (long long)version, schema->version);
     if (d->read_only || (version == 0 && tables > 0))
-        return fail_set(why, FAIL_PERM, FAIL_INVALID, "%s: no %s database of this program (format %lld)", d->path,
-                        schema->what, (long long)version);
+        return fail_set(why, FAIL_PERM, FAIL_INVALID, "%s: no %s database of this program (format %lld)",
+                        d->path, schema->what, (long long)version);
     if (!db_begin(d, why))
         return false;
     bool ok = true;
@@ -237,9 +240,10 @@ static int open_immutable(const char *path, sqlite3 **handle)
             buf_add_char(&uri, *p);
     }
     buf_add(&uri, (struct slice){"?immutable=1", sizeof "?immutable=1"}); /* with its NUL */
-    int status = uri.failed ? SQLITE_CANTOPEN
-                            : sqlite3_open_v2(uri.data, handle,
-                                              SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL);
+    int status = uri.failed
+                     ? SQLITE_CANTOPEN
+                     : sqlite3_open_v2(uri.data, handle,
+                                       SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL);
     buf_finish(&uri);
     return status;
 }
@@ -278,8 +282,8 @@ static bool open_whole(struct db *d, const struct db_options *options, struct fa
     return io_sync_dir(folder, why);
 }
 
-bool db_open(const char *path, const struct db_schema *schema, const struct db_options *options, struct db **out,
-             struct fail *why)
+bool db_open(const char *path, const struct db_schema *schema, const struct db_options *options,
+             struct db **out, struct fail *why)
 {
     static const struct db_options plain = {0};
     struct db *d = xcalloc(1, sizeof *d);
@@ -329,8 +333,8 @@ bool db_checkpoint(struct db *d, bool truncate, struct fail *why)
 {
     if (!db_in_service(d, why))
         return false;
-    int status = sqlite3_wal_checkpoint_v2(d->handle, NULL,
-                                           truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_RESTART, NULL, NULL);
+    int status = sqlite3_wal_checkpoint_v2(
+        d->handle, NULL, truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_RESTART, NULL, NULL);
     if (status != SQLITE_OK)
         return db_failed(d, status, "checkpoint", why);
     d->wal_bytes = 0;

@@ -27,27 +27,27 @@ struct db_stmt;
 
 /* What a database should look like. */
 struct db_schema {
-    const char        *what;     /* "account": for messages */
-    unsigned           version;  /* the format this program writes (PRAGMA user_version) */
-    const char        *create;   /* SQL for a new file (STRICT tables) */
-    const char *const *upgrades; /* upgrades[i]: SQL from version i+1 to i+2; version-1 entries */
+    const char *what;              /* "account": for messages */
+    unsigned version;              /* the format this program writes (PRAGMA user_version) */
+    const char *create;            /* SQL for a new file (STRICT tables) */
+    const char *const *upgrades;   /* upgrades[i]: SQL from version i+1 to i+2; version-1 entries */
     const char *const *statements; /* by number; prepared when first used */
-    size_t             statement_count;
+    size_t statement_count;
 };
 
 struct db_options {
     unsigned cache_pages; /* page cache; 0: 64 pages of 4 KB */
-    bool     read_only;   /* for inspection of a copy that nobody writes; its WAL, if any, is not looked at */
-    bool     must_exist;  /* do not make a new file: FAIL_NOT_FOUND */
-    bool     reopened;    /* this process closed it, in service, before: what is in it is known to be on disk */
+    bool read_only;       /* for inspection of a copy that nobody writes; its WAL, if any, is not looked at */
+    bool must_exist;      /* do not make a new file: FAIL_NOT_FOUND */
+    bool reopened; /* this process closed it, in service, before: what is in it is known to be on disk */
 };
 
 /*
  * Older formats are upgraded in one transaction, newer ones refused (FAIL_PERM).
  * FAIL_OUT_OF_SERVICE while anybody else has it open.  `schema` must outlive it.
  */
-bool db_open(const char *path, const struct db_schema *schema, const struct db_options *options, struct db **out,
-             struct fail *why);
+bool db_open(const char *path, const struct db_schema *schema, const struct db_options *options,
+             struct db **out, struct fail *why);
 /* Checkpoints, removes the WAL and closes; out of service, it leaves both as they are.  Fine on NULL. */
 void db_close(struct db **d);
 
@@ -60,22 +60,23 @@ void db_close(struct db **d);
  * db_done resets it for the next use and says whether stepping failed.
  */
 struct db_stmt *db_stmt(struct db *d, unsigned number, struct fail *why);
-void         db_bind_i64(struct db_stmt *q, int at, int64_t value);
-void         db_bind_text(struct db_stmt *q, int at, struct slice text); /* must live until db_done */
-void         db_bind_blob(struct db_stmt *q, int at, struct slice bytes);
-void         db_bind_null(struct db_stmt *q, int at);
-bool         db_step(struct db_stmt *q, struct fail *why); /* true: a row.  false: end or error */
-bool         db_done(struct db_stmt *q, struct fail *why);
-int64_t      db_col_i64(struct db_stmt *q, int at);
+void db_bind_i64(struct db_stmt *q, int at, int64_t value);
+void db_bind_text(struct db_stmt *q, int at, struct slice text); /* must live until db_done */
+void db_bind_blob(struct db_stmt *q, int at, struct slice bytes);
+void db_bind_null(struct db_stmt *q, int at);
+bool db_step(struct db_stmt *q, struct fail *why); /* true: a row.  false: end or error */
+bool db_done(struct db_stmt *q, struct fail *why);
+int64_t db_col_i64(struct db_stmt *q, int at);
 struct slice db_col_text(struct db_stmt *q, int at); /* valid until the next step or done */
 struct slice db_col_blob(struct db_stmt *q, int at);
-bool         db_col_is_null(struct db_stmt *q, int at);
-/* Bind all and run a statement that gives no rows, in one line: "i" int64_t, "t" slice text, "b" slice blob, "n" null. */
-bool         db_run(struct db *d, unsigned number, struct fail *why, const char *types, ...);
+bool db_col_is_null(struct db_stmt *q, int at);
+/* Bind all and run a statement that gives no rows, in one line: "i" int64_t, "t" slice text, "b" slice blob,
+ * "n" null. */
+bool db_run(struct db *d, unsigned number, struct fail *why, const char *types, ...);
 /* The one integer of the one row; false with FAIL_NOT_FOUND if there is no row. */
-bool         db_get_i64(struct db *d, unsigned number, int64_t *out, struct fail *why, const char *types, ...);
-int64_t      db_last_rowid(struct db *d);
-int64_t      db_changes(struct db *d);
+bool db_get_i64(struct db *d, unsigned number, int64_t *out, struct fail *why, const char *types, ...);
+int64_t db_last_rowid(struct db *d);
+int64_t db_changes(struct db *d);
 
 /*
  * A transaction (BEGIN IMMEDIATE).  db_rollback is fine when none is open.  A
@@ -88,7 +89,8 @@ int64_t      db_changes(struct db *d);
 bool db_begin(struct db *d, struct fail *why);
 bool db_commit(struct db *d, struct fail *why);
 void db_rollback(struct db *d);
-/* A savepoint inside it, for one member of a shared transaction.  After a failed member: is the whole still alive? */
+/* A savepoint inside it, for one member of a shared transaction.  After a failed member: is the whole still
+ * alive? */
 bool db_savepoint(struct db *d, struct fail *why);
 bool db_savepoint_release(struct db *d, struct fail *why);
 void db_savepoint_rollback(struct db *d);

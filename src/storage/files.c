@@ -25,14 +25,8 @@ struct volume_name volume_name(uint32_t id)
 
 bool volume_name_parse(const char *name, uint32_t *id)
 {
-    unsigned value;
-    struct volume_name proper;
-
-    if (sscanf(name, "%8x", &value) != 1)
-        return false;
-    proper = volume_name(value);
-    *id = value;
-    return strcmp(name, proper.text) == 0;
+    *id = (uint32_t)strtoul(name, NULL, 16);
+    return strcmp(name, volume_name(*id).text) == 0;
 }
 
 void files_init(struct files *f, int dir_fd, unsigned max)
@@ -115,7 +109,7 @@ bool file_pread(int fd, void *out, size_t n, uint64_t at, size_t *got, struct fa
 
 static bool load_table(struct volume_file *file, struct fail *why)
 {
-    size_t bytes = (size_t)file->header.table_count * TABLE_ENTRY_BYTES, got;
+    size_t bytes = (size_t)file->header.table_count * TABLE_ENTRY_BYTES, got = 0;
     struct stat st;
 
     if (file->header.table_at == 0)
@@ -141,7 +135,7 @@ static bool header_from_first_record(struct volume_file *file)
 {
     unsigned char fixed[RECORD_FIXED_BYTES], *whole;
     struct record_header h;
-    size_t got;
+    size_t got = 0;
 
     if (!file_pread(file->fd, fixed, sizeof fixed, VOLUME_HEADER_BYTES, &got, NULL) || got != sizeof fixed)
         return false;
@@ -227,7 +221,8 @@ struct volume_file *files_get(struct files *f, uint32_t id, struct fail *why)
         if (f->forgotten == forgotten && idmap_get(&f->by_id, id) == NULL)
             add(f, file);
         else
-            file_free(file); /* another was faster, or this is not the file of that name any more: look again */
+            file_free(
+                file); /* another was faster, or this is not the file of that name any more: look again */
     }
 }
 

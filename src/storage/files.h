@@ -13,27 +13,29 @@
 #include "storage/format.h"
 
 struct volume_file {
-    uint32_t             id;
-    int                  fd;
+    uint32_t id;
+    int fd;
     struct volume_header header;
-    unsigned char       *table; /* the offset table as it is in the file; NULL: never compacted */
-    unsigned             users;
-    bool                 header_damaged; /* its tag was taken from its first record */
-    bool                 current; /* still the one that files_get finds */
-    struct volume_file  *newer, *older;
+    unsigned char *table; /* the offset table as it is in the file; NULL: never compacted */
+    unsigned users;
+    bool header_damaged; /* its tag was taken from its first record */
+    bool current;        /* still the one that files_get finds */
+    struct volume_file *newer, *older;
 };
 
 struct files {
-    pthread_mutex_t     lock;
-    int                 dir_fd;
-    struct idmap        by_id;
+    pthread_mutex_t lock;
+    int dir_fd;
+    struct idmap by_id;
     struct volume_file *newest, *oldest;
-    unsigned            count, max;
-    uint64_t            forgotten; /* how often files_forget was called */
+    unsigned count, max;
+    uint64_t forgotten; /* how often files_forget was called */
 };
 
-struct volume_name { char text[16]; };
-struct volume_name volume_name(uint32_t id);        /* "0000002a.vol" */
+struct volume_name {
+    char text[16];
+};
+struct volume_name volume_name(uint32_t id); /* "0000002a.vol" */
 bool volume_name_parse(const char *name, uint32_t *id);
 
 void files_init(struct files *f, int dir_fd, unsigned max);

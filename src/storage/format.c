@@ -9,8 +9,20 @@
 
 static const char volume_magic[16] = "Posthorn volume\n";
 
-enum { AT_REF = 16, AT_CRC = 24, AT_HEADER_BYTES = 28, AT_RECORD_BYTES = 32, AT_SIZE = 40, AT_SYNCED = 48,
-       AT_DATE = 56, AT_ZONE = 64, AT_VERSION = 68, AT_KIND = 70, AT_TARGETS = 72, AT_FRAMES = 76 };
+enum {
+    AT_REF = 16,
+    AT_CRC = 24,
+    AT_HEADER_BYTES = 28,
+    AT_RECORD_BYTES = 32,
+    AT_SIZE = 40,
+    AT_SYNCED = 48,
+    AT_DATE = 56,
+    AT_ZONE = 64,
+    AT_VERSION = 68,
+    AT_KIND = 70,
+    AT_TARGETS = 72,
+    AT_FRAMES = 76
+};
 
 #define FRAME_PACKED UINT32_C(0x80000000)
 
@@ -54,8 +66,10 @@ bool volume_header_get(const unsigned char in[VOLUME_HEADER_BYTES], struct volum
     if (memcmp(in, volume_magic, sizeof volume_magic) != 0 || get_u32(in + 16) != VOLUME_FORMAT ||
         get_u32(in + 60) != crc32c(0, in, 60))
         return false;
-    *out = (struct volume_header){.id = get_u32(in + 20), .table_at = get_u64(in + 40),
-                                  .table_count = get_u32(in + 48), .table_crc = get_u32(in + 52)};
+    *out = (struct volume_header){.id = get_u32(in + 20),
+                                  .table_at = get_u64(in + 40),
+                                  .table_count = get_u32(in + 48),
+                                  .table_crc = get_u32(in + 52)};
     memcpy(out->tag.bytes, in + 24, VOLUME_TAG_BYTES);
     return true;
 }
@@ -113,7 +127,7 @@ void record_header_put(struct buf *out, const struct volume_tag *tag, const stru
                        const struct record *rec, const struct frame *frames)
 {
     unsigned char fixed[RECORD_FIXED_BYTES] = {0};
-    size_t        at = out->len;
+    size_t at = out->len;
 
     memcpy(fixed, tag->bytes, VOLUME_TAG_BYTES);
     put_u64(fixed + AT_REF, h->ref);
@@ -149,7 +163,8 @@ void record_header_put(struct buf *out, const struct volume_tag *tag, const stru
 bool record_header_get(const unsigned char in[RECORD_FIXED_BYTES], const struct volume_tag *tag,
                        struct record_header *out)
 {
-    if (memcmp(in, tag->bytes, VOLUME_TAG_BYTES) != 0 || in[AT_VERSION] != RECORD_FORMAT || in[AT_VERSION + 1] != 0)
+    if (memcmp(in, tag->bytes, VOLUME_TAG_BYTES) != 0 || in[AT_VERSION] != RECORD_FORMAT ||
+        in[AT_VERSION + 1] != 0)
         return false;
 
     struct record_header h = {
@@ -184,14 +199,15 @@ struct frame record_frame(const unsigned char *header, uint32_t i)
     const unsigned char *entry = header + RECORD_FIXED_BYTES + (size_t)i * 8;
     uint32_t bytes = get_u32(entry);
 
-    return (struct frame){.bytes = bytes & ~FRAME_PACKED, .crc = get_u32(entry + 4), .packed = bytes & FRAME_PACKED};
+    return (struct frame){
+        .bytes = bytes & ~FRAME_PACKED, .crc = get_u32(entry + 4), .packed = bytes & FRAME_PACKED};
 }
 
 /* Reads on until something does not fit; then every further read gives zeros. */
 struct reader {
     const unsigned char *at;
-    size_t               left;
-    bool                 failed;
+    size_t left;
+    bool failed;
 };
 
 static const unsigned char *take(struct reader *r, size_t n)
@@ -213,17 +229,20 @@ static struct slice take_text(struct reader *r)
     size_t len = get_u32(take(r, 4));
     const unsigned char *at = take(r, len);
 
-    return r->failed ? (struct slice){0} : slice_make(at, len);
+    return slice_make(at, r->failed ? 0 : len);
 }
 
-bool record_get(const unsigned char *header, const struct record_header *h, struct arena *a, struct record *out)
+bool record_get(const unsigned char *header, const struct record_header *h, struct arena *a,
+                struct record *out)
 {
     enum { TARGET_BYTES_MIN = 1 + 8 + 8 + 4 + 3 * 4 };
     size_t from = RECORD_FIXED_BYTES + (size_t)h->frame_count * 8;
     struct reader r = {.at = header + from, .left = h->header_bytes - from};
 
-    *out = (struct record){.kind = h->kind == RECORD_APPEND ? RECORD_APPEND : RECORD_DELIVERY,
-                           .internal_date = h->internal_date, .internal_zone = h->internal_zone, .size = h->size};
+    *out = (struct record){.kind = (enum record_kind)h->kind,
+                           .internal_date = h->internal_date,
+                           .internal_zone = h->internal_zone,
+                           .size = h->size};
     out->sender = take_text(&r);
     out->trace = take_text(&r);
     if (h->target_count > r.left / TARGET_BYTES_MIN)

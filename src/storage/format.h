@@ -77,31 +77,31 @@ struct volume_tag {
 };
 
 struct volume_header {
-    uint32_t          id;
+    uint32_t id;
     struct volume_tag tag;
-    uint64_t          table_at;
-    uint32_t          table_count;
-    uint32_t          table_crc;
+    uint64_t table_at;
+    uint32_t table_count;
+    uint32_t table_crc;
 };
 
 struct record_header {
     volume_ref ref;
-    uint32_t   crc;
-    uint32_t   header_bytes;
-    uint64_t   record_bytes;
-    uint64_t   size;
-    uint64_t   synced;
-    int64_t    internal_date;
-    int32_t    internal_zone;
-    uint8_t    kind;
-    uint32_t   target_count;
-    uint32_t   frame_count;
+    uint32_t crc;
+    uint32_t header_bytes;
+    uint64_t record_bytes;
+    uint64_t size;
+    uint64_t synced;
+    int64_t internal_date;
+    int32_t internal_zone;
+    uint8_t kind;
+    uint32_t target_count;
+    uint32_t frame_count;
 };
 
 struct frame {
     uint32_t bytes; /* as stored */
     uint32_t crc;   /* of the stored bytes */
-    bool     packed;
+    bool packed;
 };
 
 static inline uint32_t ref_volume(volume_ref ref)
@@ -154,7 +154,8 @@ bool record_header_get(const unsigned char in[RECORD_FIXED_BYTES], const struct 
 bool record_header_intact(const unsigned char *in, const struct record_header *h);
 struct frame record_frame(const unsigned char *header, uint32_t i);
 /* Everything else; false if the texts do not add up or the arena is full.  The slices point into `header`. */
-bool record_get(const unsigned char *header, const struct record_header *h, struct arena *a, struct record *out);
+bool record_get(const unsigned char *header, const struct record_header *h, struct arena *a,
+                struct record *out);
 
 void put_u32(unsigned char *out, uint32_t n);
 void put_u64(unsigned char *out, uint64_t n);

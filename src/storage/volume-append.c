@@ -31,8 +31,10 @@ static bool disk_failed(const struct fail *told, struct fail *why)
 {
     log_event(LOG_ERROR, "storage.append", LOG_FAIL(told));
     if (told->reason == FAIL_NO_SPACE)
-        return fail_code(why, FAIL_TEMP, FAIL_NO_SPACE, "4.3.1", "the disk is full");
-    return append_failed(why);
+        (void)fail_code(why, FAIL_TEMP, FAIL_NO_SPACE, "4.3.1", "the disk is full");
+    else
+        (void)append_failed(why);
+    return false;
 }
 
 /* A volume with room for `bytes`, under the lock (let go while one is made). */
@@ -40,7 +42,8 @@ static struct volume *volume_for(struct volumes *v, uint64_t bytes, struct fail 
 {
     for (;;) {
         struct volume *vol = v->current;
-        if (vol != NULL && vol->reserved > VOLUME_HEADER_BYTES && vol->reserved + bytes > v->limits.volume_bytes) {
+        if (vol != NULL && vol->reserved > VOLUME_HEADER_BYTES &&
+            vol->reserved + bytes > v->limits.volume_bytes) {
             volume_set_aside(v, vol);
             vol = NULL;
         }
@@ -72,8 +75,8 @@ static bool reserve(struct volumes *v, uint64_t bytes, struct append *a, struct 
     (void)pthread_mutex_lock(&v->lock);
     struct volume *vol = volume_for(v, bytes, why);
     if (vol != NULL) {
-        *a = (struct append){.vol = vol, .at = vol->reserved, .bytes = bytes, .synced = vol->synced,
-                             .earlier = vol->newest};
+        *a = (struct append){
+            .vol = vol, .at = vol->reserved, .bytes = bytes, .synced = vol->synced, .earlier = vol->newest};
         if (vol->newest != NULL)
             vol->newest->later = a;
         else
@@ -141,7 +144,7 @@ static bool pwritev_all(int fd, struct iovec *iov, int count, uint64_t at, struc
         if (n <= 0)
             return fail_errno(why, n < 0 ? errno : ENOSPC, "writing a volume");
         at += (uint64_t)n;
-        for (size_t left = (size_t)n; left > 0;) {
+        for (size_t left = (size_t)n; left > 0 && count > 0;) {
             size_t part = left < iov->iov_len ? left : iov->iov_len;
             iov->iov_base = (char *)iov->iov_base + part;
             iov->iov_len -= part;
@@ -155,11 +158,14 @@ static bool pwritev_all(int fd, struct iovec *iov, int count, uint64_t at, struc
     return true;
 }
 
-bool volume_put_marker(const struct volume_tag *tag, int fd, uint32_t id, uint64_t at, uint64_t bytes, uint64_t synced,
-                       uint8_t kind, struct fail *why)
+bool volume_put_marker(const struct volume_tag *tag, int fd, uint32_t id, uint64_t at, uint64_t bytes,
+                       uint64_t synced, uint8_t kind, struct fail *why)
 {
-    struct record_header h = {.ref = ref_make(id, (uint32_t)at), .header_bytes = RECORD_FIXED_BYTES,
-                              .record_bytes = bytes, .synced = synced, .kind = kind};
+    struct record_header h = {.ref = ref_make(id, (uint32_t)at),
+                              .header_bytes = RECORD_FIXED_BYTES,
+                              .record_bytes = bytes,
+                              .synced = synced,
+                              .kind = kind};
     unsigned char trailer[RECORD_TRAILER_BYTES];
     struct buf header;
 
@@ -212,7 +218,7 @@ static struct slice pack_whole(struct volumes *v, struct slice body, char *room,
 
     for (uint32_t i = 0; (uint64_t)i * FRAME_BYTES < body.len; i++) {
         const char *raw = body.ptr + (size_t)i * FRAME_BYTES;
-        size_t n = frame_size(body.len, i), packed;
+        size_t n = frame_size(body.len, i), packed = 0;
         if (packing && codec_pack(&v->codecs, v->limits.compression, raw, n, room + stored, &packed)) {
             frames[i] = frame_of(room + stored, packed, true);
             stored += packed;
@@ -294,8 +300,8 @@ static bool put_void(const struct append *a, uint64_t at, uint64_t bytes, struct
     enum { PUNCH_FROM = 64 << 10 };
 
     if (bytes >= PUNCH_FROM) /* if the file system cannot, they stay until compaction */
-        (void)fallocate(a->vol->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(at + RECORD_FIXED_BYTES),
-                        (off_t)(bytes - RECORD_BYTES_MIN));
+        (void)fallocate(a->vol->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                        (off_t)(at + RECORD_FIXED_BYTES), (off_t)(bytes - RECORD_BYTES_MIN));
     return volume_put_marker(&a->vol->tag, a->vol->fd, a->vol->id, at, bytes, a->synced, STORED_VOID, why);
 }
 
@@ -317,16 +323,16 @@ static bool put_around(const struct append *a, const struct record *rec, uint64_
     buf_init(&header, RECORD_HEADER_MAX);
     record_header_put(&header, &a->vol->tag, &h, rec, frames);
     put_u64(trailer, h.ref);
-    bool ok = io_pwrite_all(a->vol->fd, slice_make(trailer, sizeof trailer), a->at + record_bytes - sizeof trailer,
-                            why) &&
+    bool ok = io_pwrite_all(a->vol->fd, slice_make(trailer, sizeof trailer),
+                            a->at + record_bytes - sizeof trailer, why) &&
               io_pwrite_all(a->vol->fd, buf_slice(&header), a->at, why);
     buf_finish(&header);
     return ok;
 }
 
 /* A spooled message, a frame at a time. */
-static bool append_spooled(struct volumes *v, const struct record *rec, const struct body *body, struct append *a,
-                           struct fail *why)
+static bool append_spooled(struct volumes *v, const struct record *rec, const struct body *body,
+                           struct append *a, struct fail *why)
 {
     uint64_t size = body_size(body);
     SCOPED(scoped_free) struct frame *frames = xcalloc((size_t)frames_for(size) + 1, sizeof *frames);
@@ -351,19 +357,19 @@ static bool append(struct volumes *v, const struct record *rec, const struct bod
                    struct fail *why)
 {
     struct slice whole;
+    bool fits = rec->target_count <= UINT32_MAX &&
+                record_header_bytes(rec, frames_for(body_size(body))) <= RECORD_HEADER_MAX;
 
-    if (rec->target_count > UINT32_MAX ||
-        record_header_bytes(rec, frames_for(body_size(body))) > RECORD_HEADER_MAX)
-        return fail_set(why, FAIL_PERM, FAIL_LIMIT, "too many recipients for one record");
-    if (body_in_memory(body, &whole))
-        return append_whole(v, rec, whole, a, why);
-    return append_spooled(v, rec, body, a, why);
+    if (!fits)
+        (void)fail_set(why, FAIL_PERM, FAIL_LIMIT, "too many recipients for one record");
+    return fits && (body_in_memory(body, &whole) ? append_whole(v, rec, whole, a, why)
+                                                 : append_spooled(v, rec, body, a, why));
 }
 
-bool volume_append_start(struct volumes *v, const struct record *rec, const struct body *body, volume_ref *ref,
-                         struct fail *why)
+bool volume_append_start(struct volumes *v, const struct record *rec, const struct body *body,
+                         volume_ref *ref, struct fail *why)
 {
-    struct append a;
+    struct append a = {0};
 
     if (!append(v, rec, body, &a, why))
         return false;
@@ -381,7 +387,7 @@ bool volume_append_start(struct volumes *v, const struct record *rec, const stru
 bool volume_append(struct volumes *v, const struct record *rec, const struct body *body, volume_ref *ref,
                    struct fail *why)
 {
-    struct append a;
+    struct append a = {0};
 
     if (!append(v, rec, body, &a, why))
         return false;

@@ -36,7 +36,8 @@ static void waiter_wake(struct waiter *w, enum waiter_state state)
     (void)syscall(SYS_futex, &w->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-/* Takes from the volume's waiters those who have their answer, and the first of the others if nobody syncs. */
+/* Takes from the volume's waiters those who have their answer, and the first of the others if nobody syncs.
+ */
 static struct waiter *to_be_woken(struct volume *vol, struct waiter **leader)
 {
     struct waiter *woken = NULL, **at = &vol->first_waiter;
@@ -123,7 +124,8 @@ static void lead(struct volumes *v, struct volume *vol)
     vol->syncing = false;
     v->stats.syncs++;
     if (failed != 0) {
-        log_event(LOG_ERROR, "storage.volume.sync", LOG_U64("volume", vol->id), LOG_CSTR("error", strerror(failed)));
+        log_event(LOG_ERROR, "storage.volume.sync", LOG_U64("volume", vol->id),
+                  LOG_CSTR("error", strerror(failed)));
         volume_seal(v, vol);
     }
     if (!vol->sealed) { /* somebody else may have sealed it meanwhile: then this sync promises nothing */
@@ -139,8 +141,9 @@ static void sleep_for(struct volumes *v, struct volume *vol, uint64_t ticket)
 {
     struct waiter w = {.ticket = ticket, .state = WAITER_SLEEPS};
 
+    /* It is off the list before it wakes. */
     *vol->last_waiter = &w;
-    vol->last_waiter = &w.next;
+    vol->last_waiter = &w.next; /* cppcheck-suppress autoVariables */
     (void)pthread_mutex_unlock(&v->lock);
     block_begin();
     waiter_sleep(&w);
@@ -195,5 +198,6 @@ bool volume_sync(struct volumes *v, volume_ref first, volume_ref last, struct fa
     for (uint32_t id = ref_volume(first); ok && id <= ref_volume(last); id++)
         ok = sync_volume(v, id, id == ref_volume(last) ? ref_offset(last) : UINT64_MAX);
     (void)pthread_mutex_unlock(&v->lock);
-    return ok || fail_code(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "4.3.0", "the disk failed to take the message");
+    return ok ||
+           fail_code(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "4.3.0", "the disk failed to take the message");
 }

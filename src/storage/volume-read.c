@@ -40,8 +40,8 @@ enum located_kind locate_at(struct volume_file *file, uint64_t at, struct locate
 
 static bool damaged(const struct located *l, const char *what, struct fail *why)
 {
-    return fail_set(why, FAIL_PERM, FAIL_OTHER, "volume %08x: the record at %llu is damaged (%s)", l->file->id,
-                    (unsigned long long)l->at, what);
+    return fail_set(why, FAIL_PERM, FAIL_OTHER, "volume %08x: the record at %llu is damaged (%s)",
+                    l->file->id, (unsigned long long)l->at, what);
 }
 
 static bool no_record(volume_ref ref, struct fail *why)
@@ -100,8 +100,8 @@ static bool stored_bytes(const struct located *l, uint64_t from, void *out, size
 }
 
 /* Frame `i`, stored at `from`, whole and checked, into `out`; `room` has FRAME_BYTES. */
-static bool read_frame(struct volumes *v, const struct located *l, uint32_t i, uint64_t from, char *out, char *room,
-                       struct fail *why)
+static bool read_frame(struct volumes *v, const struct located *l, uint32_t i, uint64_t from, char *out,
+                       char *room, struct fail *why)
 {
     struct frame f = record_frame(l->header, i);
     size_t n = frame_size(l->h.size, i);
@@ -150,12 +150,12 @@ static bool read_range(struct volumes *v, const struct located *l, uint64_t offs
 
 bool volume_read(struct volumes *v, volume_ref ref, uint64_t offset, void *out, size_t n, struct fail *why)
 {
-    struct located l;
+    struct located l = {0};
     bool ok = locate(v, ref, &l, why);
 
     if (ok && (offset > l.h.size || n > l.h.size - offset))
-        ok = fail_set(why, FAIL_PERM, FAIL_INVALID, "record %llx has only %llu bytes", (unsigned long long)ref,
-                      (unsigned long long)l.h.size);
+        ok = fail_set(why, FAIL_PERM, FAIL_INVALID, "record %llx has only %llu bytes",
+                      (unsigned long long)ref, (unsigned long long)l.h.size);
     ok = ok && read_range(v, &l, offset, out, n, why);
     leave(v, &l);
     return ok;
@@ -163,13 +163,14 @@ bool volume_read(struct volumes *v, volume_ref ref, uint64_t offset, void *out, 
 
 bool volume_describe(struct volumes *v, volume_ref ref, struct arena *a, struct record *out, struct fail *why)
 {
-    struct located l;
+    struct located l = {0};
     bool ok = locate(v, ref, &l, why);
 
     if (ok) {
         struct slice header = arena_keep(a, slice_make(l.header, l.h.header_bytes));
         if (header.len == 0)
-            ok = fail_set(why, FAIL_TEMP, FAIL_LIMIT, "record %llx has too long a header", (unsigned long long)ref);
+            ok = fail_set(why, FAIL_TEMP, FAIL_LIMIT, "record %llx has too long a header",
+                          (unsigned long long)ref);
         else if (!record_get((const unsigned char *)header.ptr, &l.h, a, out))
             ok = a->failed ? fail_set(why, FAIL_TEMP, FAIL_LIMIT, "record %llx has too many targets",
                                       (unsigned long long)ref)
@@ -215,7 +216,7 @@ bool located_verify(struct volumes *v, const struct located *l, struct fail *why
 
 bool volume_verify(struct volumes *v, volume_ref ref, struct fail *why)
 {
-    struct located l;
+    struct located l = {0};
     bool ok = locate(v, ref, &l, why) && located_verify(v, &l, why);
 
     leave(v, &l);

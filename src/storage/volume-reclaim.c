@@ -29,8 +29,8 @@ enum { PUNCH_FROM = 64 << 10, COPY_STEP = 256 << 10 };
 
 struct released {
     volume_ref ref;
-    uint64_t   bytes;
-    int64_t    at;
+    uint64_t bytes;
+    int64_t at;
 };
 
 struct freed {
@@ -40,9 +40,9 @@ struct freed {
 /* The caller's question, and what came of it. */
 struct reclaim {
     struct volumes *v;
-    bool          (*is_live)(void *ctx, volume_ref ref);
-    void           *ctx;
-    uint64_t        freed;
+    bool (*is_live)(void *ctx, volume_ref ref);
+    void *ctx;
+    uint64_t freed;
 };
 
 void reclaim_init(struct volumes *v)
@@ -83,7 +83,8 @@ void volume_release(struct volumes *v, volume_ref ref, uint64_t record_bytes)
 
 static bool being_written(const struct volumes *v, uint32_t id)
 {
-    if ((v->current != NULL && v->current->id == id) || (v->spare != NULL && v->spare->id == id) || id >= v->next_id)
+    if ((v->current != NULL && v->current->id == id) || (v->spare != NULL && v->spare->id == id) ||
+        id >= v->next_id)
         return true;
     for (const struct volume *vol = v->retiring; vol != NULL; vol = vol->next)
         if (vol->id == id)
@@ -154,10 +155,13 @@ static bool punch(struct reclaim *r, const struct released *rel, struct fail *wh
     if (file == NULL)
         return false;
     bool ok = fd >= 0 || fail_errno(why, errno, "%s/%s", v->dir, name.text);
-    if (ok && file_offset(file, rel->ref, &at) && locate_at(file, at, &l, why) == LOCATED && l.h.ref == rel->ref &&
-        l.h.kind != STORED_VOID && l.h.kind != STORED_END) {
-        struct record_header gone = {.ref = rel->ref, .header_bytes = RECORD_FIXED_BYTES,
-                                     .record_bytes = l.h.record_bytes, .synced = l.h.synced, .kind = STORED_VOID};
+    if (ok && file_offset(file, rel->ref, &at) && locate_at(file, at, &l, why) == LOCATED &&
+        l.h.ref == rel->ref && l.h.kind != STORED_VOID && l.h.kind != STORED_END) {
+        struct record_header gone = {.ref = rel->ref,
+                                     .header_bytes = RECORD_FIXED_BYTES,
+                                     .record_bytes = l.h.record_bytes,
+                                     .synced = l.h.synced,
+                                     .kind = STORED_VOID};
         struct buf header;
         buf_init(&header, RECORD_FIXED_BYTES);
         record_header_put(&header, &file->header.tag, &gone, NULL, NULL);
@@ -179,12 +183,12 @@ static bool punch(struct reclaim *r, const struct released *rel, struct fail *wh
 struct draft {
     struct reclaim *r;
     struct volume_file *file;
-    int             fd;
-    uint64_t        end;   /* where the next record goes */
-    struct buf      table;
-    char           *room;  /* COPY_STEP */
-    bool            broken, failed;
-    struct fail    *why;
+    int fd;
+    uint64_t end; /* where the next record goes */
+    struct buf table;
+    char *room; /* COPY_STEP */
+    bool broken, failed;
+    struct fail *why;
 };
 
 static bool copy_bytes(struct draft *d, uint64_t from, uint64_t bytes)
@@ -229,7 +233,9 @@ static bool compact_record(void *ctx, const struct located *l, bool intact)
 /* Table, header, sync. */
 static bool finish_draft(struct draft *d)
 {
-    struct volume_header h = {.id = d->file->id, .tag = d->file->header.tag, .table_at = d->end,
+    struct volume_header h = {.id = d->file->id,
+                              .tag = d->file->header.tag,
+                              .table_at = d->end,
                               .table_count = (uint32_t)(d->table.len / TABLE_ENTRY_BYTES),
                               .table_crc = crc32c(0, d->table.data, d->table.len)};
     unsigned char header[VOLUME_HEADER_BYTES];
@@ -241,7 +247,8 @@ static bool finish_draft(struct draft *d)
 }
 
 /* The draft takes the volume's place; a draft without records removes it. */
-static bool put_draft_in_place(struct volumes *v, const struct draft *d, const char *draft_name, struct fail *why)
+static bool put_draft_in_place(struct volumes *v, const struct draft *d, const char *draft_name,
+                               struct fail *why)
 {
     struct volume_name name = volume_name(d->file->id);
     (void)pthread_mutex_lock(&v->lock);
@@ -249,7 +256,8 @@ static bool put_draft_in_place(struct volumes *v, const struct draft *d, const c
     (void)pthread_mutex_unlock(&v->lock);
     bool remove = d->table.len == 0 && !last;
 
-    int failed = remove ? unlinkat(v->dir_fd, name.text, 0) : renameat(v->dir_fd, draft_name, v->dir_fd, name.text);
+    int failed =
+        remove ? unlinkat(v->dir_fd, name.text, 0) : renameat(v->dir_fd, draft_name, v->dir_fd, name.text);
     if (failed != 0 || fsync(v->dir_fd) != 0)
         return fail_errno(why, errno, "%s/%s", v->dir, name.text);
     files_forget(&v->files, d->file->id);
@@ -288,7 +296,8 @@ static bool compact(struct reclaim *r, uint32_t id, struct fail *why)
     d.fd = openat(v->dir_fd, draft_name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     buf_init(&d.table, SIZE_MAX / 2);
     d.room = xmalloc(COPY_STEP);
-    bool ok = d.fd >= 0 ? compact_into(&d, draft_name, why) : fail_errno(why, errno, "%s/%s", v->dir, draft_name);
+    bool ok =
+        d.fd >= 0 ? compact_into(&d, draft_name, why) : fail_errno(why, errno, "%s/%s", v->dir, draft_name);
     (void)unlinkat(v->dir_fd, draft_name, 0); /* gone if it took its place */
     if (d.fd >= 0)
         (void)close(d.fd);

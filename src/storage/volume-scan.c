@@ -17,12 +17,12 @@
 #include "storage/volume-internal.h"
 
 struct scan {
-    struct volumes     *v;
+    struct volumes *v;
     struct volume_file *file;
-    uint64_t            end;    /* records lie below this */
-    struct visit       *visit;
-    uint64_t           *broken; /* where stretches began that no `synced` has passed yet */
-    size_t              broken_count, broken_room;
+    uint64_t end; /* records lie below this */
+    struct visit *visit;
+    uint64_t *broken; /* where stretches began that no `synced` has passed yet */
+    size_t broken_count, broken_room;
 };
 
 static void note_broken(struct scan *s, uint64_t at)
@@ -165,7 +165,8 @@ static bool active_extent(struct volumes *v, uint32_t id, uint64_t *end, uint64_
     return vol != NULL;
 }
 
-bool scan_file(struct volumes *v, struct volume_file *file, uint64_t from, struct visit *visit, struct fail *why)
+bool scan_file(struct volumes *v, struct volume_file *file, uint64_t from, struct visit *visit,
+               struct fail *why)
 {
     struct scan s = {.v = v, .file = file, .visit = visit};
     uint64_t at = from > VOLUME_HEADER_BYTES ? from : VOLUME_HEADER_BYTES, synced = 0;
@@ -188,8 +189,8 @@ bool scan_file(struct volumes *v, struct volume_file *file, uint64_t from, struc
 /* volume_scan's visitor: only what is whole, described, from `from` on. */
 struct described {
     bool (*each)(void *ctx, volume_ref ref, const struct record *rec);
-    void        *ctx;
-    volume_ref   from;
+    void *ctx;
+    volume_ref from;
     struct arena arena;
     struct visit *visit;
 };
@@ -225,8 +226,9 @@ static uint64_t offset_from(const struct volume_file *file, volume_ref from)
     return file->header.table_at;
 }
 
-bool volume_scan(struct volumes *v, volume_ref from, bool (*each)(void *ctx, volume_ref ref, const struct record *rec),
-                 void *ctx, uint64_t *damaged, struct fail *why)
+bool volume_scan(struct volumes *v, volume_ref from,
+                 bool (*each)(void *ctx, volume_ref ref, const struct record *rec), void *ctx,
+                 uint64_t *damaged, struct fail *why)
 {
     enum { ARENA_MAX = 2 * RECORD_HEADER_MAX };
     struct described d = {.each = each, .ctx = ctx, .from = from};

@@ -56,8 +56,12 @@ struct volume *volume_make(struct volumes *v, struct fail *why)
 {
     struct volume *vol = xcalloc(1, sizeof *vol);
 
-    *vol = (struct volume){.id = v->next_id, .fd = -1, .zero_fd = -1, .reserved = VOLUME_HEADER_BYTES,
-                           .zeroed = VOLUME_HEADER_BYTES, .synced = VOLUME_HEADER_BYTES};
+    *vol = (struct volume){.id = v->next_id,
+                           .fd = -1,
+                           .zero_fd = -1,
+                           .reserved = VOLUME_HEADER_BYTES,
+                           .zeroed = VOLUME_HEADER_BYTES,
+                           .synced = VOLUME_HEADER_BYTES};
     vol->last_waiter = &vol->first_waiter;
     random_bytes(&vol->tag, sizeof vol->tag);
     v->making = true;
@@ -152,11 +156,13 @@ static void retire(struct volumes *v, struct volume *vol)
     struct volume_name name = volume_name(vol->id);
     uint64_t end = vol->reserved;
 
-    if (end == VOLUME_HEADER_BYTES || (vol->sealed && vol->durable == 0)) { /* nobody was promised anything in it */
+    if (end == VOLUME_HEADER_BYTES ||
+        (vol->sealed && vol->durable == 0)) { /* nobody was promised anything in it */
         (void)unlinkat(v->dir_fd, name.text, 0);
     } else if (vol->sealed) { /* only its zeros go: what was acknowledged is on disk */
         (void)!ftruncate(vol->fd, (off_t)end);
-    } else if (!volume_put_marker(&vol->tag, vol->fd, vol->id, end, RECORD_BYTES_MIN, end, STORED_END, NULL) ||
+    } else if (!volume_put_marker(&vol->tag, vol->fd, vol->id, end, RECORD_BYTES_MIN, end, STORED_END,
+                                  NULL) ||
                ftruncate(vol->fd, (off_t)(end + RECORD_BYTES_MIN)) != 0 || fsync(vol->fd) != 0) {
         /* Every record in it is on disk already; it only looks as after a crash. */
         log_event(LOG_WARNING, "storage.volume.end", LOG_U64("volume", vol->id));

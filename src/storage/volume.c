@@ -111,7 +111,8 @@ static bool has_end(int fd, const struct volume_header *h, uint64_t size)
 
     return size >= VOLUME_HEADER_BYTES + RECORD_BYTES_MIN &&
            file_pread(fd, bytes, sizeof bytes, size - RECORD_BYTES_MIN, &got, NULL) && got == sizeof bytes &&
-           record_header_get(bytes, &h->tag, &end) && end.kind == STORED_END && record_header_intact(bytes, &end);
+           record_header_get(bytes, &h->tag, &end) && end.kind == STORED_END &&
+           record_header_intact(bytes, &end);
 }
 
 enum leftover { LEFTOVER_ENDED, LEFTOVER_EMPTY, LEFTOVER_TRIMMED };

@@ -23,12 +23,12 @@ struct volumes; /* a folder of volumes and the threads that tend it */
 typedef uint64_t volume_ref; /* 0: none */
 
 struct volume_limits {
-    uint64_t volume_bytes;      /* default 128 MB; smaller on a small disk (1/64 of it, at least 4 MB) */
-    uint64_t prewrite_bytes;    /* zeros kept written ahead of the end; default 8 MB */
-    unsigned reserve_percent;   /* new mail is refused below this much free space; default 5 */
-    uint64_t reserve_bytes;     /* ... and below this; default 64 MB */
-    unsigned free_after_seconds;/* space of a released record is given back no earlier; default 3600 */
-    int      compression;       /* zstd level of frames where it helps; 0: never.  Default 1 */
+    uint64_t volume_bytes;       /* default 128 MB; smaller on a small disk (1/64 of it, at least 4 MB) */
+    uint64_t prewrite_bytes;     /* zeros kept written ahead of the end; default 8 MB */
+    unsigned reserve_percent;    /* new mail is refused below this much free space; default 5 */
+    uint64_t reserve_bytes;      /* ... and below this; default 64 MB */
+    unsigned free_after_seconds; /* space of a released record is given back no earlier; default 3600 */
+    int compression;             /* zstd level of frames where it helps; 0: never.  Default 1 */
     /*
      * Smaller messages are not compressed; default 128 KB.  A frame of 64 KB costs 0.2 ms to
      * pack and 0.05 ms to unpack, about half of all other work of a delivery; real mail
@@ -36,37 +36,41 @@ struct volume_limits {
      * of the bytes: they are worth it.
      */
     uint64_t compress_from;
-    unsigned open_files;        /* volumes kept open for reading; default 256 */
+    unsigned open_files; /* volumes kept open for reading; default 256 */
 };
 void volume_limits_default(struct volume_limits *l);
 
 /* What was decided for one recipient of a record. */
 struct record_target {
     enum record_target_kind { RECORD_LOCAL = 1, RECORD_OUTBOUND = 2 } kind;
-    uint64_t     account;   /* RECORD_LOCAL: the account's id */
-    uint64_t     mailbox;   /* RECORD_LOCAL: mailbox id there; 0: INBOX */
-    uint32_t     flags;     /* STORE_FLAG_ bits (store/store.h) to be set */
+    uint64_t account;       /* RECORD_LOCAL: the account's id */
+    uint64_t mailbox;       /* RECORD_LOCAL: mailbox id there; 0: INBOX */
+    uint32_t flags;         /* STORE_FLAG_ bits (store/store.h) to be set */
     struct slice keywords;  /* space-separated, may be empty */
     struct slice recipient; /* the envelope's address as RCPT gave it */
     struct slice prefix;    /* header lines put in front for this recipient (Return-Path, Delivered-To) */
 };
 
 struct record {
-    enum record_kind { RECORD_DELIVERY = 1, RECORD_APPEND = 2 } kind; /* RECORD_APPEND: one account's APPEND or COPY: its row is written by whoever waits */
-    struct slice sender;     /* reverse-path, empty for <> */
-    int64_t      internal_date; /* seconds since 1970 */
-    int          internal_zone; /* minutes east of UTC */
-    struct slice trace;      /* log id of the session */
+    enum record_kind {
+        RECORD_DELIVERY = 1,
+        RECORD_APPEND = 2
+    } kind; /* RECORD_APPEND: one account's APPEND or COPY: its row is written by whoever waits */
+    struct slice sender;   /* reverse-path, empty for <> */
+    int64_t internal_date; /* seconds since 1970 */
+    int internal_zone;     /* minutes east of UTC */
+    struct slice trace;    /* log id of the session */
     const struct record_target *targets;
-    size_t       target_count;
-    uint64_t     size;       /* of the message (without any prefix): filled by reading */
+    size_t target_count;
+    uint64_t size; /* of the message (without any prefix): filled by reading */
 };
 
 /*
  * Opens or makes the folder `dir` and starts its thread.  Nobody else may have
  * it open (main/ holds the lock).  A new volume is begun for new records.
  */
-bool volumes_open(const char *dir, const struct volume_limits *limits, struct volumes **out, struct fail *why);
+bool volumes_open(const char *dir, const struct volume_limits *limits, struct volumes **out,
+                  struct fail *why);
 /* Finishes pending syncs, trims the current volume's zeros, closes. */
 void volumes_close(struct volumes **v);
 
@@ -85,8 +89,8 @@ bool volume_append(struct volumes *v, const struct record *rec, const struct bod
  * volume between them may have failed and been replaced since: then it says no,
  * however well the volume of the day is doing.
  */
-bool volume_append_start(struct volumes *v, const struct record *rec, const struct body *body, volume_ref *ref,
-                         struct fail *why);
+bool volume_append_start(struct volumes *v, const struct record *rec, const struct body *body,
+                         volume_ref *ref, struct fail *why);
 bool volume_sync(struct volumes *v, volume_ref first, volume_ref last, struct fail *why);
 
 /* Is there room for `bytes` more above the reserve?  For 452 at MAIL FROM. */
@@ -96,7 +100,8 @@ bool volume_has_space(struct volumes *v, uint64_t bytes, struct fail *why);
 bool volume_read(struct volumes *v, volume_ref ref, uint64_t offset, void *out, size_t n, struct fail *why);
 
 /* The record's description and size, into the arena.  FAIL_PERM FAIL_NOT_FOUND if there is no such record. */
-bool volume_describe(struct volumes *v, volume_ref ref, struct arena *a, struct record *out, struct fail *why);
+bool volume_describe(struct volumes *v, volume_ref ref, struct arena *a, struct record *out,
+                     struct fail *why);
 
 /* Every CRC of one record. */
 bool volume_verify(struct volumes *v, volume_ref ref, struct fail *why);
@@ -122,7 +127,9 @@ void volume_release(struct volumes *v, volume_ref ref, uint64_t record_bytes);
 bool volume_reclaim(struct volumes *v, bool (*is_live)(void *ctx, volume_ref ref), void *ctx, int64_t now,
                     uint64_t *bytes_freed, struct fail *why);
 
-struct volume_stats { uint64_t volumes, records_written, bytes_written, syncs, sealed; };
+struct volume_stats {
+    uint64_t volumes, records_written, bytes_written, syncs, sealed;
+};
 void volume_stats(struct volumes *v, struct volume_stats *out);
 
 #endif

@@ -31,27 +31,30 @@
 enum { RULES_MAX = 8 };
 
 struct rule {
-    char     class[8];
-    int      error;
+    char class[8];
+    int error;
     unsigned skip, count;
-    bool     endless;
-    char     suffix[64];
+    bool endless;
+    char suffix[64];
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct rule     rules[RULES_MAX];
-static size_t          rule_count;
-static struct stat     read_from; /* the trigger file the rules are of */
+static struct rule rules[RULES_MAX];
+static size_t rule_count;
+static struct stat read_from; /* the trigger file the rules are of */
 
 /* The C library's own `name` as `real`. */
-#define REAL(name)                                                                  \
-    static __typeof__(name) *real;                                                  \
-    if (real == NULL)                                                               \
-        *(void **)&real = dlsym(RTLD_NEXT, #name)
+#define REAL(name)                                                                                           \
+    static __typeof__(name) *real;                                                                           \
+    if (real == NULL)                                                                                        \
+    *(void **)&real = dlsym(RTLD_NEXT, #name)
 
 static int error_named(const char *name)
 {
-    static const struct { const char *name; int error; } errors[] = {
+    static const struct {
+        const char *name;
+        int error;
+    } errors[] = {
         {"EIO", EIO}, {"ENOSPC", ENOSPC}, {"EDQUOT", EDQUOT}, {"EROFS", EROFS}, {"EMFILE", EMFILE},
     };
 

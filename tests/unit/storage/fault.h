@@ -13,9 +13,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-static atomic_int  fault_syncs;  /* this many syncs from now on fail with EIO */
-static atomic_int  fault_writes; /* this many writes fail with fault_errno */
-static atomic_int  fault_errno;
+static atomic_int fault_syncs;  /* this many syncs from now on fail with EIO */
+static atomic_int fault_writes; /* this many writes fail with fault_errno */
+static atomic_int fault_errno;
 static atomic_uint fault_sync_count;
 
 static int fault_take(atomic_int *left)

@@ -14,7 +14,9 @@
 
 #include "base/fail.h"
 
-struct folder { char path[PATH_MAX / 2]; };
+struct folder {
+    char path[PATH_MAX / 2];
+};
 
 static inline struct folder folder_make(void)
 {
@@ -27,7 +29,9 @@ static inline struct folder folder_make(void)
     return f;
 }
 
-struct folder_file { char path[PATH_MAX]; };
+struct folder_file {
+    char path[PATH_MAX];
+};
 
 static inline struct folder_file folder_file(const struct folder *f, const char *name)
 {
@@ -38,7 +42,8 @@ static inline struct folder_file folder_file(const struct folder *f, const char 
 }
 
 /* Calls `each` for every file; the sum of what it gives. */
-static inline uint64_t folder_each(const struct folder *f, uint64_t (*each)(const char *path, const char *name))
+static inline uint64_t folder_each(const struct folder *f,
+                                   uint64_t (*each)(const char *path, const char *name))
 {
     DIR *dir = opendir(f->path);
     const struct dirent *entry;
@@ -120,7 +125,8 @@ static inline void folder_copy(const struct folder *from, const struct folder *t
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
         if (entry->d_name[0] == '.')
             continue;
-        int in = open(folder_file(from, entry->d_name).path, O_RDONLY | O_CLOEXEC), out = folder_open(to, entry->d_name);
+        int in = open(folder_file(from, entry->d_name).path, O_RDONLY | O_CLOEXEC),
+            out = folder_open(to, entry->d_name);
         ssize_t n;
         while ((n = read(in, bytes, sizeof bytes)) > 0)
             if (write(out, bytes, (size_t)n) != n)

@@ -34,9 +34,9 @@ static bool put(struct volumes *v, const struct folder *f, const char *bytes, si
 struct writer {
     struct volumes *v;
     const struct folder *f;
-    unsigned   number;
+    unsigned number;
     volume_ref refs[EACH];
-    unsigned   acknowledged;
+    unsigned acknowledged;
 };
 
 static size_t text_of(unsigned writer, unsigned i, char *out, size_t room)
@@ -79,7 +79,8 @@ static void check_acknowledged(struct volumes *v, const struct writer *writers)
             if (writers[t].refs[i] == 0)
                 continue;
             size_t n = text_of(t, i, bytes, i % 10 == 0 ? sizeof bytes : 3000);
-            CHECK("as it was written", volume_read(v, writers[t].refs[i], 0, got, n, &why) && memcmp(got, bytes, n) == 0);
+            CHECK("as it was written",
+                  volume_read(v, writers[t].refs[i], 0, got, n, &why) && memcmp(got, bytes, n) == 0);
         }
     }
 }
@@ -157,7 +158,8 @@ static void test_failed_sync(void)
     CHECK("lost", !put(v, &f, "lost", 4, false, &lost, &why));
     CHECK("for now", why.kind == FAIL_TEMP && lost == 77);
     unsigned syncs = atomic_load(&fault_sync_count);
-    CHECK("never tried again", !volume_sync(v, first, first, &why) && atomic_load(&fault_sync_count) == syncs);
+    CHECK("never tried again",
+          !volume_sync(v, first, first, &why) && atomic_load(&fault_sync_count) == syncs);
     CHECK("begun again", put(v, &f, "begun", 5, true, &second, &why) && second >> 32 > first >> 32);
     CHECK("one of the two is lost", !volume_sync(v, first, second, &why));
     CHECK("the other is not", volume_sync(v, second, second, &why));
@@ -184,7 +186,8 @@ static void test_failed_write(void)
     CHECK("before", put(v, &f, "before", 6, false, &ref, &why));
     atomic_store(&fault_errno, ENOSPC);
     atomic_store(&fault_writes, 1);
-    CHECK("full", !put(v, &f, "lost", 4, false, &ref, &why) && why.reason == FAIL_NO_SPACE && why.kind == FAIL_TEMP);
+    CHECK("full",
+          !put(v, &f, "lost", 4, false, &ref, &why) && why.reason == FAIL_NO_SPACE && why.kind == FAIL_TEMP);
     atomic_store(&fault_errno, EIO);
     atomic_store(&fault_writes, 1);
     CHECK("broken", !put(v, &f, "lost", 4, false, &ref, &why) && why.kind == FAIL_TEMP);
@@ -203,7 +206,8 @@ static void test_reserve(void)
 
     much.reserve_bytes = UINT64_C(1) << 60;
     CHECK("opened", volumes_open(f.path, &much, &v, &why));
-    CHECK("no room", !volume_has_space(v, 1, &why) && why.reason == FAIL_NO_SPACE && strcmp(why.code, "4.3.1") == 0);
+    CHECK("no room",
+          !volume_has_space(v, 1, &why) && why.reason == FAIL_NO_SPACE && strcmp(why.code, "4.3.1") == 0);
     CHECK("no mail", !put(v, &f, "x", 1, false, &ref, &why) && why.reason == FAIL_NO_SPACE);
     volumes_close(&v);
     CHECK("and no file", folder_count(&f) == 0);

@@ -27,8 +27,12 @@ static const char *const statements[] = {
 
 static const struct db_schema schema_1 = {.what = "thing", .version = 1, .create = TABLE_1};
 static const struct db_schema schema = {
-    .what = "thing", .version = 2, .create = TABLE_1 TABLE_2, .upgrades = (const char *const[]){TABLE_2},
-    .statements = statements, .statement_count = ARRAY_LEN(statements),
+    .what = "thing",
+    .version = 2,
+    .create = TABLE_1 TABLE_2,
+    .upgrades = (const char *const[]){TABLE_2},
+    .statements = statements,
+    .statement_count = ARRAY_LEN(statements),
 };
 
 static struct db *must_open(const struct folder *f, const struct db_options *options)
@@ -265,7 +269,8 @@ static void test_snapshot(void)
     CHECK("opened", db_open(folder_file(&f, "copy?.db").path, &schema, &inspect, &copy, &why));
     CHECK("with what came meanwhile", count(copy) == 2001);
     db_close(&copy);
-    CHECK("given up", db_copy_begin(d, folder_file(&f, "copy?.db").path, &c, &why) && !db_copy_finish(&c, &why));
+    CHECK("given up",
+          db_copy_begin(d, folder_file(&f, "copy?.db").path, &c, &why) && !db_copy_finish(&c, &why));
     db_close(&d);
     CHECK("nothing else is left", folder_count(&f) == 2);
 

@@ -15,17 +15,17 @@ enum { WRITERS = 2, READERS = 2, EACH = 400, ALL = WRITERS * EACH, BYTES = 3000 
 /* Two records of three are released as soon as they are there. */
 struct stage {
     struct volumes *v;
-    struct folder   folder;
+    struct folder folder;
     _Atomic(volume_ref) refs[ALL]; /* 0: not there yet */
-    atomic_uint     written;
-    atomic_uint     wrong;
-    uint64_t        freed; /* the tidying thread's */
+    atomic_uint written;
+    atomic_uint wrong;
+    uint64_t freed; /* the tidying thread's */
 };
 
 struct part {
     struct stage *s;
-    unsigned      number;
-    pthread_t     thread;
+    unsigned number;
+    pthread_t thread;
 };
 
 static bool is_released(unsigned i)

@@ -39,14 +39,24 @@ static struct body *body_of(const char *dir, const char *bytes, size_t n, size_t
 }
 
 static const struct record_target two_targets[] = {
-    {.kind = RECORD_LOCAL, .account = 7, .mailbox = 3, .flags = 5, .keywords = {"$Junk", 5},
-     .recipient = {"ann@example.org", 15}, .prefix = {"Return-Path: <>\r\n", 17}},
+    {.kind = RECORD_LOCAL,
+     .account = 7,
+     .mailbox = 3,
+     .flags = 5,
+     .keywords = {"$Junk", 5},
+     .recipient = {"ann@example.org", 15},
+     .prefix = {"Return-Path: <>\r\n", 17}},
     {.kind = RECORD_OUTBOUND, .recipient = {"bob@example.net", 15}},
 };
 
 static const struct record plain_record = {
-    .kind = RECORD_DELIVERY, .sender = {"carl@example.com", 16}, .internal_date = 1700000000, .internal_zone = -90,
-    .trace = {"k3f9", 4}, .targets = two_targets, .target_count = 2,
+    .kind = RECORD_DELIVERY,
+    .sender = {"carl@example.com", 16},
+    .internal_date = 1700000000,
+    .internal_zone = -90,
+    .trace = {"k3f9", 4},
+    .targets = two_targets,
+    .target_count = 2,
 };
 
 static volume_ref put(struct volumes *v, const char *dir, const char *bytes, size_t n, size_t memory_max)
@@ -73,18 +83,23 @@ static bool comes_back(struct volumes *v, volume_ref ref, const char *bytes, siz
 
 static void test_round_trip(void)
 {
-    static const struct { const char *note; size_t n; bool packable; size_t memory_max; } cases[] = {
-        { "empty", 0, false, 1 << 20 },
-        { "one byte", 1, false, 1 << 20 },
-        { "small", 4000, true, 1 << 20 },
-        { "one frame but a byte", FRAME_BYTES - 1, true, 1 << 20 },
-        { "one frame", FRAME_BYTES, true, 1 << 20 },
-        { "one frame and a byte", FRAME_BYTES + 1, false, 1 << 20 },
-        { "packs in memory", 200000, true, 1 << 20 },
-        { "does not pack", 200000, false, 1 << 20 },
-        { "spooled, packs", 700001, true, 4096 },
-        { "spooled, does not pack", 700001, false, 4096 },
-        { "larger than a volume", 3 << 20, false, 4096 },
+    static const struct {
+        const char *note;
+        size_t n;
+        bool packable;
+        size_t memory_max;
+    } cases[] = {
+        {"empty", 0, false, 1 << 20},
+        {"one byte", 1, false, 1 << 20},
+        {"small", 4000, true, 1 << 20},
+        {"one frame but a byte", FRAME_BYTES - 1, true, 1 << 20},
+        {"one frame", FRAME_BYTES, true, 1 << 20},
+        {"one frame and a byte", FRAME_BYTES + 1, false, 1 << 20},
+        {"packs in memory", 200000, true, 1 << 20},
+        {"does not pack", 200000, false, 1 << 20},
+        {"spooled, packs", 700001, true, 4096},
+        {"spooled, does not pack", 700001, false, 4096},
+        {"larger than a volume", 3 << 20, false, 4096},
     };
     struct folder f = folder_make();
     struct volumes *v = NULL;
@@ -109,7 +124,8 @@ static void test_round_trip(void)
             if (cases[i].n > 100) {
                 char part[50];
                 size_t at = cases[i].n / 2 - 20;
-                CHECK(cases[i].note, volume_read(v, refs[i], at, part, 50, &why) && memcmp(part, bytes + at, 50) == 0);
+                CHECK(cases[i].note,
+                      volume_read(v, refs[i], at, part, 50, &why) && memcmp(part, bytes + at, 50) == 0);
             }
             char beyond;
             CHECK(cases[i].note, !volume_read(v, refs[i], cases[i].n, &beyond, 1, &why));
@@ -140,13 +156,14 @@ static void test_describe(void)
     CHECK_SLICE("sender", got.sender, SLICE("carl@example.com"));
     CHECK_SLICE("trace", got.trace, SLICE("k3f9"));
     CHECK("targets", got.target_count == 2);
-    CHECK("local", got.targets[0].kind == RECORD_LOCAL && got.targets[0].account == 7 && got.targets[0].mailbox == 3 &&
-                       got.targets[0].flags == 5);
+    CHECK("local", got.targets[0].kind == RECORD_LOCAL && got.targets[0].account == 7 &&
+                       got.targets[0].mailbox == 3 && got.targets[0].flags == 5);
     CHECK_SLICE("keywords", got.targets[0].keywords, SLICE("$Junk"));
     CHECK_SLICE("prefix", got.targets[0].prefix, SLICE("Return-Path: <>\r\n"));
     CHECK("outbound", got.targets[1].kind == RECORD_OUTBOUND);
     CHECK_SLICE("recipient", got.targets[1].recipient, SLICE("bob@example.net"));
-    CHECK("no such record", !volume_describe(v, volume_end(v) + 4096, &a, &got, &why) && why.reason == FAIL_NOT_FOUND);
+    CHECK("no such record",
+          !volume_describe(v, volume_end(v) + 4096, &a, &got, &why) && why.reason == FAIL_NOT_FOUND);
     CHECK("no such volume",
           !volume_describe(v, ref + (UINT64_C(9) << 32), &a, &got, &why) && why.reason == FAIL_NOT_FOUND);
     arena_finish(&a);
@@ -154,7 +171,11 @@ static void test_describe(void)
     folder_remove(&f);
 }
 
-struct seen { volume_ref refs[64]; size_t count; uint64_t sizes; };
+struct seen {
+    volume_ref refs[64];
+    size_t count;
+    uint64_t sizes;
+};
 
 static bool see(void *ctx, volume_ref ref, const struct record *rec)
 {
@@ -177,8 +198,13 @@ static struct seen scan(struct volumes *v, volume_ref from, uint64_t *damaged)
 /* Any flipped bit in a record, its padding and its end included, is noticed. */
 static void test_bit_flips(void)
 {
-    static const struct { const char *note; size_t n; bool packable; } cases[] = {
-        { "raw", 300, false }, { "packed", 70000, true },
+    static const struct {
+        const char *note;
+        size_t n;
+        bool packable;
+    } cases[] = {
+        {"raw", 300, false},
+        {"packed", 70000, true},
     };
 
     for (size_t c = 0; c < ARRAY_LEN(cases); c++) {
@@ -197,7 +223,7 @@ static void test_bit_flips(void)
         int fd = folder_open(&f, volume_name(ref_volume(ref)).text);
         size_t step = cases[c].n > 1000 ? 7 : 1; /* bytes; every bit of each */
         for (off_t at = (off_t)ref_offset(ref); at < (off_t)ref_offset(next); at += (off_t)step) {
-            for (int bit = 0; bit < 8; bit += step > 1 ? 3 : 1) {
+            for (int bit = 0; bit<8; bit += step> 1 ? 3 : 1) {
                 folder_flip(fd, at, bit);
                 missed += volume_verify(v, ref, &why);
                 folder_flip(fd, at, bit);
@@ -220,13 +246,19 @@ static void test_bit_flips(void)
 /* Ten records; whatever is broken in the middle, the others are found. */
 static void test_scan(void)
 {
-    static const struct { const char *note; off_t at; size_t n; int fill; size_t lost; } cases[] = {
-        { "nothing", 0, 0, 0, 0 },
-        { "a header's first byte", 0, 1, 'x', 1 },
-        { "a header's length", 28, 4, 0xff, 1 },
-        { "a header and a body zeroed", 0, 4096, 0, 1 },
-        { "noise over three", 16, 9000, 0xa5, 3 },
-        { "a body", 500, 10, 0, 1 },
+    static const struct {
+        const char *note;
+        off_t at;
+        size_t n;
+        int fill;
+        size_t lost;
+    } cases[] = {
+        {"nothing", 0, 0, 0, 0},
+        {"a header's first byte", 0, 1, 'x', 1},
+        {"a header's length", 28, 4, 0xff, 1},
+        {"a header and a body zeroed", 0, 4096, 0, 1},
+        {"noise over three", 16, 9000, 0xa5, 3},
+        {"a body", 500, 10, 0, 1},
     };
 
     for (size_t c = 0; c < ARRAY_LEN(cases); c++) {
@@ -244,7 +276,8 @@ static void test_scan(void)
         }
         int fd = folder_open(&f, volume_name(ref_volume(refs[0])).text);
         memset(noise, cases[c].fill, sizeof noise);
-        CHECK("broken", pwrite(fd, noise, cases[c].n, (off_t)ref_offset(refs[4]) + cases[c].at) == (ssize_t)cases[c].n);
+        CHECK("broken",
+              pwrite(fd, noise, cases[c].n, (off_t)ref_offset(refs[4]) + cases[c].at) == (ssize_t)cases[c].n);
         (void)close(fd);
         for (int again = 0; again < 2; again++) {
             struct seen s = scan(v, 0, &damaged);
@@ -286,7 +319,8 @@ static void test_volume_header(void)
     folder_remove(&f);
 }
 
-/* What a kill leaves: zeros behind the end, a torn record; nothing of it is damage, no number is used twice. */
+/* What a kill leaves: zeros behind the end, a torn record; nothing of it is damage, no number is used twice.
+ */
 static void test_after_a_kill(void)
 {
     struct folder f = folder_make(), copy = folder_make();
@@ -310,7 +344,8 @@ static void test_after_a_kill(void)
     CHECK("trimmed", fstat(fd, &st) == 0 && st.st_size <= (off_t)ref_offset(end) + 3008);
     (void)close(fd);
     struct seen s = scan(v, 0, &damaged);
-    CHECK("both are there, and no damage", s.count == 2 && s.refs[0] == first && s.refs[1] == second && damaged == 0);
+    CHECK("both are there, and no damage",
+          s.count == 2 && s.refs[0] == first && s.refs[1] == second && damaged == 0);
     CHECK("a new volume", ref_volume(volume_end(v)) > ref_volume(end));
     volume_ref third = put(v, copy.path, bytes, sizeof bytes, 1 << 20);
     CHECK("above all others", third >= end && ref_volume(third) > ref_volume(second));
