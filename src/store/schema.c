@@ -19,8 +19,9 @@
  * cached       computed from the record, and computable again.
  * entry        what IMAP calls a message.  No index on modseq: it would make
  *              changing flags more than three times as dear.
- * expunged     the whole entry.  message 0: the body was given back, only the UID
- *              is remembered.
+ * expunged     the whole entry; modseq is that of the expunge, flags_modseq what the
+ *              entry had.  message 0: the body was given back, only the UID is
+ *              remembered.
  * dead         records that no row needs any more, to be released.
  */
 static const char account_tables[] =
@@ -57,7 +58,8 @@ static const char account_tables[] =
     "CREATE TABLE expunged ("
     " mailbox INTEGER NOT NULL, uid INTEGER NOT NULL, message INTEGER NOT NULL,"
     " flags INTEGER NOT NULL, keywords INTEGER NOT NULL, modseq INTEGER NOT NULL,"
-    " created_modseq INTEGER NOT NULL, created_at INTEGER NOT NULL, expunged_at INTEGER NOT NULL,"
+    " flags_modseq INTEGER NOT NULL, created_modseq INTEGER NOT NULL, created_at INTEGER NOT NULL,"
+    " expunged_at INTEGER NOT NULL,"
     " PRIMARY KEY (mailbox, uid)"
     ") STRICT, WITHOUT ROWID;"
     "CREATE INDEX expunged_modseq ON expunged(mailbox, modseq);"

@@ -56,7 +56,7 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
                           " UNION ALL SELECT 1 FROM expunged WHERE message = ?1 AND message <> 0 AND mailbox = ?2"
                           " LIMIT 1",
     [SQL_VIEW_ENTRIES] = "SELECT uid, flags, keywords, modseq FROM entry WHERE mailbox = ?1 ORDER BY uid",
-    [SQL_VIEW_EXPUNGED] = "SELECT uid, flags, keywords FROM expunged WHERE mailbox = ?1 AND modseq > ?2 AND uid < ?3"
+    [SQL_VIEW_EXPUNGED] = "SELECT uid, flags, keywords, flags_modseq FROM expunged WHERE mailbox = ?1 AND modseq > ?2 AND uid < ?3"
                           " ORDER BY uid",
     [SQL_VANISHED] = "SELECT uid FROM expunged WHERE mailbox = ?1 AND modseq > ?2 ORDER BY uid",
     [SQL_FETCH] = "SELECT " FETCH_COLUMNS FETCH_FROM("entry") FETCH_WHERE,
@@ -80,9 +80,9 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
     [SQL_RANGE_BYTES] = "SELECT coalesce(sum(m.size), 0), coalesce(sum(iif(e.flags & 8, m.size, 0)), 0)"
                         " FROM entry e CROSS JOIN message m ON m.id = e.message"
                         " WHERE e.mailbox = ?1 AND e.uid BETWEEN ?2 AND ?3",
-    [SQL_EXPUNGE_KEEP] = "INSERT INTO expunged(mailbox, uid, message, flags, keywords, modseq, created_modseq,"
+    [SQL_EXPUNGE_KEEP] = "INSERT INTO expunged(mailbox, uid, message, flags, keywords, modseq, flags_modseq, created_modseq,"
                          " created_at, expunged_at)"
-                         " SELECT mailbox, uid, message, flags, keywords, ?4, created_modseq, created_at, ?5"
+                         " SELECT mailbox, uid, message, flags, keywords, ?4, modseq, created_modseq, created_at, ?5"
                          " FROM entry WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3",
     [SQL_EXPUNGE_REMOVE] = "DELETE FROM entry WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3",
 

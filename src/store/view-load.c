@@ -136,7 +136,7 @@ static bool add_expunged(struct db *db, uint64_t mailbox_id, struct view_token t
             .uid = (uint32_t)db_col_i64(q, 0),
             .flags = (uint32_t)db_col_i64(q, 1) & STORE_FLAGS,
             .keyword_set = (uint32_t)db_col_i64(q, 2),
-            .modseq = token.modseq,
+            .modseq = (uint64_t)db_col_i64(q, 3),
         };
         view_add(&gone, view_pack(&e));
     }
