@@ -295,6 +295,20 @@ static bool set_seen(struct imap_session *s, struct fetch *f)
     return false;
 }
 
+/* A client that knows modseqs hears the one that goes with the flags (RFC 7162 section 3.1). */
+static void add_modseq(struct arena *a, struct fetch *f)
+{
+    struct fetch_item **tail = &f->args.items;
+    struct fetch_item  *item = arena_new(a, struct fetch_item);
+
+    if (item == NULL || !asks_for(f, ITEM_FLAGS) || asks_for(f, ITEM_MODSEQ))
+        return;
+    while (*tail != NULL)
+        tail = &(*tail)->next;
+    item->kind = ITEM_MODSEQ;
+    *tail = item;
+}
+
 static void put_uid_first(struct arena *a, struct fetch_args *args)
 {
     struct fetch_item *uid = NULL, **link;
@@ -332,6 +346,8 @@ void imap_fetch(struct imap_session *s, struct imap_reader *r)
         return;
     if (s->by_uid)
         put_uid_first(&s->arena, &f->args);
+    if (s->condstore)
+        add_modseq(&s->arena, f);
     plan(f);
     buf_init(&f->flags, 64 * 1024);
     arena_init(&f->scratch, SCRATCH_MAX);
