@@ -16,7 +16,7 @@
 
 /* What every account begins with (RFC 6154). */
 static const struct {
-    const char      *name;
+    const char *name;
     enum special_use use;
 } first_mailboxes[] = {
     {"INBOX", USE_NONE}, {"Drafts", USE_DRAFTS}, {"Sent", USE_SENT},
@@ -31,13 +31,13 @@ static bool write_first_rows(struct store *st, uint64_t id, struct db *db, struc
         struct slice name = slice_of(first_mailboxes[i].name);
         uint32_t uidvalidity;
         if (!node_new_uidvalidity(st, &uidvalidity, why) ||
-            !db_run(db, SQL_MAILBOX_NEW, why, "iitiiii", (int64_t)i + 1, (int64_t)0, name, (int64_t)uidvalidity,
-                    (int64_t)first_mailboxes[i].use, (int64_t)0, (int64_t)1) ||
+            !db_run(db, SQL_MAILBOX_NEW, why, "iitiiii", (int64_t)i + 1, (int64_t)0, name,
+                    (int64_t)uidvalidity, (int64_t)first_mailboxes[i].use, (int64_t)0, (int64_t)1) ||
             !db_run(db, SQL_SUBSCRIBE, why, "t", name))
             return false;
     }
-    return db_run(db, SQL_ACCOUNT_WRITE, why, "iiiii", (int64_t)1, (int64_t)1, (int64_t)ARRAY_LEN(first_mailboxes) + 1,
-                  (int64_t)0, (int64_t)0);
+    return db_run(db, SQL_ACCOUNT_WRITE, why, "iiiii", (int64_t)1, (int64_t)1,
+                  (int64_t)ARRAY_LEN(first_mailboxes) + 1, (int64_t)0, (int64_t)0);
 }
 
 /* A file without the account's row is what a crash left of an earlier attempt. */
@@ -60,7 +60,8 @@ bool account_make_file(struct store *st, uint64_t id, const char *path, struct f
         return false;
     bool ok = is_finished(db, &there, why);
     if (ok && there)
-        ok = fail_set(why, FAIL_PERM, FAIL_EXISTS, "there is an account %llu already", (unsigned long long)id);
+        ok =
+            fail_set(why, FAIL_PERM, FAIL_EXISTS, "there is an account %llu already", (unsigned long long)id);
     ok = ok && db_begin(db, why);
     if (ok && !(write_first_rows(st, id, db, why) && db_commit(db, why))) {
         db_rollback(db);
@@ -85,10 +86,11 @@ static bool make_account(struct account *a, struct fail *why)
     char path[STORE_PATH_BYTES];
 
     if (a->removed)
-        return fail_set(why, FAIL_PERM, FAIL_NOT_ALLOWED, "account %llu was removed; ids are never used again",
-                        (unsigned long long)a->id);
+        return fail_set(why, FAIL_PERM, FAIL_NOT_ALLOWED,
+                        "account %llu was removed; ids are never used again", (unsigned long long)a->id);
     if (a->db != NULL)
-        return fail_set(why, FAIL_PERM, FAIL_EXISTS, "there is an account %llu already", (unsigned long long)a->id);
+        return fail_set(why, FAIL_PERM, FAIL_EXISTS, "there is an account %llu already",
+                        (unsigned long long)a->id);
     return account_path(a->store, "accounts", a->id, "mail.db", path, why) && make_folder_of(path, why) &&
            account_make_file(a->store, a->id, path, why);
 }
@@ -110,9 +112,9 @@ bool store_account_create(struct store *st, uint64_t id, struct fail *why)
 
 struct walk {
     const char *behind; /* what follows the id in the folders' names */
-    bool      (*each)(void *ctx, uint64_t id);
-    void       *ctx;
-    bool        stopped;
+    bool (*each)(void *ctx, uint64_t id);
+    void *ctx;
+    bool stopped;
 };
 
 static bool folder_id(const char *name, const char *behind, uint64_t *out)
@@ -145,8 +147,9 @@ static bool walk_folder(const char *path, unsigned depth, struct walk *w, struct
             continue;
         }
         int len = snprintf(below, sizeof below, "%s/%s", path, entry->d_name);
-        ok = len > 0 && (size_t)len < sizeof below ? walk_folder(below, depth + 1, w, why)
-                                                   : fail_set(why, FAIL_PERM, FAIL_LIMIT, "%s: too long a path", path);
+        ok = len > 0 && (size_t)len < sizeof below
+                 ? walk_folder(below, depth + 1, w, why)
+                 : fail_set(why, FAIL_PERM, FAIL_LIMIT, "%s: too long a path", path);
     }
     (void)closedir(dir);
     return ok;
@@ -164,7 +167,8 @@ bool account_walk(struct store *st, const char *behind, bool (*each)(void *ctx, 
     return walk_folder(path, 0, &w, why);
 }
 
-bool store_each_account(struct store *st, bool (*each)(void *ctx, uint64_t account_id), void *ctx, struct fail *why)
+bool store_each_account(struct store *st, bool (*each)(void *ctx, uint64_t account_id), void *ctx,
+                        struct fail *why)
 {
     return account_walk(st, "", each, ctx, why);
 }

@@ -46,7 +46,8 @@ static bool release_dead(struct store *st, struct db *db, uint64_t id, struct fa
     size_t count;
 
     do {
-        if (!release_read_dead(db, last, list, SOME, &count, why) || !release_records(st, id, list, count, why))
+        if (!release_read_dead(db, last, list, SOME, &count, why) ||
+            !release_records(st, id, list, count, why))
             return false;
         last = count > 0 ? list[count - 1].ref : last;
     } while (count == SOME);
@@ -81,7 +82,8 @@ static bool remove_files(const char *folder, struct fail *why)
         return errno == ENOENT || fail_errno(why, errno, "%s", folder);
     while (ok && (entry = readdir(dir)) != NULL) {
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            ok = unlinkat(dirfd(dir), entry->d_name, 0) == 0 || fail_errno(why, errno, "%s/%s", folder, entry->d_name);
+            ok = unlinkat(dirfd(dir), entry->d_name, 0) == 0 ||
+                 fail_errno(why, errno, "%s/%s", folder, entry->d_name);
     }
     (void)closedir(dir);
     return ok && (rmdir(folder) == 0 || fail_errno(why, errno, "%s", folder));
@@ -105,7 +107,8 @@ static bool finish_removal(struct store *st, uint64_t id, struct fail *why)
 {
     char gone[STORE_PATH_BYTES], snapshots[STORE_PATH_BYTES], file[STORE_PATH_BYTES];
 
-    if (!folder_path(st, "accounts", id, GONE, gone, why) || !folder_path(st, "snapshots", id, "", snapshots, why))
+    if (!folder_path(st, "accounts", id, GONE, gone, why) ||
+        !folder_path(st, "snapshots", id, "", snapshots, why))
         return false;
     int len = snprintf(file, sizeof file, "%s/mail.db", gone);
     if (len < 0 || (size_t)len >= sizeof file)

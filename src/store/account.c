@@ -14,16 +14,16 @@
 #include "store/internal.h"
 
 enum {
-    RETRY_MS = 1000,         /* an account out of service is opened again after that long */
-    CACHE_PAGES = 48,        /* of 4 KB */
+    RETRY_MS = 1000,           /* an account out of service is opened again after that long */
+    CACHE_PAGES = 48,          /* of 4 KB */
     OVER_BUDGET_PERCENT = 125, /* past that, who opens a file closes another; below, the background does */
 };
 
-bool account_path(const struct store *st, const char *folder, uint64_t id, const char *file, char out[STORE_PATH_BYTES],
-                  struct fail *why)
+bool account_path(const struct store *st, const char *folder, uint64_t id, const char *file,
+                  char out[STORE_PATH_BYTES], struct fail *why)
 {
-    int len = snprintf(out, STORE_PATH_BYTES, "%s/%s/%02x/%02x/%016llx/%s", st->dir, folder, (unsigned)(id & 0xff),
-                       (unsigned)(id >> 8 & 0xff), (unsigned long long)id, file);
+    int len = snprintf(out, STORE_PATH_BYTES, "%s/%s/%02x/%02x/%016llx/%s", st->dir, folder,
+                       (unsigned)(id & 0xff), (unsigned)(id >> 8 & 0xff), (unsigned long long)id, file);
 
     if (len < 0 || len >= STORE_PATH_BYTES)
         return fail_set(why, FAIL_PERM, FAIL_LIMIT, "%s: the path is too long", st->dir);
@@ -204,7 +204,8 @@ bool account_reload(struct account *a, struct fail *why)
         return false;
     (void)pthread_mutex_lock(&a->lock);
     for (size_t i = 0; i < fresh->box_count; i++) {
-        struct mailbox_state *now = &fresh->boxes[i], *then = old != NULL ? state_mailbox(old, now->row.id) : NULL;
+        struct mailbox_state *now = &fresh->boxes[i],
+                             *then = old != NULL ? state_mailbox(old, now->row.id) : NULL;
         if (then == NULL)
             continue;
         if (then->recent_taken && then->row.first_recent > now->row.first_recent) {
@@ -235,7 +236,8 @@ bool store_account(struct store *st, uint64_t id, struct account **out, struct f
         ok = account_path(st, "accounts", id, "mail.db", path, why);
         if (ok && access(path, F_OK) != 0)
             ok = errno == ENOENT || errno == ENOTDIR
-                     ? fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "there is no account %llu", (unsigned long long)id)
+                     ? fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "there is no account %llu",
+                                (unsigned long long)id)
                      : fail_errno(why, errno, "%s", path);
     }
     if (ok)
@@ -267,8 +269,8 @@ bool account_usage(struct account *a, struct account_usage *out, struct fail *wh
     if (!account_peek(a, why))
         return false;
     const struct account_row *row = &a->state->row;
-    *out = (struct account_usage){.bytes = row->bytes, .messages = row->messages,
-                                  .highest_modseq = row->highest_modseq};
+    *out = (struct account_usage){
+        .bytes = row->bytes, .messages = row->messages, .highest_modseq = row->highest_modseq};
     (void)pthread_mutex_unlock(&a->lock);
     return true;
 }

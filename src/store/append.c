@@ -10,17 +10,17 @@
 
 /* One append_item on its way. */
 struct appending {
-    struct append_item  *item;
+    struct append_item *item;
     struct message_facts facts;
-    volume_ref           ref;
+    volume_ref ref;
 };
 
 struct append {
-    uint64_t          mailbox_id;
+    uint64_t mailbox_id;
     struct appending *items;
-    size_t            count;
-    uint32_t          uidvalidity;
-    uint64_t          modseq;
+    size_t count;
+    uint32_t uidvalidity;
+    uint64_t modseq;
 };
 
 static bool add_rows(struct change *c, void *ctx, struct fail *why)
@@ -40,7 +40,8 @@ static bool add_rows(struct change *c, void *ctx, struct fail *why)
             .flags = a->item->flags,
         };
         uint64_t id;
-        if (!keyword_set_change(c, 0, FLAGS_REPLACE, a->item->keywords, a->item->keyword_count, &m.keyword_set, why) ||
+        if (!keyword_set_change(c, 0, FLAGS_REPLACE, a->item->keywords, a->item->keyword_count,
+                                &m.keyword_set, why) ||
             !row_add_message(c, &m, &id, why) || !row_add_entry(c, box, id, &m, &a->item->uid, why))
             return false;
     }

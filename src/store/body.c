@@ -10,10 +10,10 @@
 
 struct store_body {
     _Atomic uint32_t refs;
-    struct store    *store;
-    uint64_t         ref, size;
-    size_t           prefix_len;
-    char             prefix[];
+    struct store *store;
+    uint64_t ref, size;
+    size_t prefix_len;
+    char prefix[];
 };
 
 struct store_body *store_body_open(struct store *st, uint64_t ref, struct slice prefix, uint64_t size)

@@ -20,11 +20,11 @@ enum { CHECKPOINT_BYTES = 1 << 20 }; /* of WAL, after which the background moves
 /* One caller of change_run. */
 struct member {
     enum change_kind kind;
-    change_fn       *apply;
-    void            *ctx;
-    struct fail      why;
-    bool             ok, done;
-    struct member   *next;
+    change_fn *apply;
+    void *ctx;
+    struct fail why;
+    bool ok, done;
+    struct member *next;
 };
 
 /* ---- what members see ---- */
@@ -65,7 +65,8 @@ struct change_box *change_box(struct change *c, uint64_t mailbox_id, struct fail
     } else if (!mailbox_row_read(c->db, mailbox_id, &row, why))
         return NULL;
     if (row.no_select) {
-        (void)fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "\"" PRIslice "\" holds no messages", SLICE_ARG(row.name));
+        (void)fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "\"" PRIslice "\" holds no messages",
+                       SLICE_ARG(row.name));
         return NULL;
     }
     return add_box(c, &row, known != NULL ? known->view : NULL);
@@ -89,14 +90,15 @@ bool change_view(struct change *c, struct change_box *box, struct fail *why)
 /* How all was before a member ran, to go back to. */
 struct mark {
     struct account_row row;
-    bool               wrote, restructured;
+    bool wrote, restructured;
     struct change_box *boxes;
-    size_t             box_count;
+    size_t box_count;
 };
 
 static void mark_take(struct mark *m, const struct change *c)
 {
-    *m = (struct mark){.row = c->row, .wrote = c->wrote, .restructured = c->restructured, .box_count = c->box_count};
+    *m = (struct mark){
+        .row = c->row, .wrote = c->wrote, .restructured = c->restructured, .box_count = c->box_count};
     if (c->box_count == 0)
         return;
     m->boxes = xcalloc(c->box_count, sizeof *m->boxes);
@@ -185,8 +187,9 @@ static bool write_rows(struct change *c, struct fail *why)
                     (int64_t)r->deleted_bytes))
             return false;
     }
-    return db_run(c->db, SQL_ACCOUNT_WRITE, why, "iiiii", (int64_t)a->highest_modseq, (int64_t)a->next_message,
-                  (int64_t)a->next_mailbox, (int64_t)a->bytes, (int64_t)a->messages);
+    return db_run(c->db, SQL_ACCOUNT_WRITE, why, "iiiii", (int64_t)a->highest_modseq,
+                  (int64_t)a->next_message, (int64_t)a->next_mailbox, (int64_t)a->bytes,
+                  (int64_t)a->messages);
 }
 
 static bool commit(struct change *c, struct fail *why)
@@ -330,6 +333,7 @@ bool change_run(struct account *a, enum change_kind kind, change_fn *apply, void
     struct member me = {.kind = kind, .apply = apply, .ctx = ctx};
 
     (void)pthread_mutex_lock(&a->lock);
+    /* cppcheck-suppress autoVariables ; it is off the list again before this returns */
     *a->last_member = &me;
     a->last_member = &me.next;
     while (!me.done) {

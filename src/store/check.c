@@ -15,12 +15,12 @@
 enum { SOME = 256 };
 
 struct checking {
-    struct store        *store;
-    void               (*report)(void *ctx, const char *finding);
-    void               (*progress)(void *ctx, uint64_t done, uint64_t all);
-    void                *ctx;
+    struct store *store;
+    void (*report)(void *ctx, const char *finding);
+    void (*progress)(void *ctx, uint64_t done, uint64_t all);
+    void *ctx;
     struct check_totals *totals;
-    uint64_t             done, all, low_water;
+    uint64_t done, all, low_water;
 };
 
 __attribute__((format(printf, 2, 3))) static void find(struct checking *k, const char *fmt, ...)
@@ -45,7 +45,8 @@ static void step(struct checking *k)
 
 /* ---- an account's rows ---- */
 
-static bool check_mailbox(struct checking *k, struct account *a, const struct mailbox_state *box, struct fail *why)
+static bool check_mailbox(struct checking *k, struct account *a, const struct mailbox_state *box,
+                          struct fail *why)
 {
     const struct mailbox_row *r = &box->row;
     struct db_stmt *q = db_stmt(a->db, SQL_CHECK_COUNTS, why);
@@ -86,7 +87,8 @@ static bool check_totals_row(struct checking *k, struct account *a, struct fail 
     return true;
 }
 
-static bool check_none(struct checking *k, struct account *a, enum account_sql sql, const char *what, struct fail *why)
+static bool check_none(struct checking *k, struct account *a, enum account_sql sql, const char *what,
+                       struct fail *why)
 {
     int64_t count;
 
@@ -116,7 +118,8 @@ static bool check_rows(struct checking *k, struct account *a, struct fail *why)
 
 /* ---- an account's messages ---- */
 
-static void check_message(struct checking *k, struct account *a, const struct reference *m, struct arena *arena)
+static void check_message(struct checking *k, struct account *a, const struct reference *m,
+                          struct arena *arena)
 {
     struct volumes *v = k->store->volumes;
     struct record record;
@@ -125,11 +128,12 @@ static void check_message(struct checking *k, struct account *a, const struct re
     k->totals->messages++;
     arena_reset(arena);
     if (!volume_describe(v, m->ref, arena, &record, &why) || !volume_verify(v, m->ref, &why))
-        find(k, "account %llu: message %llu: record %llx: %s", (unsigned long long)a->id, (unsigned long long)m->id,
-             (unsigned long long)m->ref, why.text);
+        find(k, "account %llu: message %llu: record %llx: %s", (unsigned long long)a->id,
+             (unsigned long long)m->id, (unsigned long long)m->ref, why.text);
     else if (record.size + m->prefix != m->size)
         find(k, "account %llu: message %llu has %llu bytes, its record says %llu", (unsigned long long)a->id,
-             (unsigned long long)m->id, (unsigned long long)m->size, (unsigned long long)(record.size + m->prefix));
+             (unsigned long long)m->id, (unsigned long long)m->size,
+             (unsigned long long)record.size + (unsigned long long)m->prefix);
     if (!m->cached)
         find(k, "account %llu: message %llu has no cached envelope (posthorn rebuild makes one)",
              (unsigned long long)a->id, (unsigned long long)m->id);
@@ -206,7 +210,8 @@ static bool check_record(void *ctx, volume_ref ref, const struct record *rec)
         if (t->kind != RECORD_LOCAL || (rec->kind == RECORD_DELIVERY && ref >= k->low_water))
             continue;
         if (!release_is_accounted_for(k->store, t->account, ref, &accounted, &why))
-            find(k, "record %llx: account %llu: %s", (unsigned long long)ref, (unsigned long long)t->account, why.text);
+            find(k, "record %llx: account %llu: %s", (unsigned long long)ref, (unsigned long long)t->account,
+                 why.text);
         else if (!accounted && rec->kind == RECORD_APPEND)
             give_back(k, ref, rec, t->account);
         else if (!accounted)
@@ -224,10 +229,11 @@ static bool count_account(void *ctx, uint64_t id)
 }
 
 bool store_check(struct store *st, void (*report)(void *ctx, const char *finding),
-                 void (*progress)(void *ctx, uint64_t done, uint64_t all), void *ctx, struct check_totals *totals,
-                 struct fail *why)
+                 void (*progress)(void *ctx, uint64_t done, uint64_t all), void *ctx,
+                 struct check_totals *totals, struct fail *why)
 {
-    struct checking k = {.store = st, .report = report, .progress = progress, .ctx = ctx, .totals = totals, .all = 1};
+    struct checking k = {
+        .store = st, .report = report, .progress = progress, .ctx = ctx, .totals = totals, .all = 1};
     uint64_t damaged = 0;
 
     *totals = (struct check_totals){.accounts = 0};

@@ -7,16 +7,17 @@
 #include "store/internal.h"
 
 struct copying {
-    uint64_t                from, to;
+    uint64_t from, to;
     const struct uid_range *ranges;
-    size_t                  range_count;
-    bool                    move;
-    struct copy_result      out;
+    size_t range_count;
+    bool move;
+    struct copy_result out;
 };
 
-/* Entries from `first` on, in the view of the destination if there is one, and in the counts but for bytes. */
-static void add_entries(struct change *c, struct change_box *to, const struct view *source, const struct view_run *run,
-                        uint32_t first, struct uid_set *uids)
+/* Entries from `first` on, in the view of the destination if there is one, and in the counts but for bytes.
+ */
+static void add_entries(struct change *c, struct change_box *to, const struct view *source,
+                        const struct view_run *run, uint32_t first, struct uid_set *uids)
 {
     for (uint32_t i = 0; i < run->count; i++) {
         struct view_entry e = view_at(source, run->position + i);
@@ -47,12 +48,13 @@ static bool count_bytes(struct change *c, const struct change_box *from, struct 
     return db_done(q, why);
 }
 
-static bool copy_run(struct change *c, const struct change_box *from, struct change_box *to, const struct view_run *run,
-                     uint32_t first, struct fail *why)
+static bool copy_run(struct change *c, const struct change_box *from, struct change_box *to,
+                     const struct view_run *run, uint32_t first, struct fail *why)
 {
     if (!count_bytes(c, from, to, run, why) ||
-        !db_run(c->db, SQL_COPY_ENTRIES, why, "iiiiiii", (int64_t)from->row.id, (int64_t)run->first, (int64_t)run->last,
-                (int64_t)to->row.id, (int64_t)first - 1, (int64_t)change_modseq(c), clock_now()))
+        !db_run(c->db, SQL_COPY_ENTRIES, why, "iiiiiii", (int64_t)from->row.id, (int64_t)run->first,
+                (int64_t)run->last, (int64_t)to->row.id, (int64_t)first - 1, (int64_t)change_modseq(c),
+                clock_now()))
         return false;
     return db_changes(c->db) == run->count ||
            fail_set(why, FAIL_TEMP, FAIL_OTHER, "mailbox %llu: %lld rows where the view has %u",
@@ -110,8 +112,9 @@ bool copy_move_all(struct change *c, uint64_t from, uint64_t to, struct fail *wh
     return ok;
 }
 
-bool message_copy(struct account *a, uint64_t from_mailbox, const struct uid_range *ranges, size_t range_count,
-                  uint64_t to_mailbox, bool move, struct copy_result *out, struct fail *why)
+bool message_copy(struct account *a, uint64_t from_mailbox, const struct uid_range *ranges,
+                  size_t range_count, uint64_t to_mailbox, bool move, struct copy_result *out,
+                  struct fail *why)
 {
     struct copying x = {
         .from = from_mailbox, .to = to_mailbox, .ranges = ranges, .range_count = range_count, .move = move};

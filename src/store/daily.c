@@ -38,7 +38,7 @@ static bool snapshot_is_due(const struct store *st, uint64_t id, int64_t changed
 static bool purge_may_be_due(const struct store *st, int64_t changed, int64_t now)
 {
     unsigned days = st->limits.keep_expunged_days > st->limits.change_log_days ? st->limits.keep_expunged_days
-                                                                                : st->limits.change_log_days;
+                                                                               : st->limits.change_log_days;
 
     return now - changed < (int64_t)(days + 2) * DAY;
 }

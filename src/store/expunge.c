@@ -7,8 +7,8 @@
 #include "base/clock.h"
 #include "store/internal.h"
 
-static bool expunge_rows(struct change *c, struct change_box *box, const struct view_run *run, uint64_t modseq,
-                         int64_t now, struct fail *why)
+static bool expunge_rows(struct change *c, struct change_box *box, const struct view_run *run,
+                         uint64_t modseq, int64_t now, struct fail *why)
 {
     int64_t id = (int64_t)box->row.id, first = (int64_t)run->first, last = (int64_t)run->last;
     struct db_stmt *q = db_stmt(c->db, SQL_RANGE_BYTES, why);
@@ -28,8 +28,8 @@ static bool expunge_rows(struct change *c, struct change_box *box, const struct 
         !db_run(c->db, SQL_EXPUNGE_REMOVE, why, "iii", id, first, last))
         return false;
     if (db_changes(c->db) != run->count)
-        return fail_set(why, FAIL_TEMP, FAIL_OTHER, "mailbox %lld: %lld rows where the view has %u", (long long)id,
-                        (long long)db_changes(c->db), run->count);
+        return fail_set(why, FAIL_TEMP, FAIL_OTHER, "mailbox %lld: %lld rows where the view has %u",
+                        (long long)id, (long long)db_changes(c->db), run->count);
     box->row.bytes -= bytes;
     box->row.deleted_bytes -= deleted_bytes;
     c->row.bytes -= bytes;
@@ -37,7 +37,8 @@ static bool expunge_rows(struct change *c, struct change_box *box, const struct 
 }
 
 /* Counts what the run's entries were, and notes their UIDs. */
-static void count_out(struct change *c, struct change_box *box, const struct view_run *run, struct uid_set *gone)
+static void count_out(struct change *c, struct change_box *box, const struct view_run *run,
+                      struct uid_set *gone)
 {
     for (uint32_t i = run->position; i < run->position + run->count; i++) {
         struct view_entry e = view_at(box->view, i);
@@ -69,12 +70,12 @@ bool expunge_runs(struct change *c, struct change_box *box, const struct view_ru
 }
 
 struct expunging {
-    uint64_t                mailbox_id;
+    uint64_t mailbox_id;
     const struct uid_range *ranges;
-    size_t                  range_count;
-    bool                    any;
-    struct uid_set          gone;
-    uint64_t                modseq;
+    size_t range_count;
+    bool any;
+    struct uid_set gone;
+    uint64_t modseq;
 };
 
 static uint32_t take_deleted(void *ctx, const struct view_entry *e)
@@ -102,8 +103,8 @@ static bool expunge(struct change *c, void *ctx, struct fail *why)
     return ok;
 }
 
-bool message_expunge(struct account *a, uint64_t mailbox_id, const struct uid_range *ranges, size_t range_count,
-                     bool any, struct uid_set *gone, uint64_t *modseq, struct fail *why)
+bool message_expunge(struct account *a, uint64_t mailbox_id, const struct uid_range *ranges,
+                     size_t range_count, bool any, struct uid_set *gone, uint64_t *modseq, struct fail *why)
 {
     struct expunging x = {.mailbox_id = mailbox_id, .ranges = ranges, .range_count = range_count, .any = any};
     struct view *v;
@@ -135,19 +136,18 @@ static bool read_vanished(struct account *a, uint64_t mailbox_id, uint64_t since
     return db_done(q, why);
 }
 
-bool message_vanished(struct account *a, uint64_t mailbox_id, uint64_t since, struct uid_set *gone, bool *complete,
-                      struct fail *why)
+bool message_vanished(struct account *a, uint64_t mailbox_id, uint64_t since, struct uid_set *gone,
+                      bool *complete, struct fail *why)
 {
     struct uid_set uids = {.count = 0};
     const struct mailbox_state *box;
 
     if (!account_lock(a, why))
         return false;
-    box = state_mailbox(a->state, mailbox_id);
-    bool ok = box != NULL || fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "there is no such mailbox any more");
+    box = state_need_mailbox(a->state, mailbox_id, why);
     bool whole = a->state->row.forgotten_modseq <= since;
-    if (ok && box->row.expunge_modseq > since)
-        ok = read_vanished(a, mailbox_id, since, &uids, why);
+    bool ok = box != NULL &&
+              (box->row.expunge_modseq <= since || read_vanished(a, mailbox_id, since, &uids, why));
     account_unlock(a);
     if (!ok) {
         uid_set_finish(&uids);

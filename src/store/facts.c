@@ -19,9 +19,9 @@ enum {
 /* Where the bytes come from: a body on its way in, or a record. */
 struct source {
     const struct body *body;
-    struct volumes    *volumes;
-    volume_ref         ref;
-    uint64_t           size;
+    struct volumes *volumes;
+    volume_ref ref;
+    uint64_t size;
 };
 
 static bool source_read(const struct source *s, uint64_t offset, char *out, size_t n, struct fail *why)
@@ -107,15 +107,16 @@ static bool compute(const struct source *s, struct arena *a, struct message_fact
     return ok;
 }
 
-bool message_facts_compute(const struct body *body, struct arena *a, struct message_facts *out, struct fail *why)
+bool message_facts_compute(const struct body *body, struct arena *a, struct message_facts *out,
+                           struct fail *why)
 {
     struct source s = {.body = body, .size = body_size(body)};
 
     return compute(&s, a, out, why);
 }
 
-bool facts_of_record(struct volumes *v, volume_ref ref, uint64_t size, struct arena *a, struct message_facts *out,
-                     struct fail *why)
+bool facts_of_record(struct volumes *v, volume_ref ref, uint64_t size, struct arena *a,
+                     struct message_facts *out, struct fail *why)
 {
     struct source s = {.volumes = v, .ref = ref, .size = size};
 

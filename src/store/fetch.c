@@ -10,27 +10,27 @@
 enum { BATCH_ROWS = 64, BATCH_BYTES = 64 * 1024 };
 
 struct batch {
-    struct arena        arena;
+    struct arena arena;
     struct message_info rows[BATCH_ROWS];
-    bool                uncached[BATCH_ROWS]; /* derived data is missing: from the record */
-    size_t              count;
+    bool uncached[BATCH_ROWS]; /* derived data is missing: from the record */
+    size_t count;
 };
 
 struct fetch {
     struct account *account;
-    uint64_t        mailbox_id;
-    struct uid_set  want;
-    size_t          range;   /* in `want` */
-    uint64_t        next;    /* the lowest UID not read yet; beyond 32 bits: past the end */
-    unsigned        what;
-    struct batch    batch;
+    uint64_t mailbox_id;
+    struct uid_set want;
+    size_t range;  /* in `want` */
+    uint64_t next; /* the lowest UID not read yet; beyond 32 bits: past the end */
+    unsigned what;
+    struct batch batch;
 };
 
 /* One of the two tables, read in step with the other. */
 struct source {
     struct db_stmt *q; /* NULL: not read at all */
-    bool            row;
-    uint32_t        uid;
+    bool row;
+    uint32_t uid;
 };
 
 static void source_step(struct source *s, struct fail *why)
@@ -124,15 +124,16 @@ static bool read_batch(struct fetch *f, struct fail *why)
     arena_reset(&f->batch.arena);
     if (!account_lock(f->account, why))
         return false;
-    box = state_mailbox(f->account->state, f->mailbox_id);
-    ok = box != NULL || fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "there is no such mailbox any more");
+    box = state_need_mailbox(f->account->state, f->mailbox_id, why);
+    ok = box != NULL;
     while (ok && f->range < f->want.count && !batch_full(&f->batch))
         ok = read_range(f, box->row.expunge_modseq != 0, why);
     account_unlock(f->account);
     return ok;
 }
 
-/* Cached data that is missing (it is derived: `posthorn rebuild` makes it anew) costs a look at the record. */
+/* Cached data that is missing (it is derived: `posthorn rebuild` makes it anew) costs a look at the record.
+ */
 static bool fill_in(struct fetch *f, size_t i, struct fail *why)
 {
     struct message_info *m = &f->batch.rows[i];
@@ -140,7 +141,8 @@ static bool fill_in(struct fetch *f, size_t i, struct fail *why)
 
     if (!f->batch.uncached[i])
         return true;
-    if (!facts_of_record(f->account->store->volumes, m->ref, m->size - m->prefix.len, &f->batch.arena, &facts, why))
+    if (!facts_of_record(f->account->store->volumes, m->ref, m->size - m->prefix.len, &f->batch.arena, &facts,
+                         why))
         return false;
     if ((f->what & FETCH_ENVELOPE) != 0)
         m->envelope = facts.envelope;
@@ -152,7 +154,8 @@ static bool fill_in(struct fetch *f, size_t i, struct fail *why)
 }
 
 bool message_fetch(struct account *a, uint64_t mailbox_id, const struct uid_range *ranges, size_t range_count,
-                   unsigned what, bool (*each)(void *ctx, const struct message_info *m), void *ctx, struct fail *why)
+                   unsigned what, bool (*each)(void *ctx, const struct message_info *m), void *ctx,
+                   struct fail *why)
 {
     struct fetch f = {.account = a, .mailbox_id = mailbox_id, .what = what};
     bool ok = true, more = true;

@@ -7,20 +7,20 @@
 #include "store/internal.h"
 
 struct flagging {
-    uint64_t                  mailbox_id;
-    const struct uid_range   *ranges;
-    size_t                    range_count;
+    uint64_t mailbox_id;
+    const struct uid_range *ranges;
+    size_t range_count;
     const struct flag_change *change;
-    struct uid_set           *refused;
-    uint64_t                  modseq;
+    struct uid_set *refused;
+    uint64_t modseq;
 
     /* while it runs */
     struct change *c;
-    uint32_t       keep, set;   /* new flags are (flags & keep) | set */
-    bool           keywords;    /* keyword sets may change too */
-    struct idmap   successors;  /* set id + 1 to new set id + 1 */
-    bool           failed;
-    struct fail   *why;
+    uint32_t keep, set;      /* new flags are (flags & keep) | set */
+    bool keywords;           /* keyword sets may change too */
+    struct idmap successors; /* set id + 1 to new set id + 1 */
+    bool failed;
+    struct fail *why;
 };
 
 static uint32_t new_flags(const struct flagging *f, uint32_t flags)
@@ -36,9 +36,11 @@ static uint32_t successor(struct flagging *f, uint32_t set)
 
     if (known != NULL)
         return (uint32_t)((uintptr_t)known - 1);
-    if (!keyword_set_change(f->c, set, f->change->op, f->change->keywords, f->change->keyword_count, &new_set, f->why))
+    if (!keyword_set_change(f->c, set, f->change->op, f->change->keywords, f->change->keyword_count, &new_set,
+                            f->why))
         f->failed = true;
-    (void)idmap_put(&f->successors, (uint64_t)set + 1, (void *)((uintptr_t)new_set + 1)); /* a number, not an address */
+    (void)idmap_put(&f->successors, (uint64_t)set + 1,
+                    (void *)((uintptr_t)new_set + 1)); /* a number, not an address */
     return new_set;
 }
 
@@ -84,13 +86,14 @@ static bool change_entries(struct flagging *f, struct change_box *box, const str
 }
 
 /* Asked of the rows while they are as they were. */
-static bool move_deleted_bytes(struct flagging *f, struct change_box *box, const struct view_run *run, struct fail *why)
+static bool move_deleted_bytes(struct flagging *f, struct change_box *box, const struct view_run *run,
+                               struct fail *why)
 {
     bool becomes_deleted = (f->set & STORE_DELETED) != 0;
     int64_t bytes;
 
-    if (!db_get_i64(f->c->db, SQL_DELETED_BYTES, &bytes, why, "iiii", (int64_t)box->row.id, (int64_t)run->first,
-                    (int64_t)run->last, (int64_t)(becomes_deleted ? 0 : STORE_DELETED)))
+    if (!db_get_i64(f->c->db, SQL_DELETED_BYTES, &bytes, why, "iiii", (int64_t)box->row.id,
+                    (int64_t)run->first, (int64_t)run->last, (int64_t)(becomes_deleted ? 0 : STORE_DELETED)))
         return false;
     if (becomes_deleted)
         box->row.deleted_bytes += (uint64_t)bytes;
@@ -99,7 +102,8 @@ static bool move_deleted_bytes(struct flagging *f, struct change_box *box, const
     return true;
 }
 
-static bool change_rows(struct flagging *f, struct change_box *box, const struct view_run *run, struct fail *why)
+static bool change_rows(struct flagging *f, struct change_box *box, const struct view_run *run,
+                        struct fail *why)
 {
     struct db *db = f->c->db;
     int64_t id = (int64_t)box->row.id, first = (int64_t)run->first, last = (int64_t)run->last;
@@ -112,12 +116,13 @@ static bool change_rows(struct flagging *f, struct change_box *box, const struct
     else
         ok = db_run(db, SQL_FLAGS_SET, why, "iiiiii", id, first, last, modseq, keep, set);
     if (ok && db_changes(db) != run->count)
-        return fail_set(why, FAIL_TEMP, FAIL_OTHER, "mailbox %lld: %lld rows where the view has %u", (long long)id,
-                        (long long)db_changes(db), run->count);
+        return fail_set(why, FAIL_TEMP, FAIL_OTHER, "mailbox %lld: %lld rows where the view has %u",
+                        (long long)id, (long long)db_changes(db), run->count);
     return ok;
 }
 
-static bool change_all(struct flagging *f, struct change_box *box, const struct view_runs *runs, struct fail *why)
+static bool change_all(struct flagging *f, struct change_box *box, const struct view_runs *runs,
+                       struct fail *why)
 {
     if (f->failed)
         return false;
@@ -160,15 +165,25 @@ static void choose_masks(struct flagging *f, const struct flag_change *change)
     uint32_t flags = change->flags & STORE_FLAGS;
 
     switch (change->op) {
-    case FLAGS_REPLACE: f->keep = 0; f->set = flags; break;
-    case FLAGS_ADD: f->keep = STORE_FLAGS; f->set = flags; break;
-    case FLAGS_REMOVE: f->keep = STORE_FLAGS & ~flags; f->set = 0; break;
+    case FLAGS_REPLACE:
+        f->keep = 0;
+        f->set = flags;
+        break;
+    case FLAGS_ADD:
+        f->keep = STORE_FLAGS;
+        f->set = flags;
+        break;
+    case FLAGS_REMOVE:
+        f->keep = STORE_FLAGS & ~flags;
+        f->set = 0;
+        break;
     }
     f->keywords = change->op == FLAGS_REPLACE || change->keyword_count > 0;
 }
 
 bool message_flags(struct account *a, uint64_t mailbox_id, const struct uid_range *ranges, size_t range_count,
-                   const struct flag_change *change, struct uid_set *refused, uint64_t *modseq, struct fail *why)
+                   const struct flag_change *change, struct uid_set *refused, uint64_t *modseq,
+                   struct fail *why)
 {
     struct uid_set nobody = {.count = 0};
     struct flagging f = {

@@ -27,33 +27,33 @@ struct account_row {
 };
 
 struct mailbox_row {
-    uint64_t         id, parent;
-    struct slice     leaf, name; /* the last level, the whole path; in the state's arena */
-    uint32_t         uidvalidity, uidnext, first_recent;
-    uint64_t         highest_modseq, expunge_modseq;
-    uint32_t         messages, unseen, deleted;
-    uint64_t         bytes, deleted_bytes;
+    uint64_t id, parent;
+    struct slice leaf, name; /* the last level, the whole path; in the state's arena */
+    uint32_t uidvalidity, uidnext, first_recent;
+    uint64_t highest_modseq, expunge_modseq;
+    uint32_t messages, unseen, deleted;
+    uint64_t bytes, deleted_bytes;
     enum special_use use;
-    bool             no_select;
+    bool no_select;
 };
 
 struct mailbox_state {
     struct mailbox_row row;
-    struct view       *view;         /* as the mailbox is now; NULL: nobody has asked of late */
-    uint64_t           view_cost; /* what it counts for in the budget */
-    int64_t            view_used_ms;
-    bool               recent_taken; /* first_recent is ahead of the file's; it goes along with the next change */
+    struct view *view;  /* as the mailbox is now; NULL: nobody has asked of late */
+    uint64_t view_cost; /* what it counts for in the budget */
+    int64_t view_used_ms;
+    bool recent_taken; /* first_recent is ahead of the file's; it goes along with the next change */
 };
 
 /* What is known in memory of an account whose file is open. */
 struct account_state {
-    struct arena           arena;
-    struct account_row     row;
-    struct mailbox_state  *boxes; /* ordered by name (mailbox_name_cmp) */
+    struct arena arena;
+    struct account_row row;
+    struct mailbox_state *boxes;  /* ordered by name (mailbox_name_cmp) */
     struct mailbox_state **by_id; /* the same, ordered by id */
-    size_t                 box_count;
-    struct slice          *subscribed; /* ordered by name */
-    size_t                 subscribed_count;
+    size_t box_count;
+    struct slice *subscribed; /* ordered by name */
+    size_t subscribed_count;
 };
 
 struct keyword_table; /* keywords.c */
@@ -62,65 +62,65 @@ struct gate_waiter;   /* gate.c */
 
 struct account {
     struct store *store;
-    uint64_t      id;
+    uint64_t id;
 
     pthread_mutex_t file_lock;
-    struct db      *db;
-    int64_t         retry_ms;      /* out of service until then */
-    unsigned        pins;          /* while a snapshot is taken the file is not closed */
+    struct db *db;
+    int64_t retry_ms; /* out of service until then */
+    unsigned pins;    /* while a snapshot is taken the file is not closed */
 
-    pthread_mutex_t       lock;
-    pthread_cond_t        batch_done;
-    struct account_state *state; /* NULL while the file is closed, or when it must be read again */
+    pthread_mutex_t lock;
+    pthread_cond_t batch_done;
+    struct account_state *state;    /* NULL while the file is closed, or when it must be read again */
     struct keyword_table *keywords; /* grows; kept as long as the account is */
-    struct member        *first_member, **last_member; /* changes that wait for the next transaction */
-    bool                  leading;                     /* somebody is committing for all */
-    bool                  removed;
-    struct watch         *watches;
-    struct gate_waiter   *waiters;
-    unsigned              inside;
+    struct member *first_member, **last_member; /* changes that wait for the next transaction */
+    bool leading;                               /* somebody is committing for all */
+    bool removed;
+    struct watch *watches;
+    struct gate_waiter *waiters;
+    unsigned inside;
 
     /* By the store's lock. */
-    unsigned        refs;
+    unsigned refs;
     struct account *newer, *older; /* among the open ones, by last use */
-    bool            is_open;
-    bool            wants_checkpoint;
+    bool is_open;
+    bool wants_checkpoint;
     _Atomic int64_t used_ms; /* also read without it */
 };
 
 struct store {
-    char               *dir;
-    struct volumes     *volumes;
+    char *dir;
+    struct volumes *volumes;
     struct store_limits limits;
 
     pthread_mutex_t lock;
-    pthread_cond_t  upkeep_wanted;
-    struct idmap    accounts;        /* those in use or open */
-    struct idmap    clean;           /* files this process closed in service; the keys count */
+    pthread_cond_t upkeep_wanted;
+    struct idmap accounts;           /* those in use or open */
+    struct idmap clean;              /* files this process closed in service; the keys count */
     struct account *newest, *oldest; /* open ones */
     struct account *spare;           /* memory for more; linked by `newer` */
     struct account_slab *slabs;
-    unsigned        open_count;
-    unsigned        checkpoints_wanted;
-    bool            closing;
-    _Atomic uint64_t view_bytes;     /* of all views that are some mailbox's newest */
-    pthread_t       upkeep, daily;
-    bool            upkeep_runs, daily_runs;
-    pthread_cond_t  daily_wanted;
-    volume_ref      first_ref; /* the records of earlier processes are below it */
+    unsigned open_count;
+    unsigned checkpoints_wanted;
+    bool closing;
+    _Atomic uint64_t view_bytes; /* of all views that are some mailbox's newest */
+    pthread_t upkeep, daily;
+    bool upkeep_runs, daily_runs;
+    pthread_cond_t daily_wanted;
+    volume_ref first_ref; /* the records of earlier processes are below it */
 
     pthread_mutex_t node_lock; /* node.db and the numbers below */
-    struct db      *node;
-    uint32_t        uidvalidity_last, uidvalidity_reserved;
-    uint64_t        low_water;
+    struct db *node;
+    uint32_t uidvalidity_last, uidvalidity_reserved;
+    uint64_t low_water;
 };
 
 /* ---- account.c: the file of an account, opened when needed ---- */
 
 enum { STORE_PATH_BYTES = 4096 };
 /* DIR/accounts/ab/cd/ID/mail.db, or DIR/snapshots/...; false with FAIL_LIMIT if that is too long. */
-bool account_path(const struct store *st, const char *folder, uint64_t id, const char *file, char out[STORE_PATH_BYTES],
-                  struct fail *why);
+bool account_path(const struct store *st, const char *folder, uint64_t id, const char *file,
+                  char out[STORE_PATH_BYTES], struct fail *why);
 /* Takes file_lock, with the file open and `state` there; or neither. */
 bool account_lock(struct account *a, struct fail *why);
 void account_unlock(struct account *a);
@@ -153,7 +153,7 @@ enum { HANDLE_BYTES = 160 * 1024 };
 
 /* Counts one more user of an account there is a file for, or that is being made. */
 struct account *store_pin(struct store *st, uint64_t id);
-void            store_unpin(struct account *a);
+void store_unpin(struct account *a);
 /* It was used just now; it became open; it was closed. */
 void store_touch(struct account *a);
 void store_opened(struct account *a);
@@ -166,16 +166,18 @@ struct account *store_take_oldest(struct store *st, int64_t unused_since_ms);
 /* One that asked for a checkpoint: pinned, or NULL. */
 struct account *store_take_checkpoint(struct store *st);
 /* Do the open files cost more than so much of the budget?  Wakes the background if so. */
-bool            store_over_budget(struct store *st, unsigned percent);
-void            store_want_checkpoint(struct account *a);
+bool store_over_budget(struct store *st, unsigned percent);
+void store_want_checkpoint(struct account *a);
 /* All open ones, the longest unused first, pinned; the list is the caller's. */
-size_t          store_pin_open(struct store *st, struct account ***out);
+size_t store_pin_open(struct store *st, struct account ***out);
 
 /* ---- state.c ---- */
 
 bool account_state_load(struct account *a, struct db *db, struct account_state **out, struct fail *why);
 void account_state_free(struct account *a, struct account_state **s);
 struct mailbox_state *state_mailbox(const struct account_state *s, uint64_t id);
+/* The same, with FAIL_NOT_FOUND if there is none. */
+struct mailbox_state *state_need_mailbox(const struct account_state *s, uint64_t id, struct fail *why);
 struct mailbox_state *state_mailbox_named(const struct account_state *s, struct slice name);
 /* One mailbox's row by SQL, names not filled in.  FAIL_NOT_FOUND. */
 bool mailbox_row_read(struct db *db, uint64_t id, struct mailbox_row *out, struct fail *why);
@@ -191,19 +193,19 @@ bool mailbox_name_is_inbox(struct slice name);
 /* A mailbox as the transaction under way will leave it. */
 struct change_box {
     struct mailbox_row row;
-    struct view       *view; /* NULL: nobody needs one */
-    bool               changed;
+    struct view *view; /* NULL: nobody needs one */
+    bool changed;
 };
 
 struct change {
-    struct account     *account;
-    struct db          *db;
-    struct account_row  row;
+    struct account *account;
+    struct db *db;
+    struct account_row row;
     struct change_box **boxes;
-    size_t              box_count;
-    uint64_t            modseq;       /* drawn by the member that runs; 0: not yet */
-    bool                wrote;        /* by any member */
-    bool                restructured; /* mailboxes or subscriptions changed: `state` is read anew */
+    size_t box_count;
+    uint64_t modseq;   /* drawn by the member that runs; 0: not yet */
+    bool wrote;        /* by any member */
+    bool restructured; /* mailboxes or subscriptions changed: `state` is read anew */
 };
 
 typedef bool change_fn(struct change *c, void *ctx, struct fail *why);
@@ -234,7 +236,7 @@ uint64_t view_bytes(const struct view *v);
  * Editing: *v is made the caller's own first, copying what others share.  The
  * caller sets uidnext and modseq by view_stamp.
  */
-void view_append(struct view **v, struct view_entry e); /* uid above all */
+void view_append(struct view **v, struct view_entry e);                 /* uid above all */
 void view_set(struct view **v, uint32_t position, struct view_entry e); /* same uid */
 void view_remove(struct view **v, const struct uid_set *gone);
 void view_stamp(struct view **v, uint32_t uidnext, uint64_t modseq);
@@ -244,20 +246,20 @@ void view_stamp(struct view **v, uint32_t uidnext, uint64_t modseq);
 bool keyword_table_load(struct account *a, struct db *db, struct fail *why);
 void keyword_table_free(struct account *a);
 /* The id of the set `base` with `names` added, removed, or replaced by them; a new set is written along. */
-bool keyword_set_change(struct change *c, uint32_t base, enum flag_op op, const struct slice *names, size_t count,
-                        uint32_t *id, struct fail *why);
+bool keyword_set_change(struct change *c, uint32_t base, enum flag_op op, const struct slice *names,
+                        size_t count, uint32_t *id, struct fail *why);
 /* Sets written by this transaction are durable now (or not, and will be written again). */
 void keyword_table_committed(struct account *a, bool ok);
 
 /* ---- row.c: a message becomes rows ---- */
 
 struct new_message {
-    volume_ref                  ref;
+    volume_ref ref;
     const struct message_facts *facts;
-    struct slice                prefix;
-    int64_t                     internal_date;
-    int                         internal_zone;
-    uint32_t                    flags, keyword_set;
+    struct slice prefix;
+    int64_t internal_date;
+    int internal_zone;
+    uint32_t flags, keyword_set;
 };
 bool row_add_message(struct change *c, const struct new_message *m, uint64_t *message_id, struct fail *why);
 /* Puts a message into a mailbox: the row, the counts, the view. */
@@ -270,24 +272,25 @@ void row_count(struct change *c, struct change_box *box, uint32_t flags, uint64_
 
 /* What a message's row says of its record. */
 struct reference {
-    uint64_t   id;
+    uint64_t id;
     volume_ref ref;
-    uint64_t   size, prefix;
-    bool       cached;
+    uint64_t size, prefix;
+    bool cached;
 };
 /* Up to `max` messages with ids above `after`, in order. */
-bool row_references(struct db *db, uint64_t after, struct reference *out, size_t max, size_t *count, struct fail *why);
+bool row_references(struct db *db, uint64_t after, struct reference *out, size_t max, size_t *count,
+                    struct fail *why);
 
 /* ---- facts.c ---- */
 
-bool facts_of_record(struct volumes *v, volume_ref ref, uint64_t size, struct arena *a, struct message_facts *out,
-                     struct fail *why);
+bool facts_of_record(struct volumes *v, volume_ref ref, uint64_t size, struct arena *a,
+                     struct message_facts *out, struct fail *why);
 
 /* ---- uidset.c ---- */
 
 /* The same UIDs as ranges in ascending order that neither overlap nor touch; on the heap. */
 struct uid_set uid_set_of_ranges(const struct uid_range *ranges, size_t count);
-void           uid_set_add_range(struct uid_set *s, uint32_t first, uint32_t last); /* above all in the set */
+void uid_set_add_range(struct uid_set *s, uint32_t first, uint32_t last); /* above all in the set */
 
 /* ---- run.c ---- */
 
@@ -299,16 +302,16 @@ struct view_run {
 };
 struct view_runs {
     struct view_run *list; /* on the heap */
-    size_t           count;
-    uint64_t         messages;
+    size_t count;
+    uint64_t messages;
 };
 /* What is to be done with a message?  0: nothing.  Runs break where the answer changes. */
 typedef uint32_t run_classify(void *ctx, const struct view_entry *e);
 /* Those of `ranges` (NULL: all), in order of UID. */
 struct view_runs view_runs_find(const struct view *v, const struct uid_range *ranges, size_t range_count,
                                 run_classify *classify, void *ctx);
-void             view_runs_finish(struct view_runs *r);
-uint32_t         run_take_all(void *ctx, const struct view_entry *e); /* a classifier */
+void view_runs_finish(struct view_runs *r);
+uint32_t run_take_all(void *ctx, const struct view_entry *e); /* a classifier */
 
 /* ---- expunge.c ---- */
 
@@ -332,11 +335,12 @@ bool node_new_uidvalidity(struct store *st, uint32_t *out, struct fail *why);
 /* A record that an account gives back. */
 struct node_release {
     volume_ref ref;
-    uint64_t   size;
-    unsigned   owners; /* accounts that it was written for; 0: there is no such record */
-    bool       by_all; /* out: nobody needs it any more */
+    uint64_t size;
+    unsigned owners; /* accounts that it was written for; 0: there is no such record */
+    bool by_all;     /* out: nobody needs it any more */
 };
-bool node_release(struct store *st, uint64_t account, struct node_release *list, size_t count, struct fail *why);
+bool node_release(struct store *st, uint64_t account, struct node_release *list, size_t count,
+                  struct fail *why);
 /* By this account, or by all (account 0 asks only that). */
 bool node_is_released(struct store *st, volume_ref ref, uint64_t account, bool *released, struct fail *why);
 /* Records released by all, in order, above `after`. */
@@ -352,7 +356,8 @@ bool release_purge(struct account *a, int64_t now, struct fail *why);
 /* Dead ones are released. */
 bool release_sweep(struct account *a, struct fail *why);
 /* Releases records for an account; tells the volumes of those it was the last owner of. */
-bool release_records(struct store *st, uint64_t account, struct node_release *list, size_t count, struct fail *why);
+bool release_records(struct store *st, uint64_t account, struct node_release *list, size_t count,
+                     struct fail *why);
 /* An account's dead records above `after`, in order. */
 bool release_read_dead(struct db *db, volume_ref after, struct node_release *out, size_t max, size_t *count,
                        struct fail *why);
@@ -362,7 +367,8 @@ bool release_reclaim(struct store *st, int64_t now, struct fail *why);
 bool release_announce(struct store *st, struct fail *why);
 
 /* Does the account have a row for the record, or did it have one? */
-bool release_is_accounted_for(struct store *st, uint64_t account, volume_ref ref, bool *yes, struct fail *why);
+bool release_is_accounted_for(struct store *st, uint64_t account, volume_ref ref, bool *yes,
+                              struct fail *why);
 
 /* ---- daily.c ---- */
 

@@ -18,21 +18,21 @@ struct keyword_name {
 };
 
 struct keyword_entry {
-    uint32_t              id;
-    bool                  durable; /* there is a row for it */
-    bool                  written; /* by the transaction under way */
-    struct slice         *names;   /* ordered by folded name; for account_keyword_set */
-    size_t                count;
-    struct slice          text;    /* the names, separated by spaces */
+    uint32_t id;
+    bool durable;        /* there is a row for it */
+    bool written;        /* by the transaction under way */
+    struct slice *names; /* ordered by folded name; for account_keyword_set */
+    size_t count;
+    struct slice text; /* the names, separated by spaces */
     struct keyword_entry *next_written;
 };
 
 struct keyword_table {
-    struct arena          arena;
-    struct idmap          by_id;
-    struct map            by_names; /* folded text to entry */
-    struct map            names;    /* folded to struct keyword_name */
-    uint32_t              last_id;
+    struct arena arena;
+    struct idmap by_id;
+    struct map by_names; /* folded text to entry */
+    struct map names;    /* folded to struct keyword_name */
+    uint32_t last_id;
     struct keyword_entry *written;
 };
 
@@ -87,9 +87,9 @@ static struct keyword_name *intern_name(struct keyword_table *t, struct slice te
 
 /* A set as it is put together: names in order of their folded form. */
 struct draft {
-    struct arena         arena;
+    struct arena arena;
     struct keyword_name *names;
-    size_t               count;
+    size_t count;
 };
 
 static void draft_init(struct draft *d, size_t most)
@@ -165,7 +165,8 @@ static void join(struct buf *out, const struct draft *d, bool folded)
 }
 
 /* Enters a set under `id`; `lock` held. */
-static struct keyword_entry *enter_set(struct keyword_table *t, uint32_t id, const struct draft *d, struct slice key)
+static struct keyword_entry *enter_set(struct keyword_table *t, uint32_t id, const struct draft *d,
+                                       struct slice key)
 {
     struct keyword_entry *e = arena_new(&t->arena, struct keyword_entry);
     struct buf text;
@@ -254,7 +255,8 @@ static bool names_fit(const struct store_limits *l, const struct keyword_table *
     size_t fresh = 0;
 
     if (d->count > l->keywords_per_message)
-        return fail_set(why, FAIL_PERM, FAIL_LIMIT, "a message has more than %u keywords", l->keywords_per_message);
+        return fail_set(why, FAIL_PERM, FAIL_LIMIT, "a message has more than %u keywords",
+                        l->keywords_per_message);
     for (size_t i = 0; i < d->count; i++)
         fresh += map_get(&t->names, d->names[i].folded) == NULL;
     return t->names.count + fresh <= l->keywords ||
@@ -304,8 +306,8 @@ void keyword_table_committed(struct account *a, bool ok)
         t->written = NULL;
 }
 
-bool keyword_set_change(struct change *c, uint32_t base, enum flag_op op, const struct slice *names, size_t count,
-                        uint32_t *id, struct fail *why)
+bool keyword_set_change(struct change *c, uint32_t base, enum flag_op op, const struct slice *names,
+                        size_t count, uint32_t *id, struct fail *why)
 {
     struct account *a = c->account;
     struct keyword_set old = {.count = 0};

@@ -9,13 +9,14 @@
 #include "store/internal.h"
 
 struct restructure {
-    struct slice     name, to; /* checked */
+    struct slice name, to; /* checked */
     enum special_use use;
-    uint64_t         id;
-    bool             on;
+    uint64_t id;
+    bool on;
 };
 
-/* The mailbox of that name while mailboxes are being made: by `state`, which the change has not touched yet. */
+/* The mailbox of that name while mailboxes are being made: by `state`, which the change has not touched yet.
+ */
 static const struct mailbox_row *row_named(struct change *c, struct slice name)
 {
     const struct mailbox_state *box = state_mailbox_named(c->account->state, name);
@@ -23,24 +24,26 @@ static const struct mailbox_row *row_named(struct change *c, struct slice name)
     return box != NULL ? &box->row : NULL;
 }
 
-static bool new_mailbox(struct change *c, uint64_t parent, struct slice leaf, enum special_use use, bool no_select,
-                        uint64_t *id, struct fail *why)
+static bool new_mailbox(struct change *c, uint64_t parent, struct slice leaf, enum special_use use,
+                        bool no_select, uint64_t *id, struct fail *why)
 {
     const struct store_limits *l = &c->account->store->limits;
     uint32_t uidvalidity;
 
-    if (c->account->state->box_count + (c->row.next_mailbox - c->account->state->row.next_mailbox) >= l->mailboxes)
+    if (c->account->state->box_count + (c->row.next_mailbox - c->account->state->row.next_mailbox) >=
+        l->mailboxes)
         return fail_set(why, FAIL_PERM, FAIL_LIMIT, "the account has %u mailboxes already", l->mailboxes);
     if (!node_new_uidvalidity(c->account->store, &uidvalidity, why))
         return false;
     *id = c->row.next_mailbox++;
     c->restructured = true;
-    return db_run(c->db, SQL_MAILBOX_NEW, why, "iitiiii", (int64_t)*id, (int64_t)parent, leaf, (int64_t)uidvalidity,
-                  (int64_t)use, (int64_t)no_select, (int64_t)change_modseq(c));
+    return db_run(c->db, SQL_MAILBOX_NEW, why, "iitiiii", (int64_t)*id, (int64_t)parent, leaf,
+                  (int64_t)uidvalidity, (int64_t)use, (int64_t)no_select, (int64_t)change_modseq(c));
 }
 
 /* The levels above `name`, made where they are missing; *leaf is the last one. */
-static bool make_levels(struct change *c, struct slice name, uint64_t *parent, struct slice *leaf, struct fail *why)
+static bool make_levels(struct change *c, struct slice name, uint64_t *parent, struct slice *leaf,
+                        struct fail *why)
 {
     size_t at = 0;
 
@@ -64,7 +67,8 @@ static bool make_levels(struct change *c, struct slice name, uint64_t *parent, s
 
 static bool exists(struct slice name, struct fail *why)
 {
-    return fail_set(why, FAIL_PERM, FAIL_EXISTS, "there is a mailbox \"" PRIslice "\" already", SLICE_ARG(name));
+    return fail_set(why, FAIL_PERM, FAIL_EXISTS, "there is a mailbox \"" PRIslice "\" already",
+                    SLICE_ARG(name));
 }
 
 static bool missing(struct slice name, struct fail *why)
@@ -86,10 +90,11 @@ static bool create(struct change *c, void *ctx, struct fail *why)
         r->id = there->id;
         c->restructured = true;
         return node_new_uidvalidity(c->account->store, &uidvalidity, why) &&
-               db_run(c->db, SQL_MAILBOX_REVIVE, why, "iiii", (int64_t)there->id, (int64_t)uidvalidity, (int64_t)r->use,
-                      (int64_t)change_modseq(c));
+               db_run(c->db, SQL_MAILBOX_REVIVE, why, "iiii", (int64_t)there->id, (int64_t)uidvalidity,
+                      (int64_t)r->use, (int64_t)change_modseq(c));
     }
-    return make_levels(c, r->name, &parent, &leaf, why) && new_mailbox(c, parent, leaf, r->use, false, &r->id, why);
+    return make_levels(c, r->name, &parent, &leaf, why) &&
+           new_mailbox(c, parent, leaf, r->use, false, &r->id, why);
 }
 
 static bool has_children(const struct account_state *s, uint64_t id)
@@ -115,7 +120,7 @@ static bool empty(struct change *c, uint64_t id, struct fail *why)
 }
 
 /* With children, another row that only holds the level takes its place: ids are never used twice. */
-static bool delete(struct change *c, void *ctx, struct fail *why)
+static bool delete (struct change *c, void *ctx, struct fail *why)
 {
     struct restructure *r = ctx;
     const struct mailbox_row *there = row_named(c, r->name);
@@ -130,7 +135,8 @@ static bool delete(struct change *c, void *ctx, struct fail *why)
     if (!there->no_select && !empty(c, there->id, why))
         return false;
     c->restructured = true;
-    if (!db_run(c->db, SQL_MAILBOX_BURY, why, "iii", (int64_t)there->id, (int64_t)change_modseq(c), clock_now()))
+    if (!db_run(c->db, SQL_MAILBOX_BURY, why, "iii", (int64_t)there->id, (int64_t)change_modseq(c),
+                clock_now()))
         return false;
     return !children || (new_mailbox(c, there->parent, there->leaf, USE_NONE, true, &stand_in, why) &&
                          db_run(c->db, SQL_MAILBOX_ADOPT, why, "ii", (int64_t)there->id, (int64_t)stand_in));
@@ -163,7 +169,8 @@ static bool names_below_fit(const struct account *a, struct slice from, struct s
 }
 
 /* RFC 3501 section 6.3.5: the messages of INBOX move to a new mailbox, INBOX stays. */
-static bool rename_inbox(struct change *c, const struct mailbox_row *inbox, struct restructure *r, struct fail *why)
+static bool rename_inbox(struct change *c, const struct mailbox_row *inbox, struct restructure *r,
+                         struct fail *why)
 {
     struct restructure made = {.name = r->to};
 
@@ -217,7 +224,8 @@ static bool restructure(struct account *a, struct slice name, const struct slice
     return ok;
 }
 
-bool mailbox_create(struct account *a, struct slice name, enum special_use use, uint64_t *id, struct fail *why)
+bool mailbox_create(struct account *a, struct slice name, enum special_use use, uint64_t *id,
+                    struct fail *why)
 {
     struct restructure r = {.use = use};
 

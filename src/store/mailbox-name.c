@@ -58,8 +58,8 @@ static bool check_level(struct slice level, struct fail *why)
     return true;
 }
 
-bool mailbox_name_check(struct arena *arena, struct slice name, const struct store_limits *limits, struct slice *out,
-                        struct fail *why)
+bool mailbox_name_check(struct arena *arena, struct slice name, const struct store_limits *limits,
+                        struct slice *out, struct fail *why)
 {
     struct slice nfc, rest, first;
     unsigned levels = 0;
@@ -67,11 +67,13 @@ bool mailbox_name_check(struct arena *arena, struct slice name, const struct sto
     if (name.len == 0)
         return refuse(why, "be empty");
     if (name.len > limits->name_bytes)
-        return fail_set(why, FAIL_PERM, FAIL_LIMIT, "a mailbox name has more than %u bytes", limits->name_bytes);
+        return fail_set(why, FAIL_PERM, FAIL_LIMIT, "a mailbox name has more than %u bytes",
+                        limits->name_bytes);
     if (!unicode_nfc(arena, name, &nfc))
         return refuse(why, "be anything but UTF-8");
     if (nfc.len > limits->name_bytes)
-        return fail_set(why, FAIL_PERM, FAIL_LIMIT, "a mailbox name has more than %u bytes", limits->name_bytes);
+        return fail_set(why, FAIL_PERM, FAIL_LIMIT, "a mailbox name has more than %u bytes",
+                        limits->name_bytes);
     if (slice_ends(nfc, SLICE("/")))
         return refuse(why, "end with '/'");
     rest = nfc;
@@ -79,7 +81,8 @@ bool mailbox_name_check(struct arena *arena, struct slice name, const struct sto
         if (!check_level(slice_cut(&rest, '/'), why))
             return false;
         if (++levels > limits->name_levels)
-            return fail_set(why, FAIL_PERM, FAIL_LIMIT, "a mailbox name has more than %u levels", limits->name_levels);
+            return fail_set(why, FAIL_PERM, FAIL_LIMIT, "a mailbox name has more than %u levels",
+                            limits->name_levels);
     }
     rest = nfc;
     first = slice_cut(&rest, '/');

@@ -11,7 +11,7 @@
 
 /* One piece of memory: the list, its items, the slices, the text of all names. */
 struct list_block {
-    _Atomic uint32_t    refs;
+    _Atomic uint32_t refs;
     struct mailbox_list list;
     struct mailbox_info items[];
 };
@@ -139,8 +139,8 @@ const struct mailbox_info *mailbox_in_list(const struct mailbox_list *l, struct 
 }
 
 /* `lock` is held, and given back. */
-static bool tell(struct account *a, const struct mailbox_state *box, struct arena *arena, struct mailbox_info *out,
-                 struct fail *why)
+static bool tell(struct account *a, const struct mailbox_state *box, struct arena *arena,
+                 struct mailbox_info *out, struct fail *why)
 {
     if (box != NULL) {
         *out = describe(a->state, box);
@@ -150,14 +150,16 @@ static bool tell(struct account *a, const struct mailbox_state *box, struct aren
     return box != NULL || fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "there is no such mailbox");
 }
 
-bool mailbox_find(struct account *a, struct slice name, struct arena *arena, struct mailbox_info *out, struct fail *why)
+bool mailbox_find(struct account *a, struct slice name, struct arena *arena, struct mailbox_info *out,
+                  struct fail *why)
 {
     if (!account_peek(a, why))
         return false;
     return tell(a, state_mailbox_named(a->state, name), arena, out, why);
 }
 
-bool mailbox_get(struct account *a, uint64_t mailbox_id, struct arena *arena, struct mailbox_info *out, struct fail *why)
+bool mailbox_get(struct account *a, uint64_t mailbox_id, struct arena *arena, struct mailbox_info *out,
+                 struct fail *why)
 {
     const struct mailbox_state *box;
 
@@ -171,7 +173,8 @@ bool mailbox_get(struct account *a, uint64_t mailbox_id, struct arena *arena, st
  * What was taken goes along with the mailbox's next change, or when the file is
  * closed: a crash before only makes messages recent again.
  */
-bool mailbox_recent(struct account *a, uint64_t mailbox_id, bool take, uint32_t *first_recent, struct fail *why)
+bool mailbox_recent(struct account *a, uint64_t mailbox_id, bool take, uint32_t *first_recent,
+                    struct fail *why)
 {
     struct mailbox_state *box;
 

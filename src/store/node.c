@@ -144,12 +144,14 @@ static bool release_one(struct db *node, uint64_t account, struct node_release *
         !db_get_i64(node, NODE_RELEASES, &releases, why, "i", (int64_t)r->ref))
         return false;
     r->by_all = (uint64_t)releases >= r->owners;
-    return !r->by_all || (db_run(node, NODE_RELEASE_FORGET, why, "i", (int64_t)r->ref) &&
-                          db_run(node, NODE_RELEASE, why, "iii", (int64_t)r->ref, (int64_t)0, (int64_t)r->size));
+    return !r->by_all ||
+           (db_run(node, NODE_RELEASE_FORGET, why, "i", (int64_t)r->ref) &&
+            db_run(node, NODE_RELEASE, why, "iii", (int64_t)r->ref, (int64_t)0, (int64_t)r->size));
 }
 
 /* Runs `one` for each of the list in one transaction. */
-static bool for_each(struct store *st, bool (*one)(struct db *node, uint64_t account, struct node_release *r, struct fail *why),
+static bool for_each(struct store *st,
+                     bool (*one)(struct db *node, uint64_t account, struct node_release *r, struct fail *why),
                      uint64_t account, struct node_release *list, size_t count, struct fail *why)
 {
     block_begin();
@@ -165,7 +167,8 @@ static bool for_each(struct store *st, bool (*one)(struct db *node, uint64_t acc
     return ok;
 }
 
-bool node_release(struct store *st, uint64_t account, struct node_release *list, size_t count, struct fail *why)
+bool node_release(struct store *st, uint64_t account, struct node_release *list, size_t count,
+                  struct fail *why)
 {
     return for_each(st, release_one, account, list, count, why);
 }

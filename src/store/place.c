@@ -8,9 +8,9 @@
 #include "store/internal.h"
 
 struct placing {
-    const struct place_item    *items;
+    const struct place_item *items;
     const struct message_facts *facts; /* of each */
-    size_t                      count;
+    size_t count;
 };
 
 static uint64_t inbox_of(const struct change *c)
@@ -101,8 +101,9 @@ static bool place_one(struct change *c, const struct place_item *item, const str
     if (box == NULL || !find_message(c->db, item->ref, &id, why) ||
         (id != 0 && !is_in_mailbox(c->db, id, box->row.id, &there, why)))
         return false;
-    return there || (keywords_of(c, t->keywords, &m.keyword_set, why) &&
-                     (id != 0 || row_add_message(c, &m, &id, why)) && row_add_entry(c, box, id, &m, &uid, why));
+    return there ||
+           (keywords_of(c, t->keywords, &m.keyword_set, why) &&
+            (id != 0 || row_add_message(c, &m, &id, why)) && row_add_entry(c, box, id, &m, &uid, why));
 }
 
 static bool place_all(struct change *c, void *ctx, struct fail *why)
@@ -118,8 +119,8 @@ static bool place_all(struct change *c, void *ctx, struct fail *why)
 }
 
 /* From the record, for a delivery that an earlier process accepted; nothing for one that has its row. */
-static bool facts_from_record(struct account *a, volume_ref ref, struct arena *arena, struct message_facts *out,
-                              struct fail *why)
+static bool facts_from_record(struct account *a, volume_ref ref, struct arena *arena,
+                              struct message_facts *out, struct fail *why)
 {
     struct volumes *v = a->store->volumes;
     struct record record;

@@ -30,10 +30,10 @@ static const int64_t ids_ahead = INT64_C(1) << 32;
 
 struct rebuilding {
     struct store *store;
-    uint64_t      id;
-    void        (*report)(void *ctx, const char *line);
-    void         *ctx;
-    uint64_t      placed, failed;
+    uint64_t id;
+    void (*report)(void *ctx, const char *line);
+    void *ctx;
+    uint64_t placed, failed;
 };
 
 __attribute__((format(printf, 2, 3))) static void tell(const struct rebuilding *r, const char *fmt, ...)
@@ -51,10 +51,10 @@ __attribute__((format(printf, 2, 3))) static void tell(const struct rebuilding *
 /* ---- derived data ---- */
 
 struct derived {
-    struct reference     messages[SOME];
+    struct reference messages[SOME];
     struct message_facts facts[SOME];
-    bool                 computed[SOME];
-    size_t               count;
+    bool computed[SOME];
+    size_t count;
 };
 
 static bool write_derived(struct change *c, void *ctx, struct fail *why)
@@ -81,7 +81,8 @@ static bool compute_one(const struct rebuilding *r, const struct reference *m, s
     struct record record;
     struct fail why;
 
-    if (volume_describe(v, m->ref, arena, &record, &why) && facts_of_record(v, m->ref, record.size, arena, out, &why))
+    if (volume_describe(v, m->ref, arena, &record, &why) &&
+        facts_of_record(v, m->ref, record.size, arena, out, &why))
         return true;
     tell(r, "message %llu cannot be read: %s", (unsigned long long)m->id, why.text);
     return false;
@@ -295,8 +296,8 @@ static bool find_mailbox(struct account *a, uint64_t named, uint64_t *out, struc
     return ok;
 }
 
-static bool place_again(struct rebuilding *r, volume_ref ref, const struct record *rec, const struct record_target *t,
-                        struct fail *why)
+static bool place_again(struct rebuilding *r, volume_ref ref, const struct record *rec,
+                        const struct record_target *t, struct fail *why)
 {
     struct record_target target = *t;
     struct place_item item = {
@@ -343,7 +344,8 @@ static bool rebuild_from_records(struct rebuilding *r, struct fail *why)
 
     if (!volume_scan(r->store->volumes, 0, take_record, r, &damaged, why))
         return false;
-    tell(r, "account %llu: %llu messages placed from the records, %llu could not be, %llu records are damaged",
+    tell(r,
+         "account %llu: %llu messages placed from the records, %llu could not be, %llu records are damaged",
          (unsigned long long)r->id, (unsigned long long)r->placed, (unsigned long long)r->failed,
          (unsigned long long)damaged);
     return r->failed == 0 || fail_set(why, FAIL_TEMP, FAIL_OTHER, "%llu messages could not be placed",

@@ -18,7 +18,7 @@ enum { DAY = 86400, SWEEP_SOME = 256 };
 /* ---- rows ---- */
 
 struct purge {
-    int64_t  bodies_before, log_before; /* what was expunged before these times */
+    int64_t bodies_before, log_before; /* what was expunged before these times */
     uint64_t low_water;
 };
 
@@ -111,7 +111,8 @@ static bool count_owners(struct store *st, volume_ref ref, unsigned *owners, str
     return ok;
 }
 
-bool release_records(struct store *st, uint64_t account, struct node_release *list, size_t count, struct fail *why)
+bool release_records(struct store *st, uint64_t account, struct node_release *list, size_t count,
+                     struct fail *why)
 {
     for (size_t i = 0; i < count; i++) {
         if (!count_owners(st, list[i].ref, &list[i].owners, why))
@@ -128,7 +129,7 @@ bool release_records(struct store *st, uint64_t account, struct node_release *li
 
 struct dead_list {
     struct node_release list[SWEEP_SOME];
-    size_t              count;
+    size_t count;
 };
 
 bool release_read_dead(struct db *db, volume_ref after, struct node_release *out, size_t max, size_t *count,

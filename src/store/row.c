@@ -9,7 +9,8 @@
 bool row_take_uids(struct change_box *box, uint64_t count, uint32_t *first, struct fail *why)
 {
     if (count > UINT32_MAX - box->row.uidnext)
-        return fail_set(why, FAIL_PERM, FAIL_LIMIT, "\"" PRIslice "\" has no UIDs left", SLICE_ARG(box->row.name));
+        return fail_set(why, FAIL_PERM, FAIL_LIMIT, "\"" PRIslice "\" has no UIDs left",
+                        SLICE_ARG(box->row.name));
     *first = box->row.uidnext;
     box->row.uidnext += (uint32_t)count;
     return true;
@@ -32,9 +33,11 @@ bool row_add_message(struct change *c, const struct new_message *m, uint64_t *me
 {
     int64_t id = (int64_t)c->row.next_message;
 
-    if (!db_run(c->db, SQL_MESSAGE_NEW, why, "iiiiib", id, (int64_t)m->ref, (int64_t)(m->facts->size + m->prefix.len),
-                m->internal_date, (int64_t)m->internal_zone, m->prefix) ||
-        !db_run(c->db, SQL_CACHED_NEW, why, "ibbb", id, m->facts->envelope, m->facts->structure, m->facts->preview))
+    if (!db_run(c->db, SQL_MESSAGE_NEW, why, "iiiiib", id, (int64_t)m->ref,
+                (int64_t)(m->facts->size + m->prefix.len), m->internal_date, (int64_t)m->internal_zone,
+                m->prefix) ||
+        !db_run(c->db, SQL_CACHED_NEW, why, "ibbb", id, m->facts->envelope, m->facts->structure,
+                m->facts->preview))
         return false;
     c->row.next_message++;
     *message_id = (uint64_t)id;
@@ -48,8 +51,9 @@ bool row_add_entry(struct change *c, struct change_box *box, uint64_t message_id
 
     e.modseq = change_modseq(c);
     if (!row_take_uids(box, 1, &e.uid, why) ||
-        !db_run(c->db, SQL_ENTRY_NEW, why, "iiiiiii", (int64_t)box->row.id, (int64_t)e.uid, (int64_t)message_id,
-                (int64_t)e.flags, (int64_t)e.keyword_set, (int64_t)e.modseq, clock_now()))
+        !db_run(c->db, SQL_ENTRY_NEW, why, "iiiiiii", (int64_t)box->row.id, (int64_t)e.uid,
+                (int64_t)message_id, (int64_t)e.flags, (int64_t)e.keyword_set, (int64_t)e.modseq,
+                clock_now()))
         return false;
     row_count(c, box, e.flags, m->facts->size + m->prefix.len);
     if (box->view != NULL)
@@ -59,7 +63,8 @@ bool row_add_entry(struct change *c, struct change_box *box, uint64_t message_id
     return true;
 }
 
-bool row_references(struct db *db, uint64_t after, struct reference *out, size_t max, size_t *count, struct fail *why)
+bool row_references(struct db *db, uint64_t after, struct reference *out, size_t max, size_t *count,
+                    struct fail *why)
 {
     struct db_stmt *q = db_stmt(db, SQL_REFERENCES, why);
 

@@ -37,7 +37,8 @@ struct view_runs view_runs_find(const struct view *v, const struct uid_range *ra
                                 run_classify *classify, void *ctx)
 {
     static const struct uid_range everything = {.first = 1, .last = UINT32_MAX};
-    struct uid_set want = ranges != NULL ? uid_set_of_ranges(ranges, range_count) : uid_set_of_ranges(&everything, 1);
+    struct uid_set want =
+        ranges != NULL ? uid_set_of_ranges(ranges, range_count) : uid_set_of_ranges(&everything, 1);
     struct view_runs runs = {.count = 0};
     size_t cap = 0;
     bool found;

@@ -5,39 +5,44 @@
  */
 #include "store/sql.h"
 
-#define MAILBOX_COLUMNS                                                                            \
-    "id, parent, name, uidvalidity, uidnext, first_recent, highest_modseq, expunge_modseq,"        \
+#define MAILBOX_COLUMNS                                                                                      \
+    "id, parent, name, uidvalidity, uidnext, first_recent, highest_modseq, expunge_modseq,"                  \
     " special_use, no_select, messages, unseen, deleted, bytes, deleted_bytes"
 
 /* One row of message_fetch; what follows e. and m. is in the order of fetch.c's columns. */
-#define FETCH_COLUMNS                                                                              \
-    "e.uid, e.message, e.flags, e.keywords, e.modseq, e.created_at,"                               \
+#define FETCH_COLUMNS                                                                                        \
+    "e.uid, e.message, e.flags, e.keywords, e.modseq, e.created_at,"                                         \
     " m.size, m.internal_date, m.internal_zone, m.ref, m.prefix"
 #define FETCH_FROM(table) " FROM " table " e CROSS JOIN message m ON m.id = e.message"
 #define FETCH_CACHED      " LEFT JOIN cached c ON c.message = e.message"
 #define FETCH_WHERE       " WHERE e.mailbox = ?1 AND e.uid BETWEEN ?2 AND ?3 ORDER BY e.uid"
 
 const char *const account_statements[ACCOUNT_SQL_COUNT] = {
-    [SQL_ACCOUNT_READ] = "SELECT id, highest_modseq, next_message, next_mailbox, bytes, messages, forgotten_modseq"
-                         " FROM account",
-    [SQL_ACCOUNT_NEW] = "INSERT INTO account(one, id, epoch, highest_modseq, next_message, next_mailbox, bytes,"
-                        " messages, forgotten_modseq) VALUES (1, ?1, ?2, 1, 1, 1, 0, 0, 0)",
-    [SQL_ACCOUNT_WRITE] = "UPDATE account SET highest_modseq = ?1, next_message = ?2, next_mailbox = ?3, bytes = ?4,"
-                          " messages = ?5",
+    [SQL_ACCOUNT_READ] =
+        "SELECT id, highest_modseq, next_message, next_mailbox, bytes, messages, forgotten_modseq"
+        " FROM account",
+    [SQL_ACCOUNT_NEW] =
+        "INSERT INTO account(one, id, epoch, highest_modseq, next_message, next_mailbox, bytes,"
+        " messages, forgotten_modseq) VALUES (1, ?1, ?2, 1, 1, 1, 0, 0, 0)",
+    [SQL_ACCOUNT_WRITE] =
+        "UPDATE account SET highest_modseq = ?1, next_message = ?2, next_mailbox = ?3, bytes = ?4,"
+        " messages = ?5",
 
     [SQL_MAILBOX_ALL] = "SELECT " MAILBOX_COLUMNS " FROM mailbox WHERE deleted_modseq IS NULL",
     [SQL_MAILBOX_ONE] = "SELECT " MAILBOX_COLUMNS " FROM mailbox WHERE id = ?1 AND deleted_modseq IS NULL",
-    [SQL_MAILBOX_NEW] = "INSERT INTO mailbox(id, parent, name, uidvalidity, special_use, no_select, created_modseq,"
-                        " highest_modseq, changed_modseq, uidnext, first_recent, expunge_modseq, messages, unseen,"
-                        " deleted, bytes, deleted_bytes)"
-                        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?7, 1, 1, 0, 0, 0, 0, 0, 0)",
+    [SQL_MAILBOX_NEW] =
+        "INSERT INTO mailbox(id, parent, name, uidvalidity, special_use, no_select, created_modseq,"
+        " highest_modseq, changed_modseq, uidnext, first_recent, expunge_modseq, messages, unseen,"
+        " deleted, bytes, deleted_bytes)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?7, 1, 1, 0, 0, 0, 0, 0, 0)",
     [SQL_MAILBOX_WRITE] = "UPDATE mailbox SET uidnext = ?2, first_recent = ?3, highest_modseq = ?4,"
                           " expunge_modseq = ?5, messages = ?6, unseen = ?7, deleted = ?8, bytes = ?9,"
                           " deleted_bytes = ?10 WHERE id = ?1",
     [SQL_MAILBOX_PLACE] = "UPDATE mailbox SET parent = ?2, name = ?3, changed_modseq = ?4 WHERE id = ?1",
     [SQL_MAILBOX_ADOPT] = "UPDATE mailbox SET parent = ?2 WHERE parent = ?1 AND deleted_modseq IS NULL",
-    [SQL_MAILBOX_REVIVE] = "UPDATE mailbox SET no_select = 0, uidvalidity = ?2, special_use = ?3, highest_modseq = ?4,"
-                           " changed_modseq = ?4 WHERE id = ?1",
+    [SQL_MAILBOX_REVIVE] =
+        "UPDATE mailbox SET no_select = 0, uidvalidity = ?2, special_use = ?3, highest_modseq = ?4,"
+        " changed_modseq = ?4 WHERE id = ?1",
     [SQL_MAILBOX_BURY] = "UPDATE mailbox SET deleted_modseq = ?2, deleted_at = ?3 WHERE id = ?1",
     [SQL_MAILBOX_RECENT] = "UPDATE mailbox SET first_recent = ?2 WHERE id = ?1",
     [SQL_SUBSCRIPTION_ALL] = "SELECT name FROM subscription",
@@ -49,52 +54,61 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
     [SQL_MESSAGE_NEW] = "INSERT INTO message(id, ref, size, internal_date, internal_zone, prefix)"
                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     [SQL_MESSAGE_BY_REF] = "SELECT id FROM message WHERE ref = ?1",
-    [SQL_CACHED_NEW] = "INSERT OR REPLACE INTO cached(message, envelope, structure, preview) VALUES (?1, ?2, ?3, ?4)",
-    [SQL_ENTRY_NEW] = "INSERT INTO entry(mailbox, uid, message, flags, keywords, modseq, created_modseq, created_at)"
-                      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7)",
-    [SQL_IS_IN_MAILBOX] = "SELECT 1 FROM entry WHERE message = ?1 AND mailbox = ?2"
-                          " UNION ALL SELECT 1 FROM expunged WHERE message = ?1 AND message <> 0 AND mailbox = ?2"
-                          " LIMIT 1",
+    [SQL_CACHED_NEW] =
+        "INSERT OR REPLACE INTO cached(message, envelope, structure, preview) VALUES (?1, ?2, ?3, ?4)",
+    [SQL_ENTRY_NEW] =
+        "INSERT INTO entry(mailbox, uid, message, flags, keywords, modseq, created_modseq, created_at)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7)",
+    [SQL_IS_IN_MAILBOX] =
+        "SELECT 1 FROM entry WHERE message = ?1 AND mailbox = ?2"
+        " UNION ALL SELECT 1 FROM expunged WHERE message = ?1 AND message <> 0 AND mailbox = ?2"
+        " LIMIT 1",
     [SQL_VIEW_ENTRIES] = "SELECT uid, flags, keywords, modseq FROM entry WHERE mailbox = ?1 ORDER BY uid",
-    [SQL_VIEW_EXPUNGED] = "SELECT uid, flags, keywords, flags_modseq FROM expunged WHERE mailbox = ?1 AND modseq > ?2 AND uid < ?3"
-                          " ORDER BY uid",
+    [SQL_VIEW_EXPUNGED] =
+        "SELECT uid, flags, keywords, flags_modseq FROM expunged"
+        " WHERE mailbox = ?1 AND modseq > ?2 AND uid < ?3"
+        " ORDER BY uid",
     [SQL_VANISHED] = "SELECT uid FROM expunged WHERE mailbox = ?1 AND modseq > ?2 ORDER BY uid",
     [SQL_FETCH] = "SELECT " FETCH_COLUMNS FETCH_FROM("entry") FETCH_WHERE,
-    [SQL_FETCH_CACHED] = "SELECT " FETCH_COLUMNS ", c.envelope, c.structure, c.preview" FETCH_FROM("entry") FETCH_CACHED
-        FETCH_WHERE,
-    [SQL_FETCH_GONE] = "SELECT " FETCH_COLUMNS FETCH_FROM("expunged") FETCH_WHERE,
-    [SQL_FETCH_GONE_CACHED] = "SELECT " FETCH_COLUMNS ", c.envelope, c.structure, c.preview" FETCH_FROM("expunged")
+    [SQL_FETCH_CACHED] = "SELECT " FETCH_COLUMNS ", c.envelope, c.structure, c.preview" FETCH_FROM("entry")
         FETCH_CACHED FETCH_WHERE,
+    [SQL_FETCH_GONE] = "SELECT " FETCH_COLUMNS FETCH_FROM("expunged") FETCH_WHERE,
+    [SQL_FETCH_GONE_CACHED] = "SELECT " FETCH_COLUMNS ", c.envelope, c.structure, c.preview" FETCH_FROM(
+        "expunged") FETCH_CACHED FETCH_WHERE,
 
     [SQL_FLAGS_SET] = "UPDATE entry SET flags = (flags & ?5) | ?6, modseq = ?4"
                       " WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3",
     [SQL_FLAGS_AND_KEYWORDS_SET] = "UPDATE entry SET flags = (flags & ?5) | ?6, keywords = ?7, modseq = ?4"
                                    " WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3",
     /* Of those with \\Deleted (?4 = 8) or without (0). */
-    [SQL_DELETED_BYTES] = "SELECT coalesce(sum(m.size), 0) FROM entry e CROSS JOIN message m ON m.id = e.message"
-                          " WHERE e.mailbox = ?1 AND e.uid BETWEEN ?2 AND ?3 AND e.flags & 8 = ?4",
+    [SQL_DELETED_BYTES] =
+        "SELECT coalesce(sum(m.size), 0) FROM entry e CROSS JOIN message m ON m.id = e.message"
+        " WHERE e.mailbox = ?1 AND e.uid BETWEEN ?2 AND ?3 AND e.flags & 8 = ?4",
     /* The n-th of the range gets UID ?5 + n, n from 1. */
-    [SQL_COPY_ENTRIES] = "INSERT INTO entry(mailbox, uid, message, flags, keywords, modseq, created_modseq, created_at)"
-                         " SELECT ?4, ?5 + row_number() OVER (ORDER BY uid), message, flags, keywords, ?6, ?6, ?7"
-                         " FROM entry WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3",
+    [SQL_COPY_ENTRIES] =
+        "INSERT INTO entry(mailbox, uid, message, flags, keywords, modseq, created_modseq, created_at)"
+        " SELECT ?4, ?5 + row_number() OVER (ORDER BY uid), message, flags, keywords, ?6, ?6, ?7"
+        " FROM entry WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3",
     [SQL_RANGE_BYTES] = "SELECT coalesce(sum(m.size), 0), coalesce(sum(iif(e.flags & 8, m.size, 0)), 0)"
                         " FROM entry e CROSS JOIN message m ON m.id = e.message"
                         " WHERE e.mailbox = ?1 AND e.uid BETWEEN ?2 AND ?3",
-    [SQL_EXPUNGE_KEEP] = "INSERT INTO expunged(mailbox, uid, message, flags, keywords, modseq, flags_modseq, created_modseq,"
-                         " created_at, expunged_at)"
-                         " SELECT mailbox, uid, message, flags, keywords, ?4, modseq, created_modseq, created_at, ?5"
-                         " FROM entry WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3",
+    [SQL_EXPUNGE_KEEP] =
+        "INSERT INTO expunged(mailbox, uid, message, flags, keywords, modseq, flags_modseq, created_modseq,"
+        " created_at, expunged_at)"
+        " SELECT mailbox, uid, message, flags, keywords, ?4, modseq, created_modseq, created_at, ?5"
+        " FROM entry WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3",
     [SQL_EXPUNGE_REMOVE] = "DELETE FROM entry WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3",
 
     /* ?1: what was expunged before that; ?2: records from there on may still be placed once more. */
     [SQL_PURGE_DUE] = "SELECT 1 FROM expunged WHERE expunged_at < ?1 AND message <> 0"
                       " UNION ALL SELECT 1 FROM expunged WHERE expunged_at < ?2"
                       " UNION ALL SELECT 1 FROM mailbox WHERE deleted_at < ?2 LIMIT 1",
-    [SQL_PURGE_BURY] = "INSERT OR IGNORE INTO dead(ref, size) SELECT m.ref, m.size FROM message m WHERE m.ref < ?2"
-                       " AND m.id IN (SELECT message FROM expunged WHERE expunged_at < ?1 AND message <> 0)"
-                       " AND NOT EXISTS (SELECT 1 FROM entry e WHERE e.message = m.id)"
-                       " AND NOT EXISTS (SELECT 1 FROM expunged x WHERE x.message = m.id AND x.message <> 0"
-                       " AND x.expunged_at >= ?1)",
+    [SQL_PURGE_BURY] =
+        "INSERT OR IGNORE INTO dead(ref, size) SELECT m.ref, m.size FROM message m WHERE m.ref < ?2"
+        " AND m.id IN (SELECT message FROM expunged WHERE expunged_at < ?1 AND message <> 0)"
+        " AND NOT EXISTS (SELECT 1 FROM entry e WHERE e.message = m.id)"
+        " AND NOT EXISTS (SELECT 1 FROM expunged x WHERE x.message = m.id AND x.message <> 0"
+        " AND x.expunged_at >= ?1)",
     [SQL_PURGE_FORGET_BODIES] = "UPDATE expunged SET message = 0 WHERE expunged_at < ?1 AND message <> 0"
                                 " AND message IN (SELECT id FROM message WHERE ref < ?2)",
     [SQL_PURGE_CACHED] = "DELETE FROM cached WHERE message IN"
@@ -112,22 +126,26 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
 
     [SQL_REFERENCES] = "SELECT m.id, m.ref, m.size, length(m.prefix), c.message IS NOT NULL FROM message m"
                        " LEFT JOIN cached c ON c.message = m.id WHERE m.id > ?1 ORDER BY m.id LIMIT ?2",
-    [SQL_CHECK_COUNTS] = "SELECT count(*), coalesce(sum(e.flags & 1 = 0), 0), coalesce(sum(e.flags & 8 <> 0), 0),"
-                         " coalesce(sum(m.size), 0), coalesce(sum(iif(e.flags & 8, m.size, 0)), 0),"
-                         " coalesce(max(e.uid), 0), coalesce(max(e.modseq), 0)"
-                         " FROM entry e JOIN message m ON m.id = e.message WHERE e.mailbox = ?1",
-    [SQL_CHECK_TOTALS] = "SELECT coalesce(sum(messages), 0), coalesce(sum(bytes), 0), coalesce(max(highest_modseq), 0)"
-                         " FROM mailbox WHERE deleted_modseq IS NULL",
+    [SQL_CHECK_COUNTS] =
+        "SELECT count(*), coalesce(sum(e.flags & 1 = 0), 0), coalesce(sum(e.flags & 8 <> 0), 0),"
+        " coalesce(sum(m.size), 0), coalesce(sum(iif(e.flags & 8, m.size, 0)), 0),"
+        " coalesce(max(e.uid), 0), coalesce(max(e.modseq), 0)"
+        " FROM entry e JOIN message m ON m.id = e.message WHERE e.mailbox = ?1",
+    [SQL_CHECK_TOTALS] =
+        "SELECT coalesce(sum(messages), 0), coalesce(sum(bytes), 0), coalesce(max(highest_modseq), 0)"
+        " FROM mailbox WHERE deleted_modseq IS NULL",
     [SQL_CHECK_KEYWORDS] = "SELECT count(*) FROM entry WHERE keywords <> 0"
                            " AND keywords NOT IN (SELECT id FROM keyword_set)",
-    [SQL_CHECK_ENTRIES] = "SELECT count(*) FROM entry e WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.id = e.message)"
-                          " OR NOT EXISTS (SELECT 1 FROM mailbox b WHERE b.id = e.mailbox AND b.deleted_modseq IS NULL)",
+    [SQL_CHECK_ENTRIES] =
+        "SELECT count(*) FROM entry e WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.id = e.message)"
+        " OR NOT EXISTS (SELECT 1 FROM mailbox b WHERE b.id = e.mailbox AND b.deleted_modseq IS NULL)",
     [SQL_SIZE_WRITE] = "UPDATE message SET size = ?2 WHERE id = ?1 AND size <> ?2",
-    [SQL_COUNTS_WRITE] = "UPDATE mailbox SET (messages, unseen, deleted, bytes, deleted_bytes) ="
-                         " (SELECT count(*), coalesce(sum(e.flags & 1 = 0), 0), coalesce(sum(e.flags & 8 <> 0), 0),"
-                         " coalesce(sum(m.size), 0), coalesce(sum(iif(e.flags & 8, m.size, 0)), 0)"
-                         " FROM entry e JOIN message m ON m.id = e.message WHERE e.mailbox = mailbox.id)"
-                         " WHERE deleted_modseq IS NULL",
+    [SQL_COUNTS_WRITE] =
+        "UPDATE mailbox SET (messages, unseen, deleted, bytes, deleted_bytes) ="
+        " (SELECT count(*), coalesce(sum(e.flags & 1 = 0), 0), coalesce(sum(e.flags & 8 <> 0), 0),"
+        " coalesce(sum(m.size), 0), coalesce(sum(iif(e.flags & 8, m.size, 0)), 0)"
+        " FROM entry e JOIN message m ON m.id = e.message WHERE e.mailbox = mailbox.id)"
+        " WHERE deleted_modseq IS NULL",
     [SQL_TOTALS_WRITE] = "UPDATE account SET (messages, bytes) = (SELECT coalesce(sum(messages), 0),"
                          " coalesce(sum(bytes), 0) FROM mailbox WHERE deleted_modseq IS NULL)"
                          " RETURNING messages, bytes",
@@ -145,6 +163,7 @@ const char *const node_statements[NODE_SQL_COUNT] = {
     [NODE_RELEASES] = "SELECT count(*) FROM release WHERE ref = ?1 AND account <> 0",
     [NODE_RELEASED_BY] = "SELECT 1 FROM release WHERE ref = ?1 AND account IN (0, ?2)",
     [NODE_RELEASE_FORGET] = "DELETE FROM release WHERE ref = ?1 AND account <> 0",
-    [NODE_RELEASED_ALL] = "SELECT ref, size FROM release WHERE account = 0 AND ref > ?1 ORDER BY ref LIMIT ?2",
+    [NODE_RELEASED_ALL] =
+        "SELECT ref, size FROM release WHERE account = 0 AND ref > ?1 ORDER BY ref LIMIT ?2",
     [NODE_RELEASED_GONE] = "DELETE FROM release WHERE ref = ?1",
 };

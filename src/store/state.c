@@ -67,7 +67,8 @@ static bool load_account_row(struct account *a, struct db *db, struct account_ro
     if (!db_done(q, why))
         return false;
     if (!found)
-        return fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "account %llu was never finished", (unsigned long long)a->id);
+        return fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "account %llu was never finished",
+                        (unsigned long long)a->id);
     if (id != a->id)
         return fail_set(why, FAIL_PERM, FAIL_INVALID, "the file of account %llu holds account %llu",
                         (unsigned long long)a->id, (unsigned long long)id);
@@ -95,8 +96,8 @@ static bool load_mailboxes(struct account_state *s, struct db *db, struct fail *
 }
 
 /* The whole path, from the top level down. */
-static bool path_of(struct account_state *s, const struct idmap *rows, struct mailbox_row *row, unsigned depth,
-                    struct fail *why)
+static bool path_of(struct account_state *s, const struct idmap *rows, struct mailbox_row *row,
+                    unsigned depth, struct fail *why)
 {
     if (row->name.ptr != NULL)
         return true;
@@ -106,10 +107,12 @@ static bool path_of(struct account_state *s, const struct idmap *rows, struct ma
     }
     struct mailbox_state *parent = idmap_get(rows, row->parent);
     if (parent == NULL || depth == 0)
-        return fail_set(why, FAIL_PERM, FAIL_INVALID, "mailbox %llu hangs in no tree", (unsigned long long)row->id);
+        return fail_set(why, FAIL_PERM, FAIL_INVALID, "mailbox %llu hangs in no tree",
+                        (unsigned long long)row->id);
     if (!path_of(s, rows, &parent->row, depth - 1, why))
         return false;
-    row->name = arena_printf(&s->arena, PRIslice "/" PRIslice, SLICE_ARG(parent->row.name), SLICE_ARG(row->leaf));
+    row->name =
+        arena_printf(&s->arena, PRIslice "/" PRIslice, SLICE_ARG(parent->row.name), SLICE_ARG(row->leaf));
     return true;
 }
 
@@ -136,7 +139,8 @@ static int by_name(const void *one, const void *other)
 
 static int by_id(const void *one, const void *other)
 {
-    uint64_t a = (*(struct mailbox_state *const *)one)->row.id, b = (*(struct mailbox_state *const *)other)->row.id;
+    uint64_t a = (*(struct mailbox_state *const *)one)->row.id,
+             b = (*(struct mailbox_state *const *)other)->row.id;
 
     return (a > b) - (a < b);
 }
@@ -219,6 +223,15 @@ struct mailbox_state *state_mailbox(const struct account_state *s, uint64_t id)
             high = middle;
     }
     return low < s->box_count && s->by_id[low]->row.id == id ? s->by_id[low] : NULL;
+}
+
+struct mailbox_state *state_need_mailbox(const struct account_state *s, uint64_t id, struct fail *why)
+{
+    struct mailbox_state *box = state_mailbox(s, id);
+
+    if (box == NULL)
+        (void)fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "there is no such mailbox");
+    return box;
 }
 
 struct mailbox_state *state_mailbox_named(const struct account_state *s, struct slice name)

@@ -43,7 +43,7 @@ void store_limits_default(struct store_limits *l)
  */
 struct account_slab {
     struct account_slab *next;
-    struct account       accounts[32];
+    struct account accounts[32];
 };
 
 static void store_free(struct store *st)
@@ -78,8 +78,8 @@ static bool make_folders(const struct store *st, struct fail *why)
     return true;
 }
 
-bool store_open(const char *dir, struct volumes *volumes, const struct store_limits *limits, struct store **out,
-                struct fail *why)
+bool store_open(const char *dir, struct volumes *volumes, const struct store_limits *limits,
+                struct store **out, struct fail *why)
 {
     struct store *st = xcalloc(1, sizeof *st);
     pthread_condattr_t monotonic;

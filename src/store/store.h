@@ -22,19 +22,19 @@ struct account; /* one account, shared by all who use it */
 struct volumes;
 
 struct store_limits {
-    uint64_t view_bytes;          /* memory for cached views; default 64 MB */
-    uint64_t handle_bytes;        /* memory for open account files; default 64 MB */
-    unsigned handle_idle_seconds; /* an account file unused for that long is closed; default 30 */
-    unsigned name_bytes;          /* of a mailbox name, whole; default 1000 */
-    unsigned name_levels;         /* default 32 */
-    unsigned mailboxes;           /* per account; default 10000 */
-    unsigned keywords;            /* different ones per account; default 2000 */
+    uint64_t view_bytes;           /* memory for cached views; default 64 MB */
+    uint64_t handle_bytes;         /* memory for open account files; default 64 MB */
+    unsigned handle_idle_seconds;  /* an account file unused for that long is closed; default 30 */
+    unsigned name_bytes;           /* of a mailbox name, whole; default 1000 */
+    unsigned name_levels;          /* default 32 */
+    unsigned mailboxes;            /* per account; default 10000 */
+    unsigned keywords;             /* different ones per account; default 2000 */
     unsigned keywords_per_message; /* default 200 */
-    unsigned keyword_bytes;       /* of one; default 100 */
-    unsigned workers_per_account; /* that may wait for one account at a time; default 4 */
-    unsigned keep_expunged_days;  /* default 14 */
-    unsigned change_log_days;     /* expunges and mailbox changes are remembered for clients; default 60 */
-    unsigned snapshot_hours;      /* between automatic snapshots of account files; default 24; 0: none */
+    unsigned keyword_bytes;        /* of one; default 100 */
+    unsigned workers_per_account;  /* that may wait for one account at a time; default 4 */
+    unsigned keep_expunged_days;   /* default 14 */
+    unsigned change_log_days;      /* expunges and mailbox changes are remembered for clients; default 60 */
+    unsigned snapshot_hours;       /* between automatic snapshots of account files; default 24; 0: none */
 };
 void store_limits_default(struct store_limits *l);
 
@@ -42,13 +42,14 @@ void store_limits_default(struct store_limits *l);
  * `dir` holds accounts/, snapshots/ and node.db.  `volumes` must outlive the store.
  * Starts the background thread (checkpoints, eviction, snapshots, purge, reclaim).
  */
-bool store_open(const char *dir, struct volumes *volumes, const struct store_limits *limits, struct store **out,
-                struct fail *why);
+bool store_open(const char *dir, struct volumes *volumes, const struct store_limits *limits,
+                struct store **out, struct fail *why);
 void store_close(struct store **st);
 
 /* ---- accounts ---- */
 
-/* Makes the file with INBOX, Drafts, Sent, Junk, Trash, Archive (SPECIAL-USE, RFC 6154), subscribed.  FAIL_EXISTS if there is one. */
+/* Makes the file with INBOX, Drafts, Sent, Junk, Trash, Archive (SPECIAL-USE, RFC 6154), subscribed.
+ * FAIL_EXISTS if there is one. */
 bool store_account_create(struct store *st, uint64_t account_id, struct fail *why);
 /* Removes the file; its bodies are released.  Sessions using it see FAIL_OUT_OF_SERVICE. */
 bool store_account_remove(struct store *st, uint64_t account_id, struct fail *why);
@@ -57,9 +58,12 @@ bool store_account(struct store *st, uint64_t account_id, struct account **out, 
 void account_release(struct account **a);
 uint64_t account_id(const struct account *a);
 /* Calls `each` for every account there is a file for. */
-bool store_each_account(struct store *st, bool (*each)(void *ctx, uint64_t account_id), void *ctx, struct fail *why);
+bool store_each_account(struct store *st, bool (*each)(void *ctx, uint64_t account_id), void *ctx,
+                        struct fail *why);
 
-struct account_usage { uint64_t bytes, messages, highest_modseq; };
+struct account_usage {
+    uint64_t bytes, messages, highest_modseq;
+};
 bool account_usage(struct account *a, struct account_usage *out, struct fail *why);
 
 /*
@@ -76,44 +80,50 @@ void account_forget(struct account *a, struct waker w);
 enum special_use { USE_NONE, USE_ALL, USE_ARCHIVE, USE_DRAFTS, USE_FLAGGED, USE_JUNK, USE_SENT, USE_TRASH };
 
 struct mailbox_info {
-    uint64_t         id;
-    struct slice     name; /* whole path */
-    uint32_t         uidvalidity, uidnext, first_recent; /* UIDs from first_recent on are \Recent for the next who selects */
-    uint64_t         highest_modseq;
-    uint32_t         messages, unseen, deleted; /* deleted: with \Deleted */
-    uint64_t         bytes, deleted_bytes;
+    uint64_t id;
+    struct slice name; /* whole path */
+    uint32_t uidvalidity, uidnext,
+        first_recent; /* UIDs from first_recent on are \Recent for the next who selects */
+    uint64_t highest_modseq;
+    uint32_t messages, unseen, deleted; /* deleted: with \Deleted */
+    uint64_t bytes, deleted_bytes;
     enum special_use use;
-    bool             subscribed, has_children;
-    bool             no_select; /* exists only as a level above others */
+    bool subscribed, has_children;
+    bool no_select; /* exists only as a level above others */
 };
 
 /* The account's mailboxes as they are now, ordered by name with INBOX first; immutable, counted. */
 struct mailbox_list {
     const struct mailbox_info *items;
-    size_t                     count;
-    const struct slice        *subscribed_only; /* names subscribed to that no longer exist */
-    size_t                     subscribed_only_count;
+    size_t count;
+    const struct slice *subscribed_only; /* names subscribed to that no longer exist */
+    size_t subscribed_only_count;
 };
 bool mailbox_list(struct account *a, const struct mailbox_list **out, struct fail *why);
 void mailbox_list_release(const struct mailbox_list **l);
 /* In the list, NULL if there is none.  `INBOX` in any case. */
 const struct mailbox_info *mailbox_in_list(const struct mailbox_list *l, struct slice name);
 /* By name or by id, into the arena.  FAIL_NOT_FOUND. */
-bool mailbox_find(struct account *a, struct slice name, struct arena *arena, struct mailbox_info *out, struct fail *why);
-bool mailbox_get(struct account *a, uint64_t mailbox_id, struct arena *arena, struct mailbox_info *out, struct fail *why);
+bool mailbox_find(struct account *a, struct slice name, struct arena *arena, struct mailbox_info *out,
+                  struct fail *why);
+bool mailbox_get(struct account *a, uint64_t mailbox_id, struct arena *arena, struct mailbox_info *out,
+                 struct fail *why);
 
 /*
  * Names are brought into NFC and checked: UTF-8, no control characters, no empty
  * level, no leading or trailing '/', limits.  FAIL_INVALID, FAIL_LIMIT.
  */
-bool mailbox_name_check(struct arena *arena, struct slice name, const struct store_limits *limits, struct slice *out,
-                        struct fail *why);
+bool mailbox_name_check(struct arena *arena, struct slice name, const struct store_limits *limits,
+                        struct slice *out, struct fail *why);
 
 /* Levels above it are made too (as no_select).  FAIL_EXISTS. */
-bool mailbox_create(struct account *a, struct slice name, enum special_use use, uint64_t *id, struct fail *why);
-/* With inferiors: its messages go and it becomes no_select (RFC 3501 section 6.3.4).  INBOX: FAIL_NOT_ALLOWED. */
+bool mailbox_create(struct account *a, struct slice name, enum special_use use, uint64_t *id,
+                    struct fail *why);
+/* With inferiors: its messages go and it becomes no_select (RFC 3501 section 6.3.4).  INBOX:
+ * FAIL_NOT_ALLOWED. */
 bool mailbox_delete(struct account *a, struct slice name, struct fail *why);
-/* Inferiors move along.  INBOX: its messages move to the new name, INBOX stays, its inferiors too (RFC 3501 section 6.3.5). */
+/* Inferiors move along.  INBOX: its messages move to the new name, INBOX stays, its inferiors too (RFC 3501
+ * section 6.3.5). */
 bool mailbox_rename(struct account *a, struct slice from, struct slice to, struct fail *why);
 /* By name; the mailbox need not exist. */
 bool mailbox_subscribe(struct account *a, struct slice name, bool on, struct fail *why);
@@ -121,47 +131,55 @@ bool mailbox_subscribe(struct account *a, struct slice name, bool on, struct fai
  * For a session that selects: which UIDs are \Recent for it (>= *first_recent).
  * `take`: and for no later one (SELECT; EXAMINE only looks).
  */
-bool mailbox_recent(struct account *a, uint64_t mailbox_id, bool take, uint32_t *first_recent, struct fail *why);
+bool mailbox_recent(struct account *a, uint64_t mailbox_id, bool take, uint32_t *first_recent,
+                    struct fail *why);
 
 /* ---- UIDs ---- */
 
-struct uid_range { uint32_t first, last; }; /* first <= last, both inclusive */
+struct uid_range {
+    uint32_t first, last;
+}; /* first <= last, both inclusive */
 
 /* Ascending, without overlaps, in an arena or heap of the caller's. */
 struct uid_set {
     struct uid_range *ranges;
-    size_t            count, cap;
+    size_t count, cap;
 };
 /* Appends; uid must be above all in the set (or in its last range). */
-void     uid_set_add(struct uid_set *s, uint32_t uid);
-void     uid_set_finish(struct uid_set *s); /* frees; sets made by this header's calls are on the heap */
+void uid_set_add(struct uid_set *s, uint32_t uid);
+void uid_set_finish(struct uid_set *s); /* frees; sets made by this header's calls are on the heap */
 uint64_t uid_set_size(const struct uid_set *s);
-bool     uid_set_has(const struct uid_set *s, uint32_t uid);
+bool uid_set_has(const struct uid_set *s, uint32_t uid);
 
 /* ---- messages ---- */
 
 enum {
-    STORE_SEEN = 1, STORE_ANSWERED = 2, STORE_FLAGGED = 4, STORE_DELETED = 8, STORE_DRAFT = 16,
+    STORE_SEEN = 1,
+    STORE_ANSWERED = 2,
+    STORE_FLAGGED = 4,
+    STORE_DELETED = 8,
+    STORE_DRAFT = 16,
     STORE_FLAGS = 31, /* all of them */
 };
 
 /* What is computed once from a message's bytes; slices live in the arena given. */
 struct message_facts {
-    uint64_t     size;      /* bytes without any prefix */
+    uint64_t size;          /* bytes without any prefix */
     struct slice envelope;  /* message/envelope.h */
     struct slice structure; /* mime_pack */
     struct slice preview;
 };
-bool message_facts_compute(const struct body *body, struct arena *a, struct message_facts *out, struct fail *why);
+bool message_facts_compute(const struct body *body, struct arena *a, struct message_facts *out,
+                           struct fail *why);
 
 struct append_item {
-    const struct body  *body;
-    uint32_t            flags;
+    const struct body *body;
+    uint32_t flags;
     const struct slice *keywords;
-    size_t              keyword_count;
-    int64_t             internal_date; /* seconds since 1970 */
-    int                 internal_zone; /* minutes east of UTC */
-    uint32_t            uid;           /* out */
+    size_t keyword_count;
+    int64_t internal_date; /* seconds since 1970 */
+    int internal_zone;     /* minutes east of UTC */
+    uint32_t uid;          /* out */
 };
 /* All or none; UIDs ascend in order.  Durable when it returns. */
 bool message_append(struct account *a, uint64_t mailbox_id, struct append_item *items, size_t count,
@@ -170,11 +188,11 @@ bool message_append(struct account *a, uint64_t mailbox_id, struct append_item *
 /* A delivery that is on stable storage already becomes a row. */
 struct record_target;
 struct place_item {
-    uint64_t                    ref;    /* volume_ref of the record; also the delivery id */
+    uint64_t ref;                       /* volume_ref of the record; also the delivery id */
     const struct record_target *target; /* its account is `a`; a mailbox that is gone means INBOX */
     const struct message_facts *facts;  /* NULL: they are computed from the record */
-    int64_t                     internal_date;
-    int                         internal_zone;
+    int64_t internal_date;
+    int internal_zone;
 };
 /* Repeating is harmless: a delivery id that the account has is skipped. */
 bool message_place(struct account *a, const struct place_item *items, size_t count, struct fail *why);
@@ -183,15 +201,15 @@ bool message_was_placed(struct account *a, uint64_t ref, bool *placed, struct fa
 
 /* A message in one mailbox, for fetching.  Slices are valid during the callback. */
 struct message_info {
-    uint64_t     message_id; /* the same however many mailboxes it is in */
-    uint32_t     uid;
-    uint32_t     flags, keyword_set;
-    uint64_t     modseq;
-    uint64_t     size;       /* RFC822.SIZE: prefix included */
-    int64_t      internal_date, saved_date;
-    int          internal_zone;
-    uint64_t     ref;
-    struct slice prefix;     /* always */
+    uint64_t message_id; /* the same however many mailboxes it is in */
+    uint32_t uid;
+    uint32_t flags, keyword_set;
+    uint64_t modseq;
+    uint64_t size; /* RFC822.SIZE: prefix included */
+    int64_t internal_date, saved_date;
+    int internal_zone;
+    uint64_t ref;
+    struct slice prefix;                       /* always */
     struct slice envelope, structure, preview; /* as asked for */
 };
 enum { FETCH_ENVELOPE = 1, FETCH_STRUCTURE = 2, FETCH_PREVIEW = 4 };
@@ -201,54 +219,61 @@ enum { FETCH_ENVELOPE = 1, FETCH_STRUCTURE = 2, FETCH_PREVIEW = 4 };
  * ascending order; stops when it says false.  `what`: FETCH_ bits.
  */
 bool message_fetch(struct account *a, uint64_t mailbox_id, const struct uid_range *ranges, size_t range_count,
-                   unsigned what, bool (*each)(void *ctx, const struct message_info *m), void *ctx, struct fail *why);
+                   unsigned what, bool (*each)(void *ctx, const struct message_info *m), void *ctx,
+                   struct fail *why);
 
 /* A message's bytes, prefix included; counted, independent of what happens to the mailbox meanwhile. */
 struct store_body;
 struct store_body *store_body_open(struct store *st, uint64_t ref, struct slice prefix, uint64_t size);
 struct store_body *store_body_ref(struct store_body *b);
-void               store_body_release(struct store_body **b);
-uint64_t           store_body_size(const struct store_body *b);
-bool               store_body_read(struct store_body *b, uint64_t offset, void *out, size_t n, struct fail *why);
-struct store      *account_store(struct account *a);
+void store_body_release(struct store_body **b);
+uint64_t store_body_size(const struct store_body *b);
+bool store_body_read(struct store_body *b, uint64_t offset, void *out, size_t n, struct fail *why);
+struct store *account_store(struct account *a);
 
 enum flag_op { FLAGS_REPLACE, FLAGS_ADD, FLAGS_REMOVE };
 struct flag_change {
-    enum flag_op        op;
-    uint32_t            flags;
+    enum flag_op op;
+    uint32_t flags;
     const struct slice *keywords;
-    size_t              keyword_count;
-    bool                conditional;     /* UNCHANGEDSINCE was given (RFC 7162 section 3.1.3) */
-    uint64_t            unchanged_since; /* messages with a higher modseq are left alone and put in *refused */
+    size_t keyword_count;
+    bool conditional;         /* UNCHANGEDSINCE was given (RFC 7162 section 3.1.3) */
+    uint64_t unchanged_since; /* messages with a higher modseq are left alone and put in *refused */
 };
 /* One modseq for the whole call.  A message whose flags do not change keeps its modseq. */
 bool message_flags(struct account *a, uint64_t mailbox_id, const struct uid_range *ranges, size_t range_count,
-                   const struct flag_change *change, struct uid_set *refused, uint64_t *modseq, struct fail *why);
+                   const struct flag_change *change, struct uid_set *refused, uint64_t *modseq,
+                   struct fail *why);
 
 struct copy_result {
-    uint32_t       uidvalidity; /* of the destination */
-    struct uid_set source;      /* what was there to copy; the n-th got first_uid + n */
-    uint32_t       first_uid;
-    uint64_t       modseq;
+    uint32_t uidvalidity;  /* of the destination */
+    struct uid_set source; /* what was there to copy; the n-th got first_uid + n */
+    uint32_t first_uid;
+    uint64_t modseq;
 };
 /* All or none; `move` takes them out of the source in the same transaction (RFC 6851). */
-bool message_copy(struct account *a, uint64_t from_mailbox, const struct uid_range *ranges, size_t range_count,
-                  uint64_t to_mailbox, bool move, struct copy_result *out, struct fail *why);
+bool message_copy(struct account *a, uint64_t from_mailbox, const struct uid_range *ranges,
+                  size_t range_count, uint64_t to_mailbox, bool move, struct copy_result *out,
+                  struct fail *why);
 
-/* Takes messages out of the mailbox: those of the ranges (NULL: all) that have \Deleted, or all of them with `any`. */
-bool message_expunge(struct account *a, uint64_t mailbox_id, const struct uid_range *ranges, size_t range_count,
-                     bool any, struct uid_set *gone, uint64_t *modseq, struct fail *why);
+/* Takes messages out of the mailbox: those of the ranges (NULL: all) that have \Deleted, or all of them with
+ * `any`. */
+bool message_expunge(struct account *a, uint64_t mailbox_id, const struct uid_range *ranges,
+                     size_t range_count, bool any, struct uid_set *gone, uint64_t *modseq, struct fail *why);
 
 /*
  * UIDs expunged after `since` (RFC 7162 section 3.2.5).  *complete is false when the
  * log does not go back that far: the caller must give a full answer then.
  */
-bool message_vanished(struct account *a, uint64_t mailbox_id, uint64_t since, struct uid_set *gone, bool *complete,
-                      struct fail *why);
+bool message_vanished(struct account *a, uint64_t mailbox_id, uint64_t since, struct uid_set *gone,
+                      bool *complete, struct fail *why);
 
 /* ---- keywords ---- */
 
-struct keyword_set { const struct slice *names; size_t count; };
+struct keyword_set {
+    const struct slice *names;
+    size_t count;
+};
 /* The names of a set id (0: none); valid as long as the account handle is. */
 struct keyword_set account_keyword_set(struct account *a, uint32_t set_id);
 /* All keywords the account knows, for FLAGS and PERMANENTFLAGS. */
@@ -263,11 +288,11 @@ struct keyword_set account_keywords(struct account *a, struct arena *arena);
  */
 struct watch {
     struct account *account;
-    uint64_t        mailbox_id;
-    struct waker    waker;
-    struct watch   *next, *prev;
-    _Atomic bool    marked;
-    bool            active;
+    uint64_t mailbox_id;
+    struct waker waker;
+    struct watch *next, *prev;
+    _Atomic bool marked;
+    bool active;
 };
 void watch_begin(struct watch *w, struct account *a, uint64_t mailbox_id, struct waker waker);
 void watch_end(struct watch *w);
@@ -279,16 +304,21 @@ bool watch_take(struct watch *w);
 bool store_low_water(struct store *st, uint64_t *ref, struct fail *why);
 bool store_set_low_water(struct store *st, uint64_t ref, struct fail *why);
 
-/* For `posthorn check`: every row against the records, every CRC, every count.  Calls `report` for each finding. */
-struct check_totals { uint64_t accounts, mailboxes, messages, records, problems; };
-bool store_check(struct store *st, void (*report)(void *ctx, const char *finding), void (*progress)(void *ctx, uint64_t done, uint64_t all),
-                 void *ctx, struct check_totals *totals, struct fail *why);
+/* For `posthorn check`: every row against the records, every CRC, every count.  Calls `report` for each
+ * finding. */
+struct check_totals {
+    uint64_t accounts, mailboxes, messages, records, problems;
+};
+bool store_check(struct store *st, void (*report)(void *ctx, const char *finding),
+                 void (*progress)(void *ctx, uint64_t done, uint64_t all), void *ctx,
+                 struct check_totals *totals, struct fail *why);
 /*
  * Derived data of one account made anew (caches, counts).  When the account's file
  * is missing or damaged: from its latest snapshot plus the records written since
  * (new UIDVALIDITYs; what cannot be placed goes to `Recovered/`).
  */
-bool store_rebuild(struct store *st, uint64_t account_id, void (*report)(void *ctx, const char *line), void *ctx, struct fail *why);
+bool store_rebuild(struct store *st, uint64_t account_id, void (*report)(void *ctx, const char *line),
+                   void *ctx, struct fail *why);
 bool store_snapshot(struct store *st, uint64_t account_id, struct fail *why);
 
 #endif

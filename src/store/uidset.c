@@ -17,7 +17,7 @@ void uid_set_add_range(struct uid_set *s, uint32_t first, uint32_t last)
         end->last = last;
         return;
     }
-    if (s->count == s->cap) {
+    if (s->ranges == NULL || s->count == s->cap) {
         s->cap = s->cap == 0 ? 8 : s->cap * 2;
         s->ranges = xrealloc(s->ranges, s->cap * sizeof *s->ranges);
     }

@@ -7,9 +7,9 @@
 #include "store/view-internal.h"
 
 struct walk {
-    const struct view       *view;
+    const struct view *view;
     const struct view_chunk *chunk; /* NULL at the end */
-    uint32_t                 slot, at;
+    uint32_t slot, at;
 };
 
 static void walk_to_slot(struct walk *w, uint32_t slot)
@@ -57,7 +57,7 @@ static void skip_shared(struct walk *then, struct walk *now)
 
 struct positions {
     uint32_t *list;
-    size_t    count, cap;
+    size_t count, cap;
 };
 
 static bool positions_add(struct positions *p, struct arena *a, uint32_t position)

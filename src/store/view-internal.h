@@ -21,23 +21,23 @@ struct view_packed {
 enum { PACKED_GONE = 32, PACKED_SET_SHIFT = 6 };
 
 struct view_chunk {
-    _Atomic uint32_t   refs;
-    uint16_t           count, cap;
-    uint64_t           max_modseq; /* no entry's is above it */
+    _Atomic uint32_t refs;
+    uint16_t count, cap;
+    uint64_t max_modseq; /* no entry's is above it */
     struct view_packed entries[];
 };
 
 struct view_slot {
     struct view_chunk *chunk;
-    uint32_t           start;     /* position of its first entry */
-    uint32_t           first_uid;
+    uint32_t start; /* position of its first entry */
+    uint32_t first_uid;
 };
 
 struct view {
     _Atomic uint32_t refs;
-    uint32_t         count, uidvalidity, uidnext;
-    uint64_t         modseq;
-    uint32_t         slot_count, slot_cap;
+    uint32_t count, uidvalidity, uidnext;
+    uint64_t modseq;
+    uint32_t slot_count, slot_cap;
     struct view_slot slots[];
 };
 

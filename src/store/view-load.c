@@ -35,15 +35,6 @@ bool view_load(struct db *db, const struct mailbox_row *box, struct view **out, 
     return true;
 }
 
-static struct mailbox_state *find_box(struct account *a, uint64_t mailbox_id, struct fail *why)
-{
-    struct mailbox_state *box = state_mailbox(a->state, mailbox_id);
-
-    if (box == NULL)
-        (void)fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "there is no such mailbox any more");
-    return box;
-}
-
 /* The newest view, loaded if need be; file_lock held. */
 static bool newest(struct account *a, struct mailbox_state *box, struct view **out, struct fail *why)
 {
@@ -68,7 +59,7 @@ static bool view_peek(struct account *a, uint64_t mailbox_id, struct view **out,
 
     if (!account_peek(a, why))
         return false;
-    box = find_box(a, mailbox_id, why);
+    box = state_need_mailbox(a->state, mailbox_id, why);
     if (box != NULL) {
         *out = box->view != NULL ? view_ref(box->view) : NULL;
         *expunge_modseq = box->row.expunge_modseq;
@@ -88,7 +79,7 @@ bool view_open(struct account *a, uint64_t mailbox_id, struct view **out, struct
     if (v == NULL) {
         if (!account_lock(a, why))
             return false;
-        struct mailbox_state *box = find_box(a, mailbox_id, why);
+        struct mailbox_state *box = state_need_mailbox(a->state, mailbox_id, why);
         bool ok = box != NULL && newest(a, box, &v, why);
         account_unlock(a);
         if (!ok)
@@ -120,7 +111,8 @@ static struct view *cut(struct view *now, struct view_token token)
 }
 
 /* `v` with the messages expunged since the token in their places again. */
-static bool add_expunged(struct db *db, uint64_t mailbox_id, struct view_token token, struct view **v, struct fail *why)
+static bool add_expunged(struct db *db, uint64_t mailbox_id, struct view_token token, struct view **v,
+                         struct fail *why)
 {
     struct db_stmt *q = db_stmt(db, SQL_VIEW_EXPUNGED, why);
     struct view *gone;
@@ -150,15 +142,15 @@ static bool add_expunged(struct db *db, uint64_t mailbox_id, struct view_token t
     return ok;
 }
 
-static bool restore_with_expunged(struct account *a, uint64_t mailbox_id, struct view_token token, struct view **out,
-                                  struct fail *why)
+static bool restore_with_expunged(struct account *a, uint64_t mailbox_id, struct view_token token,
+                                  struct view **out, struct fail *why)
 {
     struct mailbox_state *box;
     struct view *now = NULL, *v = NULL;
 
     if (!account_lock(a, why))
         return false;
-    box = find_box(a, mailbox_id, why);
+    box = state_need_mailbox(a->state, mailbox_id, why);
     bool ok = box != NULL && newest(a, box, &now, why);
     if (ok) {
         v = cut(now, token);
@@ -174,7 +166,8 @@ static bool restore_with_expunged(struct account *a, uint64_t mailbox_id, struct
     return ok;
 }
 
-bool view_restore(struct account *a, uint64_t mailbox_id, struct view_token token, struct view **out, struct fail *why)
+bool view_restore(struct account *a, uint64_t mailbox_id, struct view_token token, struct view **out,
+                  struct fail *why)
 {
     struct view *now = NULL, *v = NULL;
     uint64_t expunge_modseq;

@@ -21,9 +21,9 @@ struct view_entry {
 #define VIEW_GONE 0x80000000u /* expunged meanwhile; only in views made by view_catch_up(keep_gone) */
 
 /* The mailbox as it is now.  FAIL_NOT_FOUND if it was deleted. */
-bool         view_open(struct account *a, uint64_t mailbox_id, struct view **out, struct fail *why);
+bool view_open(struct account *a, uint64_t mailbox_id, struct view **out, struct fail *why);
 struct view *view_ref(struct view *v);
-void         view_release(struct view **v);
+void view_release(struct view **v);
 
 uint32_t view_count(const struct view *v);
 uint32_t view_uidvalidity(const struct view *v);
@@ -35,17 +35,22 @@ struct view_entry view_at(const struct view *v, uint32_t position);
 /* The position of `uid`, or of the first above it (view_count if none); *found says which. */
 uint32_t view_find(const struct view *v, uint32_t uid, bool *found);
 /* Walks fast: start with {v, position}. */
-struct view_cursor { const struct view *view; uint32_t position; const void *chunk; uint32_t in_chunk; };
+struct view_cursor {
+    const struct view *view;
+    uint32_t position;
+    const void *chunk;
+    uint32_t in_chunk;
+};
 void view_cursor_init(struct view_cursor *c, const struct view *v, uint32_t position);
 bool view_next(struct view_cursor *c, struct view_entry *out);
 
 /* How `now` differs from `then` (an earlier view of the same mailbox); arrays in the arena. */
 struct view_diff {
-    const uint32_t *gone;    /* positions in `then`, ascending */
-    size_t          gone_count;
+    const uint32_t *gone; /* positions in `then`, ascending */
+    size_t gone_count;
     const uint32_t *changed; /* positions in `now` of messages both have, with another modseq */
-    size_t          changed_count;
-    uint32_t        added;   /* messages at the end of `now` that `then` lacks */
+    size_t changed_count;
+    uint32_t added; /* messages at the end of `now` that `then` lacks */
 };
 bool view_diff(const struct view *then, const struct view *now, struct arena *a, struct view_diff *out);
 
@@ -61,8 +66,12 @@ struct view *view_keep_gone(struct view *then, struct view *now);
  * again (its messages, not its old flags: whose modseq is above the token's has
  * changed since).  Only for a view without VIEW_GONE entries.
  */
-struct view_token { uint64_t modseq; uint32_t uidnext, count; };
+struct view_token {
+    uint64_t modseq;
+    uint32_t uidnext, count;
+};
 struct view_token view_token(const struct view *v);
-bool view_restore(struct account *a, uint64_t mailbox_id, struct view_token token, struct view **out, struct fail *why);
+bool view_restore(struct account *a, uint64_t mailbox_id, struct view_token token, struct view **out,
+                  struct fail *why);
 
 #endif

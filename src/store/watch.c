@@ -62,7 +62,7 @@ void watch_tell(struct account *a, const struct change *c)
 /* ---- the gate ---- */
 
 struct gate_waiter {
-    struct waker        waker;
+    struct waker waker;
     struct gate_waiter *next;
 };
 

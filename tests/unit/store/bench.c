@@ -19,11 +19,11 @@
 
 struct bench {
     struct volumes *volumes;
-    struct store   *store;
-    const char     *dir;
-    struct body    *body;
+    struct store *store;
+    const char *dir;
+    struct body *body;
     struct message_facts facts;
-    struct arena    arena;
+    struct arena arena;
 };
 
 static double now_ms(clockid_t clock)
@@ -49,7 +49,8 @@ static void stop(struct timer t, const char *what, double times)
 
     printf("%-46s %9.2f ms wall %9.2f ms CPU", what, wall, cpu);
     if (times > 1)
-        printf("   %8.2f us wall %8.2f us CPU each, %.0f/s", wall * 1e3 / times, cpu * 1e3 / times, times / wall * 1e3);
+        printf("   %8.2f us wall %8.2f us CPU each, %.0f/s", wall * 1e3 / times, cpu * 1e3 / times,
+               times / wall * 1e3);
     printf("\n");
     (void)fflush(stdout);
 }
@@ -69,15 +70,17 @@ static void make_body(struct bench *b)
     struct fail why;
 
     buf_init(&text, 1 << 16);
-    buf_add(&text, SLICE("Received: from client.example.org (client.example.org [192.0.2.7])\r\n"
-                         "\tby mx.example.test (Posthorn) with ESMTPS id k3f9; Sun, 22 Nov 2026 10:51:07 +0000\r\n"
-                         "From: Ann Example <ann@example.org>\r\nTo: Bob Example <bob@example.test>\r\n"
-                         "Cc: Carol Example <carol@example.test>, dave@example.test\r\n"
-                         "Subject: A message of four kilobytes, more or less\r\n"
-                         "Date: Sun, 22 Nov 2026 10:51:07 +0000\r\nMessage-ID: <20261122105107.1234@example.org>\r\n"
-                         "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"));
+    buf_add(&text,
+            SLICE("Received: from client.example.org (client.example.org [192.0.2.7])\r\n"
+                  "\tby mx.example.test (Posthorn) with ESMTPS id k3f9; Sun, 22 Nov 2026 10:51:07 +0000\r\n"
+                  "From: Ann Example <ann@example.org>\r\nTo: Bob Example <bob@example.test>\r\n"
+                  "Cc: Carol Example <carol@example.test>, dave@example.test\r\n"
+                  "Subject: A message of four kilobytes, more or less\r\n"
+                  "Date: Sun, 22 Nov 2026 10:51:07 +0000\r\nMessage-ID: <20261122105107.1234@example.org>\r\n"
+                  "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"));
     while (text.len < 4096)
-        buf_add(&text, SLICE("All work and no play makes a dull message, so here is a line that says so.\r\n"));
+        buf_add(&text,
+                SLICE("All work and no play makes a dull message, so here is a line that says so.\r\n"));
     b->body = body_create(&limits);
     must(body_add(b->body, buf_slice(&text), &why), &why);
     buf_finish(&text);
@@ -106,7 +109,8 @@ static uint64_t inbox_of(struct account *a)
 
 static volume_ref put_record(struct bench *b, const struct record_target *targets, size_t count, bool sync)
 {
-    struct record record = {.kind = RECORD_DELIVERY, .internal_date = 1, .targets = targets, .target_count = count};
+    struct record record = {
+        .kind = RECORD_DELIVERY, .internal_date = 1, .targets = targets, .target_count = count};
     volume_ref ref;
     struct fail why;
 
@@ -117,11 +121,13 @@ static volume_ref put_record(struct bench *b, const struct record_target *target
 }
 
 /* `batch` messages for each of `accounts` accounts in turn, until `messages` are placed. */
-static void place(struct bench *b, uint64_t first, uint64_t accounts, uint64_t messages, size_t batch, const char *what)
+static void place(struct bench *b, uint64_t first, uint64_t accounts, uint64_t messages, size_t batch,
+                  const char *what)
 {
     struct place_item *items = calloc(batch, sizeof *items);
-    struct record_target target = {.kind = RECORD_LOCAL, .prefix = SLICE("Return-Path: <ann@example.org>\r\n"
-                                                                         "Delivered-To: <bob@example.test>\r\n")};
+    struct record_target target = {.kind = RECORD_LOCAL,
+                                   .prefix = SLICE("Return-Path: <ann@example.org>\r\n"
+                                                   "Delivered-To: <bob@example.test>\r\n")};
     volume_ref *refs = calloc(messages, sizeof *refs);
     struct fail why;
 
@@ -133,7 +139,8 @@ static void place(struct bench *b, uint64_t first, uint64_t accounts, uint64_t m
     for (uint64_t i = 0; i < messages; i += batch) {
         struct account *a = open_account(b, first + i / batch % accounts);
         for (size_t k = 0; k < batch; k++)
-            items[k] = (struct place_item){.ref = refs[i + k], .target = &target, .facts = &b->facts, .internal_date = 1};
+            items[k] = (struct place_item){
+                .ref = refs[i + k], .target = &target, .facts = &b->facts, .internal_date = 1};
         must(message_place(a, items, batch, &why), &why);
         account_release(&a);
     }
@@ -163,7 +170,8 @@ static void flags(struct account *a, uint64_t inbox, enum flag_op op, uint32_t b
                   const char *title, double messages)
 {
     struct uid_range all = {1, UINT32_MAX};
-    struct flag_change change = {.op = op, .flags = bits, .keywords = &keyword, .keyword_count = keyword.len > 0};
+    struct flag_change change = {
+        .op = op, .flags = bits, .keywords = &keyword, .keyword_count = keyword.len > 0};
     uint64_t modseq;
     struct fail why;
     struct timer t = start();
@@ -306,7 +314,8 @@ int main(int argc, char **argv)
     must(store_open(b.dir, b.volumes, &limits, &b.store, &why), &why);
     arena_init(&b.arena, 1 << 20);
     make_body(&b);
-    const char *parts = argc > 3 ? argv[3] : "fa14mb"; /* facts, accounts, 1 or 4 at a time, many, big; i: idle */
+    const char *parts =
+        argc > 3 ? argv[3] : "fa14mb"; /* facts, accounts, 1 or 4 at a time, many, big; i: idle */
     struct timer t = start();
     for (int i = 0; i < (strchr(parts, 'f') != NULL ? 1000 : 1); i++)
         must(message_facts_compute(b.body, &b.arena, &b.facts, &why), &why);

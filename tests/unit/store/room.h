@@ -16,9 +16,9 @@
 #include "tests/unit/check.h"
 
 struct room {
-    char            dir[64], spool[80], volumes_dir[80];
+    char dir[64], spool[80], volumes_dir[80];
     struct volumes *volumes;
-    struct store   *store;
+    struct store *store;
     struct store_limits limits;
 };
 
@@ -111,8 +111,8 @@ static inline uint64_t room_mailbox(struct account *a, struct slice name)
 }
 
 /* Appends one message; its UID, 0 if that failed. */
-static inline uint32_t room_append(const struct room *r, struct account *a, uint64_t mailbox, struct slice text,
-                                   uint32_t flags)
+static inline uint32_t room_append(const struct room *r, struct account *a, uint64_t mailbox,
+                                   struct slice text, uint32_t flags)
 {
     struct body *b = room_body(r, text);
     struct append_item item = {.body = b, .flags = flags, .internal_date = 1234567890, .internal_zone = 60};

@@ -9,8 +9,8 @@ struct seen {
     unsigned count;
     uint32_t uids[64], flags[64];
     uint64_t size[64], ref[64], modseq[64];
-    bool     envelope_ok;
-    char     prefix[128];
+    bool envelope_ok;
+    char prefix[128];
 };
 
 static bool see(void *ctx, const struct message_info *m)
@@ -53,8 +53,10 @@ static void test_append_and_read(struct room *r, struct account *a, uint64_t inb
     CHECK("size", s.size[0] == sizeof mail - 1);
     CHECK("envelope", s.envelope_ok);
     struct store_body *b = store_body_open(r->store, s.ref[0], SLICE("X: y\r\n"), s.size[0] + 6);
-    CHECK("read across the prefix", store_body_read(b, 4, text, 8, &why) && memcmp(text, "\r\nFrom: ", 8) == 0);
-    CHECK("all of it", store_body_read(b, 6, text, sizeof mail - 1, &why) && memcmp(text, mail, sizeof mail - 1) == 0);
+    CHECK("read across the prefix",
+          store_body_read(b, 4, text, 8, &why) && memcmp(text, "\r\nFrom: ", 8) == 0);
+    CHECK("all of it",
+          store_body_read(b, 6, text, sizeof mail - 1, &why) && memcmp(text, mail, sizeof mail - 1) == 0);
     CHECK("no further", !store_body_read(b, 6, text, sizeof mail, &why));
     store_body_release(&b);
     CHECK("no such mailbox", room_append(r, a, 999, slice_of(mail), 0) == 0);
@@ -75,7 +77,8 @@ static void test_flags(struct account *a, uint64_t inbox)
 
     CHECK("add", message_flags(a, inbox, &all, 1, &add, NULL, &modseq, &why));
     CHECK("view", view_open(a, inbox, &v, &why));
-    CHECK("modseq", view_modseq(v) == modseq && view_at(v, 0).modseq == modseq && view_at(v, 1).modseq == modseq);
+    CHECK("modseq",
+          view_modseq(v) == modseq && view_at(v, 0).modseq == modseq && view_at(v, 1).modseq == modseq);
     CHECK("flags kept", view_at(v, 1).flags == (STORE_SEEN | STORE_FLAGGED));
     struct keyword_set set = account_keyword_set(a, view_at(v, 0).keyword_set);
     CHECK("two keywords", set.count == 2);
@@ -93,7 +96,8 @@ static void test_flags(struct account *a, uint64_t inbox)
     uid_set_finish(&refused);
     struct slice bad[] = {SLICE("two words")};
     struct flag_change wrong = {.op = FLAGS_ADD, .keywords = bad, .keyword_count = 1};
-    CHECK("no keyword", !message_flags(a, inbox, &all, 1, &wrong, NULL, &modseq, &why) && why.reason == FAIL_INVALID);
+    CHECK("no keyword",
+          !message_flags(a, inbox, &all, 1, &wrong, NULL, &modseq, &why) && why.reason == FAIL_INVALID);
 }
 
 static void test_copy_move_expunge(struct room *r, struct account *a, uint64_t inbox)
@@ -111,12 +115,15 @@ static void test_copy_move_expunge(struct room *r, struct account *a, uint64_t i
     CHECK("copy", message_copy(a, inbox, &all, 1, trash, false, &copied, &why));
     CHECK("copied", uid_set_size(&copied.source) == 2 && copied.first_uid == 1);
     CHECK("move", message_copy(a, inbox, &two, 1, trash, true, &moved, &why));
-    CHECK("moved", uid_set_size(&moved.source) == 1 && moved.first_uid == 3 && moved.source.ranges[0].first == 2);
-    CHECK("counts", mailbox_get(a, trash, &arena, &info, &why) && info.messages == 3 && info.bytes == 3 * (sizeof mail - 1));
+    CHECK("moved",
+          uid_set_size(&moved.source) == 1 && moved.first_uid == 3 && moved.source.ranges[0].first == 2);
+    CHECK("counts", mailbox_get(a, trash, &arena, &info, &why) && info.messages == 3 &&
+                        info.bytes == 3 * (sizeof mail - 1));
     CHECK("counts", mailbox_get(a, inbox, &arena, &info, &why) && info.messages == 1);
     struct seen s = fetch(a, inbox, 1, UINT32_MAX);
     CHECK("a moved message may still be fetched", s.count == 2 && s.uids[1] == 2);
-    CHECK("vanished", message_vanished(a, inbox, 0, &gone, &complete, &why) && complete && uid_set_has(&gone, 2));
+    CHECK("vanished",
+          message_vanished(a, inbox, 0, &gone, &complete, &why) && complete && uid_set_has(&gone, 2));
     uid_set_finish(&gone);
     struct flag_change deleted = {.op = FLAGS_ADD, .flags = STORE_DELETED};
     CHECK("delete", message_flags(a, trash, &two, 1, &deleted, NULL, &modseq, &why));
@@ -135,8 +142,11 @@ static void test_copy_move_expunge(struct room *r, struct account *a, uint64_t i
 
 static void test_place(struct room *r, struct account *a, uint64_t inbox)
 {
-    struct record_target target = {.kind = RECORD_LOCAL, .account = account_id(a), .mailbox = 4711,
-                                   .prefix = SLICE("Return-Path: <>\r\n"), .keywords = SLICE("$Work")};
+    struct record_target target = {.kind = RECORD_LOCAL,
+                                   .account = account_id(a),
+                                   .mailbox = 4711,
+                                   .prefix = SLICE("Return-Path: <>\r\n"),
+                                   .keywords = SLICE("$Work")};
     struct record rec = {.kind = RECORD_DELIVERY, .internal_date = 77, .targets = &target, .target_count = 1};
     struct body *b = room_body(r, slice_of(mail));
     struct mailbox_info info;

@@ -9,25 +9,25 @@ enum { BOXES = 3, SESSIONS = 3, MESSAGES_MAX = 5000 };
 
 struct message {
     uint32_t uid, flags;
-    bool     keyword;
+    bool keyword;
     uint64_t modseq;
 };
 
 /* A mailbox as it should be. */
 struct model {
-    uint64_t       id;
-    uint32_t       uidnext;
-    size_t         count;
+    uint64_t id;
+    uint32_t uidnext;
+    size_t count;
     struct message list[MESSAGES_MAX];
 };
 
 /* What a session has been told: the UIDs it knows, and how it can find its view again. */
 struct session {
-    size_t            box;
-    struct view      *view;
+    size_t box;
+    struct view *view;
     struct view_token token;
-    size_t            count;
-    uint32_t          uids[MESSAGES_MAX];
+    size_t count;
+    uint32_t uids[MESSAGES_MAX];
 };
 
 static uint64_t seed;
@@ -117,9 +117,18 @@ static void do_flags(struct account *a, struct model *m)
             continue;
         }
         switch (change.op) {
-        case FLAGS_REPLACE: flags = change.flags; keyword = change.keyword_count > 0; break;
-        case FLAGS_ADD: flags |= change.flags; keyword = keyword || change.keyword_count > 0; break;
-        case FLAGS_REMOVE: flags &= ~change.flags; keyword = keyword && change.keyword_count == 0; break;
+        case FLAGS_REPLACE:
+            flags = change.flags;
+            keyword = change.keyword_count > 0;
+            break;
+        case FLAGS_ADD:
+            flags |= change.flags;
+            keyword = keyword || change.keyword_count > 0;
+            break;
+        case FLAGS_REMOVE:
+            flags &= ~change.flags;
+            keyword = keyword && change.keyword_count == 0;
+            break;
         }
         if (flags != e->flags || keyword != e->keyword)
             *e = (struct message){.uid = e->uid, .flags = flags, .keyword = keyword, .modseq = modseq};
@@ -169,7 +178,8 @@ static void do_expunge(struct account *a, struct model *m)
     uint64_t expected = 0;
     struct fail why;
 
-    CHECK("expunge", message_expunge(a, m->id, whole ? NULL : &range, whole ? 0 : 1, any && !whole, &gone, NULL, &why));
+    CHECK("expunge",
+          message_expunge(a, m->id, whole ? NULL : &range, whole ? 0 : 1, any && !whole, &gone, NULL, &why));
     remove_where(m, whole ? all : range, any && !whole, &expected);
     CHECK("as many gone", uid_set_size(&gone) == expected);
     uid_set_finish(&gone);
@@ -199,8 +209,9 @@ static void compare(struct account *a, const struct model *m)
         deleted += (want->flags & STORE_DELETED) != 0;
     }
     CHECK("entries", same && i == m->count);
-    CHECK("counts", mailbox_get(a, m->id, &arena, &info, &why) && info.messages == m->count && info.unseen == unseen &&
-                        info.deleted == deleted && info.bytes == m->count * 20 && info.deleted_bytes == deleted * 20);
+    CHECK("counts", mailbox_get(a, m->id, &arena, &info, &why) && info.messages == m->count &&
+                        info.unseen == unseen && info.deleted == deleted && info.bytes == m->count * 20 &&
+                        info.deleted_bytes == deleted * 20);
     view_release(&v);
     arena_finish(&arena);
 }
@@ -295,9 +306,15 @@ int main(void)
         struct model *m = &models[pick(BOXES)], *other = &models[pick(BOXES)];
         struct session *s = &sessions[pick(SESSIONS)];
         switch (pick(12)) {
-        case 0: case 1: case 2: case 3: do_append(&r, a, m); break;
-        case 4: case 5: case 6: do_flags(a, m); break;
-        case 7: case 8: do_copy(a, m, other); break;
+        case 0:
+        case 1:
+        case 2:
+        case 3: do_append(&r, a, m); break;
+        case 4:
+        case 5:
+        case 6: do_flags(a, m); break;
+        case 7:
+        case 8: do_copy(a, m, other); break;
         case 9: do_expunge(a, m); break;
         case 10: follow(a, s, &models[s->box], pick(2) == 0); break;
         default:

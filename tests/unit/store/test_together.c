@@ -10,16 +10,16 @@
 enum { WRITERS = 4, FOLLOWERS = 2, ROUNDS = 60 };
 
 struct shared {
-    struct room    *room;
+    struct room *room;
     struct account *account;
-    uint64_t        inbox, trash;
-    _Atomic bool    done;
+    uint64_t inbox, trash;
+    _Atomic bool done;
     _Atomic unsigned failures, appended, woken;
 };
 
 struct writer {
     struct shared *shared;
-    uint64_t       seed;
+    uint64_t seed;
 };
 
 static uint32_t pick(uint64_t *seed, uint32_t below)
@@ -44,27 +44,29 @@ static void *write_some(void *ctx)
     struct fail why;
 
     for (unsigned i = 0; i < ROUNDS; i++) {
-        uint64_t box = pick(&w->seed, 2) == 0 ? s->inbox : s->trash, other = box == s->inbox ? s->trash : s->inbox;
+        uint64_t box = pick(&w->seed, 2) == 0 ? s->inbox : s->trash,
+                 other = box == s->inbox ? s->trash : s->inbox;
         uint32_t first = 1 + pick(&w->seed, 100);
         struct uid_range range = {first, first + pick(&w->seed, 10)};
         struct flag_change change = {.op = (enum flag_op)pick(&w->seed, 3), .flags = pick(&w->seed, 32)};
         struct copy_result copied;
         bool ok = true;
         switch (pick(&w->seed, 8)) {
-        case 0: case 1: case 2:
+        case 0:
+        case 1:
+        case 2:
             ok = room_append(s->room, s->account, box, SLICE("A: b\r\n\r\n"), 0) > 0;
             s->appended++;
             break;
-        case 3: case 4:
-            ok = message_flags(s->account, box, &range, 1, &change, NULL, &modseq, &why);
-            break;
-        case 5: case 6:
+        case 3:
+        case 4: ok = message_flags(s->account, box, &range, 1, &change, NULL, &modseq, &why); break;
+        case 5:
+        case 6:
             ok = message_copy(s->account, box, &range, 1, other, pick(&w->seed, 2) == 0, &copied, &why);
             if (ok)
                 uid_set_finish(&copied.source);
             break;
-        default:
-            ok = message_expunge(s->account, box, &range, 1, false, NULL, &modseq, &why);
+        default: ok = message_expunge(s->account, box, &range, 1, false, NULL, &modseq, &why);
         }
         expect(s, ok, "a change");
     }
@@ -90,8 +92,12 @@ static void look(struct shared *s, struct view **view, struct view_token *token)
     arena_init(&arena, 1 << 20);
     expect(s, view_open(s->account, s->inbox, &now, &why), "open");
     expect(s, view_modseq(now) >= view_modseq(*view), "modseqs ascend");
-    expect(s, view_diff(*view, now, &arena, &d) && view_count(*view) - d.gone_count + d.added == view_count(now), "diff");
-    expect(s, view_restore(s->account, s->inbox, *token, &restored, &why) && view_count(restored) == token->count,
+    expect(s,
+           view_diff(*view, now, &arena, &d) && view_count(*view) - d.gone_count + d.added == view_count(now),
+           "diff");
+    expect(s,
+           view_restore(s->account, s->inbox, *token, &restored, &why) &&
+               view_count(restored) == token->count,
            "restore");
     expect(s, mailbox_list(s->account, &list, &why) && list->count == 6, "list");
     expect(s, message_fetch(s->account, s->inbox, &all, 1, FETCH_ENVELOPE, see, &bytes, &why), "fetch");

@@ -87,11 +87,13 @@ static void test_purge(struct room *r)
     volume_ref ref = deliver(r, one, other, 0);
     CHECK("copy", message_copy(one, inbox, &all, 1, trash, false, &copied, &why));
     uid_set_finish(&copied.source);
-    CHECK("expunge", message_expunge(one, inbox, NULL, 0, true, NULL, NULL, &why) && count(one, "INBOX") == 0);
+    CHECK("expunge",
+          message_expunge(one, inbox, NULL, 0, true, NULL, NULL, &why) && count(one, "INBOX") == 0);
     CHECK("purge", release_purge(one, later, &why) && release_sweep(one, &why));
     CHECK("a copy keeps it", message_was_placed(one, ref, &placed, &why) && placed);
     CHECK("expunge the copy", message_expunge(one, trash, NULL, 0, true, NULL, NULL, &why));
-    CHECK("too early", release_purge(one, later - 2 * DAY, &why) && release_sweep(one, &why) && !released(r, ref, 1));
+    CHECK("too early",
+          release_purge(one, later - 2 * DAY, &why) && release_sweep(one, &why) && !released(r, ref, 1));
     CHECK("not below the low-water mark", release_purge(one, later, &why) && release_sweep(one, &why) &&
                                               message_was_placed(one, ref, &placed, &why) && placed);
     CHECK("mark", store_set_low_water(r->store, volume_end(r->volumes), &why));
@@ -99,7 +101,8 @@ static void test_purge(struct room *r)
     CHECK("check: a dead one is accounted for", problems(r) == 0);
     CHECK("sweep", release_sweep(one, &why) && released(r, ref, 1) && !released(r, ref, 0));
     CHECK("check: a released one is accounted for", problems(r) == 0);
-    CHECK("still vanished", message_vanished(one, inbox, 0, &gone, &complete, &why) && complete && uid_set_has(&gone, 1));
+    CHECK("still vanished",
+          message_vanished(one, inbox, 0, &gone, &complete, &why) && complete && uid_set_has(&gone, 1));
     uid_set_finish(&gone);
     CHECK("the log is trimmed", release_purge(one, later + 60 * DAY, &why) &&
                                     message_vanished(one, inbox, 0, &gone, &complete, &why) && !complete);
@@ -108,7 +111,8 @@ static void test_purge(struct room *r)
     CHECK("the other lets go", message_expunge(other, other_inbox, NULL, 0, true, NULL, NULL, &why) &&
                                    release_purge(other, later, &why) && release_sweep(other, &why));
     CHECK("released by all", released(r, ref, 0) && released(r, ref, 1) && released(r, ref, 77));
-    CHECK("again is harmless", release_sweep(one, &why) && release_announce(r->store, &why) && released(r, ref, 0));
+    CHECK("again is harmless",
+          release_sweep(one, &why) && release_announce(r->store, &why) && released(r, ref, 0));
     CHECK("check", problems(r) == 0);
     account_release(&one);
     account_release(&other);
@@ -161,7 +165,8 @@ static void test_rebuild(struct room *r)
     view_release(&v);
     CHECK("check", problems(r) == 0);
     CHECK("inbox is where it was", room_mailbox(a, SLICE("INBOX")) == inbox);
-    CHECK("rebuilt again: nothing twice", store_rebuild(r->store, 11, report, NULL, &why) && count(a, "Work") == 2);
+    CHECK("rebuilt again: nothing twice",
+          store_rebuild(r->store, 11, report, NULL, &why) && count(a, "Work") == 2);
     account_release(&a);
 }
 
@@ -172,7 +177,8 @@ static void spoil(const struct room *r, uint64_t id, const char *sql)
     sqlite3 *db = NULL;
 
     account_file(r, id, "accounts", file);
-    CHECK("spoilt", sqlite3_open(file, &db) == SQLITE_OK && sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK);
+    CHECK("spoilt",
+          sqlite3_open(file, &db) == SQLITE_OK && sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK);
     (void)sqlite3_close(db);
 }
 
@@ -202,8 +208,9 @@ static void test_check(struct room *r)
         CHECK(damages[i].sql, problems(r) == 0);
     }
     room_close(r);
-    spoil(r, 21, "DELETE FROM entry; DELETE FROM message; UPDATE mailbox SET messages = 0, bytes = 0, unseen = 0;"
-                 "UPDATE account SET messages = 0, bytes = 0; DELETE FROM cached");
+    spoil(r, 21,
+          "DELETE FROM entry; DELETE FROM message; UPDATE mailbox SET messages = 0, bytes = 0, unseen = 0;"
+          "UPDATE account SET messages = 0, bytes = 0; DELETE FROM cached");
     room_open(r);
     CHECK("an APPEND without a row is given back, and no problem", problems(r) == 0);
 }
