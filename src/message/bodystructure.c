@@ -3,12 +3,38 @@
  *
  * Layer: message.
  */
+#include "base/unicode.h"
 #include "message/envelope.h"
 #include "message/imap_text.h"
 
 static void space(struct buf *out)
 {
     buf_add_char(out, ' ');
+}
+
+/*
+ * extended-value = charset "'" [language] "'" *(attribute-char / "%" 2HEXDIG)  (RFC 2231 section 7).
+ * RFC 9051 section 7.5.2 would have UTF-8 itself here; clients of IMAP4rev1 were
+ * never shown that and read "name*" as it is written in a message.
+ */
+static void write_extended_value(struct buf *out, struct slice value)
+{
+    static const char hex[] = "0123456789ABCDEF";
+
+    buf_add_char(out, '"');
+    buf_add(out, utf8_valid(value) ? SLICE("utf-8''") : SLICE("''"));
+    for (size_t i = 0; i < value.len; i++) {
+        unsigned char c = (unsigned char)value.ptr[i];
+
+        if (c > ' ' && c < 0x7f && strchr("*'%()<>@,;:\\\"/[]?=", c) == NULL) {
+            buf_add_char(out, (char)c);
+        } else {
+            buf_add_char(out, '%');
+            buf_add_char(out, hex[c >> 4]);
+            buf_add_char(out, hex[c & 15]);
+        }
+    }
+    buf_add_char(out, '"');
 }
 
 /* Inside of body-fld-param. */
@@ -19,7 +45,10 @@ static void write_parameters(struct buf *out, const struct mime_parameter *param
             space(out);
         imap_text_string(out, parameters[i].name);
         space(out);
-        imap_text_string(out, parameters[i].value);
+        if (slice_ends(parameters[i].name, SLICE("*")))
+            write_extended_value(out, parameters[i].value);
+        else
+            imap_text_string(out, parameters[i].value);
     }
 }
 

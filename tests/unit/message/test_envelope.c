@@ -146,6 +146,11 @@ static const struct {
     {"multipart without parts is shown as text", M "x\r\n",
      "(\"text\" \"plain\" (\"boundary\" \"b\") NIL NIL \"7bit\" 3 1)",
      "(\"text\" \"plain\" (\"boundary\" \"b\") NIL NIL \"7bit\" 3 1 NIL NIL NIL NIL)"},
+    {"parameters with a charset (RFC 2231)",
+     "Content-Type: a/b; t*0*=iso-8859-1'de'Gr%FC; t*1=\"\u00df e\"; u*=%ff\r\n\r\n",
+     "(\"a\" \"b\" (\"t*\" \"utf-8''Gr%C3%BC%C3%83%C5%B8%20e\" \"u*\" \"''%FF\") NIL NIL \"7bit\" 0)",
+     "(\"a\" \"b\" (\"t*\" \"utf-8''Gr%C3%BC%C3%83%C5%B8%20e\" \"u*\" \"''%FF\") NIL NIL \"7bit\" 0 NIL NIL "
+     "NIL NIL)"},
     {"encoded message is shown as bytes",
      "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\nQTo=",
      "(\"application\" \"octet-stream\" NIL NIL NIL \"base64\" 4)",
