@@ -147,6 +147,7 @@ void conn_start_tls(struct conn *c)
     if (!conn_can_start_tls(c))
         bug("STARTTLS where there is none");
     c->start_tls = true;
+    c->in_at = c->in_len; /* what came before the handshake is not believed (RFC 3207 section 4.2) */
 }
 
 struct slice conn_tls_version(const struct conn *c)

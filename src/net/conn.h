@@ -173,8 +173,8 @@ struct log_id conn_session_id(const struct conn *c);
 bool conn_has_tls(const struct conn *c);
 bool conn_can_start_tls(const struct conn *c); /* the listener has a certificate and TLS is off now */
 /*
- * After this turn's output has drained: drop whatever input is buffered, shake
- * hands, go on.  The session resets its own state (RFC 3207 section 4.2); its
+ * Drops whatever input is buffered (conn_input() is empty from here on) and,
+ * after this turn's output has drained, shakes hands and goes on.  The session resets its own state (RFC 3207 section 4.2); its
  * `input` is next called with TLS on.
  */
 void conn_start_tls(struct conn *c);

@@ -187,14 +187,14 @@ static void call_input(struct conn *c)
     deadline_activity(c, before);
 }
 
-/* STARTTLS's answer has gone out.  What came before the handshake is not believed (RFC 3207 section 4.2). */
+/* Once STARTTLS's answer has gone out.  Nothing is read from its command on: net keeps no input from before.
+ */
 static enum next begin_tls(struct conn *c)
 {
     if (out_pending(c) > 0)
         return NEXT_PARK;
     c->start_tls = false;
-    c->in_at = c->in_len = 0;
-    c->fresh = c->eof = false;
+    c->fresh = false;
     c->command_at = 0;
     c->stage = STAGE_HANDSHAKE;
     return NEXT_STAGE;

@@ -13,13 +13,15 @@ struct fixture {
     unsigned port;
 };
 
-static void set_up(struct fixture *f, void (*change)(struct net_limits *l))
+static void set_up(struct fixture *f, void (*change)(struct net_limits *l), unsigned idle_seconds)
 {
     struct net_limits limits;
     struct fail why;
 
-    *f = (struct fixture){
-        .row = {.name = "test", .protocol = &echo_protocol, .service = &f->service, .idle_seconds = 60}};
+    *f = (struct fixture){.row = {.name = "test",
+                                  .protocol = &echo_protocol,
+                                  .service = &f->service,
+                                  .idle_seconds = idle_seconds}};
     net_limits_default(&limits);
     limits.connections_max = 1000;
     if (change != NULL)
@@ -116,6 +118,14 @@ static void test_output(struct fixture *f)
         ok = line != NULL && strlen(line) == 4094;
     }
     CHECK("all blocks", ok && client_expect(c, "done"));
+    unsigned calls = f->service.calls;
+    CHECK("more, for a reader that pauses", client_send(c, "MORE 2000\r\n") && poll(NULL, 0, 50) == 0);
+    for (int i = 0; i < 2000 && ok; i++) {
+        const char *line = client_line(c);
+        ok = line != NULL && strlen(line) == 4094;
+    }
+    CHECK("all blocks", ok && client_expect(c, "done"));
+    CHECK("called only when there was room", f->service.calls - calls < 2000);
     for (int i = 0; i < 200; i++)
         ok = ok && client_send(c, "BYTES 100\r\n");
     for (int i = 0; i < 200 && ok; i++)
@@ -161,6 +171,14 @@ static void test_ends(struct fixture *f)
                                                  shutdown(c->fd, SHUT_WR) == 0 && client_expect(c, "one") &&
                                                  client_expect(c, "woken") && client_expect(c, "two") &&
                                                  client_at_end(c));
+    drop_client(c);
+
+    c = new_client(f);
+    memcpy(line, "QUIT\r\n", 6);
+    bool sent = client_write(c, line, sizeof(line));
+    for (int i = 0; i < 30; i++)
+        sent = sent && client_write(c, line + 6, sizeof(line) - 6);
+    CHECK("says more after QUIT: no reset", sent && client_expect(c, "bye") && client_ends_cleanly(c));
     drop_client(c);
 
     c = new_client(f); /* goes while the server has much to send it */
@@ -227,7 +245,7 @@ static void test_stop(void)
     struct client *c[COUNT];
     pthread_t stopper;
 
-    set_up(&f, NULL);
+    set_up(&f, NULL, 60);
     for (int i = 0; i < COUNT; i++)
         c[i] = new_client(&f);
     CHECK("slow", client_send(c[SLOW], "BYTES 100000000\r\n") && client_pattern(c[SLOW], 0, 10));
@@ -276,7 +294,7 @@ static void test_deadlines(void)
     struct fixture f;
     struct client *silent, *partial, *body, *stalled, *dripping;
 
-    set_up(&f, tiny);
+    set_up(&f, tiny, 60);
     f.service.early_ready = 0;
     silent = new_client(&f);
     partial = new_client(&f);
@@ -302,11 +320,65 @@ static void test_deadlines(void)
     tear_down(&f);
 }
 
+static void test_idle(void)
+{
+    struct fixture f;
+
+    set_up(&f, NULL, 1);
+    struct client *silent = new_client(&f), *ticking = new_client(&f);
+    CHECK("ready", client_send(silent, "READY\r\nPOKE\r\n") && client_expect(silent, "ok"));
+    CHECK("ticking", client_send(ticking, "READY\r\nTICK 1\r\n") && client_expect(ticking, "ok"));
+    CHECK("woken by others is silent all the same", client_expect(silent, "ended: took too long"));
+    CHECK("who gets ticks may be silent",
+          client_expect(ticking, "tick") && client_expect(ticking, "tick") && client_expect(ticking, "tick"));
+    drop_client(silent);
+    drop_client(ticking);
+    tear_down(&f);
+}
+
+static void one_worker(struct net_limits *l)
+{
+    l->workers = 1;
+}
+
+static void wait_held(struct fixture *f, unsigned want)
+{
+    (void)pthread_mutex_lock(&f->service.lock);
+    while (f->service.held < want)
+        (void)pthread_cond_wait(&f->service.changed, &f->service.lock);
+    (void)pthread_mutex_unlock(&f->service.lock);
+}
+
+/* With a single token, others can be served only if one that waits gives up its own, or the back-stop sees
+ * it. */
+static void test_tokens(void)
+{
+    struct fixture f;
+
+    set_up(&f, one_worker, 60);
+    struct client *a = new_client(&f), *b = new_client(&f), *c = new_client(&f);
+    CHECK("two say that they wait", client_send(a, "BLOCK\r\n") && client_send(b, "BLOCK\r\n"));
+    wait_held(&f, 2);
+    CHECK("another is served",
+          client_send(c, "FREE\r\nFREE\r\n") && client_expect(c, "freed") && client_expect(c, "freed"));
+    CHECK("they go on", client_expect(a, "held") && client_expect(b, "held"));
+    CHECK("one waits and does not say so", client_send(a, "HOLD\r\n"));
+    wait_held(&f, 1);
+    CHECK("another is served",
+          client_send(c, "FREE\r\n") && client_expect(c, "freed") && client_expect(a, "held"));
+    CHECK("one has much to do", client_send(a, "AGAIN 1000000000\r\n"));
+    CHECK("another is served", client_send(c, "ECHO x\r\n") && client_expect(c, "x"));
+    drop_client(a);
+    drop_client(b);
+    drop_client(c);
+    tear_down(&f);
+}
+
 int main(void)
 {
     struct fixture f;
 
-    set_up(&f, NULL);
+    set_up(&f, NULL, 60);
     test_commands(&f);
     test_pipelining(&f);
     test_output(&f);
@@ -317,5 +389,7 @@ int main(void)
     tear_down(&f);
     test_stop();
     test_deadlines();
+    test_idle();
+    test_tokens();
     return check_done();
 }

@@ -328,6 +328,19 @@ static void test_silence(void)
     ipc_call_end(&call);
 
     call = start(&w, NEVER, (struct slice){0}, &why);
+    struct ipc_header h;
+    CHECK("the late one", recv(ends[0], &h, sizeof(h), 0) == sizeof(h));
+    h.kind = IPC_ANSWER;
+    CHECK("its answer comes after all", send(ends[0], &h, sizeof(h), 0) == sizeof(h));
+    CHECK("the next request", recv(ends[0], &h, sizeof(h), 0) == sizeof(h));
+    h.kind = IPC_ANSWER;
+    h.type = ECHO;
+    CHECK("and its answer", send(ends[0], &h, sizeof(h), 0) == sizeof(h));
+    ipc_call_wait(call);
+    CHECK("is not taken for the other", ipc_call_answer(call, &r, &why) && r.type == ECHO);
+    ipc_call_end(&call);
+
+    call = start(&w, NEVER, (struct slice){0}, &why);
     (void)close(ends[0]);
     ipc_call_wait(call);
     CHECK("gone", !ipc_call_answer(call, &r, &why) && why.kind == FAIL_TEMP);

@@ -12,8 +12,9 @@ struct fixture {
     struct tls_context *tls;
     struct net *net;
     struct net_listener proxied, plain, secure; /* PROXY headers believed; not; believed, then TLS */
-    struct net_block sources[1];
-    unsigned proxied_port, plain_port, secure_port;
+    struct net_listener foreign;                /* believed, but not from here */
+    struct net_block here, elsewhere;
+    unsigned proxied_port, plain_port, secure_port, foreign_port;
     char dir[40], cert[60], key[60];
 };
 
@@ -29,17 +30,21 @@ static void set_up(struct fixture *f, unsigned per_address, unsigned all)
     (void)snprintf(f->key, sizeof(f->key), "%s/key.pem", f->dir);
     if (!tls_self_sign("localhost", f->cert, f->key, &why) ||
         (f->tls = tls_context_create(f->cert, f->key, &why)) == NULL ||
-        !net_block_parse(SLICE("127.0.0.0/8"), &f->sources[0], &why))
+        !net_block_parse(SLICE("127.0.0.0/8"), &f->here, &why) ||
+        !net_block_parse(SLICE("192.0.2.0/24"), &f->elsewhere, &why))
         bug("%s", why.text);
     f->plain = (struct net_listener){.name = "plain",
                                      .protocol = &echo_protocol,
                                      .service = &f->service,
                                      .idle_seconds = 60,
-                                     .proxy = true};
+                                     .proxy_sources = &f->here,
+                                     .proxy_source_count = 1};
     f->proxied = f->plain;
     f->proxied.name = "proxied";
-    f->proxied.proxy_sources = f->sources;
-    f->proxied.proxy_source_count = ARRAY_LEN(f->sources);
+    f->proxied.proxy = true;
+    f->foreign = f->proxied;
+    f->foreign.name = "foreign";
+    f->foreign.proxy_sources = &f->elsewhere;
     f->secure = f->proxied;
     f->secure.name = "secure";
     f->secure.tls = NET_TLS_IMPLICIT;
@@ -52,8 +57,10 @@ static void set_up(struct fixture *f, unsigned per_address, unsigned all)
     f->plain.fd = echo_listen(&f->plain_port);
     f->proxied.fd = echo_listen(&f->proxied_port);
     f->secure.fd = echo_listen(&f->secure_port);
-    if (f->net == NULL || !net_listen(f->net, &f->plain, &why) || !net_listen(f->net, &f->proxied, &why) ||
-        !net_listen(f->net, &f->secure, &why) || !net_start(f->net, &why))
+    f->foreign.fd = echo_listen(&f->foreign_port);
+    if (f->net == NULL || !net_listen(f->net, &f->foreign, &why) || !net_listen(f->net, &f->plain, &why) ||
+        !net_listen(f->net, &f->proxied, &why) || !net_listen(f->net, &f->secure, &why) ||
+        !net_start(f->net, &why))
         bug("net: %s", why.text);
 }
 
@@ -109,10 +116,14 @@ static void test_proxy(struct fixture *f)
     c = new_client(f->proxied_port);
     CHECK("no header", client_send(c, "PEER\r\n") && client_at_end(c));
     drop_client(c);
-    c = new_client(f->plain_port);
-    CHECK("not from everybody", client_send(c, "PROXY UNKNOWN\r\nPEER\r\n") && client_expect(c, "hello") &&
-                                    client_expect(c, "what?") && client_expect(c, "127.0.0.1"));
-    drop_client(c);
+    const unsigned unbelieving[] = {f->plain_port, f->foreign_port};
+    for (size_t i = 0; i < ARRAY_LEN(unbelieving); i++) {
+        c = new_client(unbelieving[i]);
+        CHECK("not from everybody, not everywhere",
+              client_send(c, "PROXY UNKNOWN\r\nPEER\r\n") && client_expect(c, "hello") &&
+                  client_expect(c, "what?") && client_expect(c, "127.0.0.1"));
+        drop_client(c);
+    }
     c = new_client(f->secure_port);
     CHECK("before TLS", client_send(c, "PROXY TCP6 2001:db8::9 2001:db8::1 1 25\r\n") && client_tls(c, ctx) &&
                             client_expect(c, "hello") && client_send(c, "PEER\r\n") &&
