@@ -160,7 +160,7 @@ int load_append(const struct options *o)
         if (i < o->messages) {
             buf_reset(&text);
             message_write(&text, o, i, 0);
-            imap_send(c, "t%u APPEND INBOX%s {%zu+}\r\n", i + 1, i % 3 == 0 ? "" : " (\\Seen)", text.len);
+            imap_send(c, "t%u APPEND INBOX {%zu+}\r\n", i + 1, text.len);
             imap_write(c, text.data, text.len);
             imap_write(c, "\r\n", 2);
         }

@@ -12,11 +12,8 @@ static uint64_t drop_limit(const struct smtp_session *s)
     return s->service->limits.message_bytes * DROP_FACTOR;
 }
 
-static void expect_body(struct smtp_session *s, enum smtp_reading reading)
+static void expect_body(struct smtp_session *s, enum smtp_reading reading, uint64_t expected)
 {
-    uint64_t expected =
-        s->tx != NULL && s->tx->announced > 0 ? s->tx->announced : s->service->limits.message_bytes;
-
     s->reading = reading;
     conn_set_phase(s->conn, CONN_BODY, expected);
 }
@@ -33,7 +30,7 @@ void smtp_data(struct smtp_session *s, struct slice args)
     (void)args;
     smtp_transaction_begin_body(s, true);
     conn_write(s->conn, SLICE("354 end with <CRLF>.<CRLF>\r\n"));
-    expect_body(s, READING_DATA);
+    expect_body(s, READING_DATA, s->tx->announced > 0 ? s->tx->announced : s->service->limits.message_bytes);
 }
 
 /*
@@ -62,7 +59,7 @@ void smtp_bdat(struct smtp_session *s, struct slice args)
     s->chunk_dropped = s->tx == NULL || s->tx->recipient_count == 0;
     if (!s->chunk_dropped && !s->tx->begun)
         smtp_transaction_begin_body(s, false);
-    expect_body(s, READING_CHUNK);
+    expect_body(s, READING_CHUNK, s->chunk_size);
 }
 
 /* Feeds `in` to the message and says how much of it belonged there. */
@@ -84,8 +81,7 @@ static bool is_hopeless(struct smtp_session *s)
 {
     if (s->tx->scanner.size <= drop_limit(s))
         return false;
-    smtp_reply(s, 552, "5.3.4", "message is far too large");
-    smtp_log_refused(s, "data", SLICE(""), "5.3.4", "far too large");
+    (void)smtp_refuse(s, "data", SLICE(""), 552, "5.3.4", "message is far too large");
     s->closing = true;
     return true;
 }

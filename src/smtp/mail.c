@@ -13,11 +13,9 @@ static bool take_size(struct smtp_session *s, struct smtp_transaction *tx, struc
         smtp_reply(s, 501, "5.5.4", "SIZE is not a number");
         return false;
     }
-    if (tx->announced > s->service->limits.message_bytes) {
-        smtp_reply(s, 552, "5.3.4", "message is larger than %llu bytes",
-                   (unsigned long long)s->service->limits.message_bytes);
-        return false;
-    }
+    if (tx->announced > s->service->limits.message_bytes)
+        return smtp_refuse(s, "mail", SLICE(""), 552, "5.3.4",
+                           "message too large: see SIZE in the answer to EHLO");
     return true;
 }
 
@@ -65,24 +63,15 @@ static bool may_begin(struct smtp_session *s, const struct smtp_transaction *tx)
     struct fail why = {0};
     bool may = true;
 
-    if (!tx->sender.ascii && !tx->utf8) {
-        smtp_reply(s, 553, "5.6.7", "a non-ASCII address needs SMTPUTF8");
-        return false;
-    }
-    if (s->account != 0 && tx->sender.address.len > 0) {
-        if (!directory_may_send_as(s->service->directory, s->account, tx->sender.address, &may, &why)) {
-            smtp_reply_fail(s, &why, 451, 550);
-            return false;
-        }
-        if (!may) {
-            smtp_reply(s, 553, "5.7.1", "%s may not send as that address", s->user);
-            return false;
-        }
-    }
-    if (!volume_has_space(s->service->volumes, tx->announced, &why)) {
-        smtp_reply(s, 452, "4.3.1", "%s", why.text);
-        return false;
-    }
+    if (!tx->sender.ascii && !tx->utf8)
+        return smtp_refuse(s, "mail", SLICE(""), 553, "5.6.7", "a non-ASCII address needs SMTPUTF8");
+    if (s->account != 0 && tx->sender.address.len > 0 &&
+        !directory_may_send_as(s->service->directory, s->account, tx->sender.address, &may, &why))
+        return smtp_refuse(s, "mail", SLICE(""), 451, "4.3.0", why.text);
+    if (!may)
+        return smtp_refuse(s, "mail", SLICE(""), 553, "5.7.1", "you may not send as that address");
+    if (!volume_has_space(s->service->volumes, tx->announced, &why))
+        return smtp_refuse(s, "mail", SLICE(""), 452, "4.3.1", why.text);
     return true;
 }
 

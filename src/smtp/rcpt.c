@@ -8,13 +8,6 @@
 
 enum { FIRST_RECIPIENTS = 4 };
 
-static void refuse(struct smtp_session *s, struct slice address, unsigned code, const char *enhanced,
-                   const char *text)
-{
-    smtp_reply(s, code, enhanced, "%s", text);
-    smtp_log_refused(s, "rcpt", address, enhanced, text);
-}
-
 /* Alias members elsewhere cannot be served without outbound delivery. */
 static bool is_all_local(const struct route *r)
 {
@@ -26,24 +19,23 @@ static bool is_all_local(const struct route *r)
 
 static bool accept_route(struct smtp_session *s, const struct delivery_recipient *r)
 {
-    const bool knows_user = s->user != NULL;
+    const struct slice to = r->address;
 
     switch (r->route.kind) {
     case ROUTE_LOCAL:
         if (is_all_local(&r->route))
             return true;
-        refuse(s, r->address, 550, "5.7.1",
-               "that address leads to another server, and outbound delivery is not there yet");
-        return false;
+        return smtp_refuse(s, "rcpt", to, 550, "5.7.1",
+                           "that address leads to another server, and outbound delivery is not there yet");
     case ROUTE_REMOTE:
-        refuse(s, r->address, 550, "5.7.1",
-               knows_user ? "outbound delivery is not there yet: only local recipients can be reached"
-                          : "relaying refused: that domain is not served here");
-        return false;
-    case ROUTE_UNKNOWN: refuse(s, r->address, 550, "5.1.1", "no such recipient here"); return false;
-    case ROUTE_DISABLED: refuse(s, r->address, 550, "5.2.1", "that account is disabled"); return false;
-    case ROUTE_LOOP: refuse(s, r->address, 550, "5.4.6", "that alias leads in a circle"); return false;
-    case ROUTE_INVALID: refuse(s, r->address, 553, "5.1.3", "that is not a valid address"); return false;
+        if (s->user != NULL)
+            return smtp_refuse(s, "rcpt", to, 550, "5.7.1",
+                               "outbound delivery is not there yet: only local recipients can be reached");
+        return smtp_refuse(s, "rcpt", to, 550, "5.7.1", "relaying refused: that domain is not served here");
+    case ROUTE_UNKNOWN: return smtp_refuse(s, "rcpt", to, 550, "5.1.1", "no such recipient here");
+    case ROUTE_DISABLED: return smtp_refuse(s, "rcpt", to, 550, "5.2.1", "that account is disabled");
+    case ROUTE_LOOP: return smtp_refuse(s, "rcpt", to, 550, "5.4.6", "that alias leads in a circle");
+    case ROUTE_INVALID: return smtp_refuse(s, "rcpt", to, 553, "5.1.3", "that is not a valid address");
     }
     return false;
 }

@@ -48,6 +48,14 @@ void smtp_close(struct smtp_session *s, const char *enhanced, const char *text)
     s->closing = true;
 }
 
+bool smtp_refuse(struct smtp_session *s, const char *stage, struct slice recipient, unsigned code,
+                 const char *enhanced, const char *text)
+{
+    smtp_reply(s, code, enhanced, "%s", text);
+    smtp_log_refused(s, stage, recipient, enhanced, text);
+    return false;
+}
+
 void smtp_log_refused(struct smtp_session *s, const char *stage, struct slice recipient, const char *code,
                       const char *text)
 {

@@ -72,7 +72,10 @@ void smtp_reply(struct smtp_session *s, unsigned code, const char *enhanced, con
 void smtp_reply_fail(struct smtp_session *s, const struct fail *why, unsigned temp, unsigned perm);
 /* 421, and the session ends after this turn. */
 void smtp_close(struct smtp_session *s, const char *enhanced, const char *text);
-/* One log line for a message (or a recipient of it) that did not come in. */
+/* Says no to a message (at "mail", "rcpt", "data") or to one recipient of it, and logs it.  Always false. */
+bool smtp_refuse(struct smtp_session *s, const char *stage, struct slice recipient, unsigned code,
+                 const char *enhanced, const char *text);
+/* Only the log line. */
 void smtp_log_refused(struct smtp_session *s, const char *stage, struct slice recipient, const char *code,
                       const char *text);
 
