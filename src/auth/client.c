@@ -16,18 +16,18 @@
 
 struct auth_client {
     struct ipc_client *ipc;
-    pthread_mutex_t    lock; /* of what follows */
+    pthread_mutex_t lock; /* of what follows */
     void (*changed)(void *ctx, uint64_t account);
     void *changed_ctx;
 };
 
 struct auth_exchange {
     struct auth_client *client;
-    struct waker        waker;
-    struct ipc_call    *call;  /* the latest; NULL if it could not be sent */
-    enum auth_state     state; /* AUTH_PENDING until the answer has been read */
-    struct auth_answer  answer;
-    uint64_t            id; /* what `auth` calls it, while AUTH_CONTINUE */
+    struct waker waker;
+    struct ipc_call *call; /* the latest; NULL if it could not be sent */
+    enum auth_state state; /* AUTH_PENDING until the answer has been read */
+    struct auth_answer answer;
+    uint64_t id; /* what `auth` calls it, while AUTH_CONTINUE */
 };
 
 /* ---- the client ---- */
@@ -35,7 +35,7 @@ struct auth_exchange {
 static void take_notice(void *client, struct ipc_reader *r)
 {
     struct auth_client *c = client;
-    uint64_t            account = ipc_get_u64(r);
+    uint64_t account = ipc_get_u64(r);
 
     if (r->type != AUTH_MSG_CHANGED || !ipc_end(r))
         return;
@@ -119,10 +119,11 @@ static struct auth_exchange *begin(struct auth_client *c, const struct auth_cont
     return x;
 }
 
-struct auth_exchange *auth_start(struct auth_client *c, const struct auth_context *about, struct slice mechanism,
-                                 bool has_initial, struct slice initial, struct waker waker)
+struct auth_exchange *auth_start(struct auth_client *c, const struct auth_context *about,
+                                 struct slice mechanism, bool has_initial, struct slice initial,
+                                 struct waker waker)
 {
-    struct ipc_message    m;
+    struct ipc_message m;
     struct auth_exchange *x = begin(c, about, AUTH_MSG_START, waker, &m);
 
     ipc_add_bytes(&m, mechanism);
@@ -132,10 +133,10 @@ struct auth_exchange *auth_start(struct auth_client *c, const struct auth_contex
     return x;
 }
 
-struct auth_exchange *auth_password(struct auth_client *c, const struct auth_context *about, struct slice user,
-                                    struct slice password, struct waker waker)
+struct auth_exchange *auth_password(struct auth_client *c, const struct auth_context *about,
+                                    struct slice user, struct slice password, struct waker waker)
 {
-    struct ipc_message    m;
+    struct ipc_message m;
     struct auth_exchange *x = begin(c, about, AUTH_MSG_PASSWORD, waker, &m);
 
     ipc_add_bytes(&m, user);
@@ -162,11 +163,11 @@ static void read_failure(struct auth_exchange *x, struct ipc_reader *r)
     x->answer.delay_ms = (unsigned)(ipc_get_u64(r) & 0xffff); /* at most a minute, whatever comes */
 
     enum fail_kind kind = ipc_get_bool(r) ? FAIL_TEMP : FAIL_PERM;
-    uint64_t       reason = ipc_get_u64(r);
-    struct slice   code = ipc_get_bytes(r), text = ipc_get_bytes(r);
+    uint64_t reason = ipc_get_u64(r);
+    struct slice code = ipc_get_bytes(r), text = ipc_get_bytes(r);
 
-    (void)fail_set(&x->answer.why, kind, reason <= FAIL_AUTH ? (enum fail_reason)reason : FAIL_OTHER, PRIslice,
-                   SLICE_ARG(text));
+    (void)fail_set(&x->answer.why, kind, reason <= FAIL_AUTH ? (enum fail_reason)reason : FAIL_OTHER,
+                   PRIslice, SLICE_ARG(text));
     (void)snprintf(x->answer.why.code, sizeof x->answer.why.code, PRIslice, SLICE_ARG(code));
 }
 
@@ -183,11 +184,8 @@ static enum auth_state read_answer(struct auth_exchange *x, struct ipc_reader *r
         x->answer.account = ipc_get_u64(r);
         x->answer.login = ipc_get_bytes(r);
         break;
-    case AUTH_FAILED:
-        read_failure(x, r);
-        break;
-    default:
-        r->failed = true;
+    case AUTH_FAILED: read_failure(x, r); break;
+    default: r->failed = true;
     }
     if (ipc_end(r))
         return (enum auth_state)state;
@@ -209,14 +207,14 @@ enum auth_state auth_poll(struct auth_exchange *x, struct auth_answer *out)
 void auth_exchange_destroy(struct auth_exchange **xp)
 {
     struct auth_exchange *x = *xp;
-    struct ipc_message    m;
+    struct ipc_message m;
 
     if (x == NULL)
         return;
     if (x->state == AUTH_CONTINUE) {
         ipc_message_init(&m, AUTH_MSG_ABANDON);
         ipc_add_u64(&m, x->id);
-        (void)ipc_client_notify(x->client->ipc, &m, NULL); /* if it does not arrive: auth forgets in a while */
+        (void)ipc_client_notify(x->client->ipc, &m, NULL); /* else `auth` forgets it in a while */
         ipc_message_finish(&m);
     }
     ipc_call_end(&x->call);

@@ -19,7 +19,8 @@ struct ipc_limits; /* net/ipc.h */
 struct auth_client *auth_client_create(const struct ipc_limits *l, struct fail *why);
 /* All exchanges must have been destroyed.  Fine on NULL. */
 void auth_client_destroy(struct auth_client **c);
-/* The socket to the `auth` process or to its successor; the client's own.  What was pending fails with FAIL_TEMP. */
+/* The socket to the `auth` process or its successor, the client's own now.  What is pending fails with
+ * FAIL_TEMP. */
 void auth_client_attach(struct auth_client *c, int fd);
 
 /* For what and from where, for limits and the log. */
@@ -28,7 +29,7 @@ struct auth_context {
     struct slice peer;    /* address text */
     struct slice session; /* log id */
     struct slice domain;  /* of login names that have none; policy/login fills it in */
-    bool         tls;
+    bool tls;
 };
 
 struct auth_exchange;
@@ -37,29 +38,30 @@ struct auth_exchange;
  * Begins an exchange.  `mechanism` as the client named it; `initial` is its decoded initial
  * response, has_initial false if it gave none.  Never NULL: failures come by auth_poll.
  */
-struct auth_exchange *auth_start(struct auth_client *c, const struct auth_context *about, struct slice mechanism,
-                                 bool has_initial, struct slice initial, struct waker waker);
+struct auth_exchange *auth_start(struct auth_client *c, const struct auth_context *about,
+                                 struct slice mechanism, bool has_initial, struct slice initial,
+                                 struct waker waker);
 /* LOGIN of IMAP, USER and PASS of POP3. */
-struct auth_exchange *auth_password(struct auth_client *c, const struct auth_context *about, struct slice user,
-                                    struct slice password, struct waker waker);
+struct auth_exchange *auth_password(struct auth_client *c, const struct auth_context *about,
+                                    struct slice user, struct slice password, struct waker waker);
 
 enum auth_state {
-    AUTH_PENDING,   /* no answer yet: TURN_WAIT */
-    AUTH_CONTINUE,  /* send `challenge` (decoded) to the client, then auth_respond */
-    AUTH_OK,        /* `account` and `login` */
-    AUTH_FAILED,    /* `why`: FAIL_AUTH (wrong), FAIL_TEMP (auth is not there), FAIL_INVALID (unknown mechanism) */
+    AUTH_PENDING,  /* no answer yet: TURN_WAIT */
+    AUTH_CONTINUE, /* send `challenge` (decoded) to the client, then auth_respond */
+    AUTH_OK,       /* `account` and `login` */
+    AUTH_FAILED,   /* `why`: FAIL_AUTH (wrong), FAIL_INVALID (no such mechanism), FAIL_TEMP (auth is away) */
 };
 struct auth_answer {
     struct slice challenge; /* these live as long as the exchange */
-    uint64_t     account;
-    struct slice login;     /* canonical; AUTH_FAILED: the name that was tried, if it is known, for the log */
-    struct fail  why;
-    unsigned     delay_ms;  /* AUTH_FAILED: wait that long before answering */
+    uint64_t account;
+    struct slice login; /* canonical; AUTH_FAILED: the name that was tried, if it is known, for the log */
+    struct fail why;
+    unsigned delay_ms; /* AUTH_FAILED: wait that long before answering */
 };
 enum auth_state auth_poll(struct auth_exchange *x, struct auth_answer *out);
-void            auth_respond(struct auth_exchange *x, struct slice response);
+void auth_respond(struct auth_exchange *x, struct slice response);
 /* Also while pending (the session died).  Fine on NULL. */
-void            auth_exchange_destroy(struct auth_exchange **x);
+void auth_exchange_destroy(struct auth_exchange **x);
 
 /* Mechanisms for EHLO and CAPABILITY, separated by spaces: "PLAIN LOGIN". */
 struct slice auth_mechanisms(const struct auth_client *c, bool tls);

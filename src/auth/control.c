@@ -9,8 +9,8 @@
 #include "net/ipc.h"
 
 /* Sends it, which ends the message, and waits; *answer lives until ipc_call_end(call). */
-static bool ask(struct ipc_client *c, struct ipc_message *m, struct ipc_call **call, struct ipc_reader *answer,
-                struct fail *why)
+static bool ask(struct ipc_client *c, struct ipc_message *m, struct ipc_call **call,
+                struct ipc_reader *answer, struct fail *why)
 {
     *call = ipc_call_start(c, m, (struct waker){0}, why);
     ipc_message_finish(m);
@@ -23,7 +23,7 @@ static bool ask(struct ipc_client *c, struct ipc_message *m, struct ipc_call **c
 /* A request that is answered by nothing but yes or no. */
 static bool tell(struct ipc_client *c, struct ipc_message *m, struct fail *why)
 {
-    struct ipc_call  *call;
+    struct ipc_call *call;
     struct ipc_reader answer;
 
     bool ok = ask(c, m, &call, &answer, why);
@@ -31,8 +31,8 @@ static bool tell(struct ipc_client *c, struct ipc_message *m, struct fail *why)
     return ok;
 }
 
-bool auth_control_set_password(struct ipc_client *c, uint64_t account, struct slice login, struct slice password,
-                               struct fail *why)
+bool auth_control_set_password(struct ipc_client *c, uint64_t account, struct slice login,
+                               struct slice password, struct fail *why)
 {
     struct ipc_message m;
 
@@ -53,8 +53,8 @@ bool auth_control_remove(struct ipc_client *c, uint64_t account, struct fail *wh
 }
 
 /* Shows one page; *after: the last id in it, *count: how many there were. */
-static bool show_page(struct ipc_reader *r, bool (*each)(void *ctx, const struct auth_credential *k), void *ctx,
-                      uint64_t *after, bool *more)
+static bool show_page(struct ipc_reader *r, bool (*each)(void *ctx, const struct auth_credential *k),
+                      void *ctx, uint64_t *after, bool *more)
 {
     *more = !ipc_at_end(r);
     while (!ipc_at_end(r) && !r->failed) {
@@ -73,16 +73,16 @@ static bool show_page(struct ipc_reader *r, bool (*each)(void *ctx, const struct
     return !r->failed;
 }
 
-bool auth_control_list(struct ipc_client *c, bool (*each)(void *ctx, const struct auth_credential *k), void *ctx,
-                       struct fail *why)
+bool auth_control_list(struct ipc_client *c, bool (*each)(void *ctx, const struct auth_credential *k),
+                       void *ctx, struct fail *why)
 {
     uint64_t after = 0;
-    bool     ok = true, more = true;
+    bool ok = true, more = true;
 
     while (ok && more) {
         struct ipc_message m;
-        struct ipc_call   *call;
-        struct ipc_reader  answer;
+        struct ipc_call *call;
+        struct ipc_reader answer;
 
         ipc_message_init(&m, AUTH_MSG_LIST);
         ipc_add_u64(&m, after);

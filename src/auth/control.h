@@ -17,20 +17,20 @@ struct ipc_client;
  * sessions.  `login` is the account's address.  FAIL_INVALID: empty, too long, a control
  * character in it; FAIL_EXISTS: the login is another account's.
  */
-bool auth_control_set_password(struct ipc_client *c, uint64_t account, struct slice login, struct slice password,
-                               struct fail *why);
+bool auth_control_set_password(struct ipc_client *c, uint64_t account, struct slice login,
+                               struct slice password, struct fail *why);
 /* Nobody can sign in to it any more.  FAIL_NOT_FOUND if it had none. */
 bool auth_control_remove(struct ipc_client *c, uint64_t account, struct fail *why);
 
 struct auth_credential {
-    uint64_t     account;
+    uint64_t account;
     struct slice login;
-    int64_t      changed;               /* when the password was set; seconds since 1970 */
-    int64_t      last_used;             /* 0: never */
+    int64_t changed;                      /* when the password was set; seconds since 1970 */
+    int64_t last_used;                    /* 0: never */
     struct slice last_service, last_peer; /* "imap", "192.0.2.1" */
 };
 /* All of them by account id; slices are valid during the call.  Stops when `each` says false. */
-bool auth_control_list(struct ipc_client *c, bool (*each)(void *ctx, const struct auth_credential *k), void *ctx,
-                       struct fail *why);
+bool auth_control_list(struct ipc_client *c, bool (*each)(void *ctx, const struct auth_credential *k),
+                       void *ctx, struct fail *why);
 
 #endif

@@ -15,7 +15,12 @@
 #include "storage/db.h"
 
 enum sql {
-    SQL_FIND, SQL_ADD, SQL_REHASH, SQL_REMOVE, SQL_USED, SQL_LIST,
+    SQL_FIND,
+    SQL_ADD,
+    SQL_REHASH,
+    SQL_REMOVE,
+    SQL_USED,
+    SQL_LIST,
 };
 
 static const char credentials_create_sql[] =
@@ -27,8 +32,9 @@ static const char credentials_create_sql[] =
 
 static const char *const credentials_sql[] = {
     [SQL_FIND] = "SELECT account, hash FROM credential WHERE login = ?1",
-    [SQL_ADD] = "INSERT INTO credential (account, login, hash, scram_iterations, scram_salt, scram_stored_key,"
-                " scram_server_key, changed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    [SQL_ADD] =
+        "INSERT INTO credential (account, login, hash, scram_iterations, scram_salt, scram_stored_key,"
+        " scram_server_key, changed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     [SQL_REHASH] = "UPDATE credential SET hash = ?3 WHERE account = ?1 AND hash = ?2",
     [SQL_REMOVE] = "DELETE FROM credential WHERE account = ?1",
     [SQL_USED] = "UPDATE credential SET last_used = ?2, last_service = ?3, last_peer = ?4 WHERE account = ?1",
@@ -47,14 +53,14 @@ static const struct db_schema credentials_schema = {
 /* A use that is not yet written. */
 struct use {
     int64_t when;
-    char    service[16], peer[64]; /* cut to fit, NUL-terminated */
+    char service[16], peer[64]; /* cut to fit, NUL-terminated */
 };
 
 struct credentials {
     pthread_mutex_t lock; /* around the database */
-    struct db      *db;
+    struct db *db;
     pthread_mutex_t uses_lock; /* never held over the other, nor over a disk */
-    struct idmap    uses;      /* account to struct use */
+    struct idmap uses;         /* account to struct use */
 };
 
 bool credentials_open(const char *path, struct credentials **out, struct fail *why)
@@ -73,9 +79,9 @@ bool credentials_open(const char *path, struct credentials **out, struct fail *w
 
 static void uses_free(struct idmap *uses)
 {
-    size_t   at = 0;
+    size_t at = 0;
     uint64_t account;
-    void    *use;
+    void *use;
 
     while (idmap_next(uses, &at, &account, &use))
         free(use);
@@ -114,24 +120,26 @@ static struct hash_text hash_of(struct slice text)
     return hash;
 }
 
-bool credentials_find(struct credentials *c, struct slice login, struct credential *out, bool *found, struct fail *why)
+bool credentials_find(struct credentials *c, struct slice login, struct credential *out, bool *found,
+                      struct fail *why)
 {
     (void)pthread_mutex_lock(&c->lock);
     struct db_stmt *q = db_stmt(c->db, SQL_FIND, why);
-    bool            ok = q != NULL;
+    bool ok = q != NULL;
     if (ok) {
         db_bind_text(q, 1, login);
         *found = db_step(q, why);
         if (*found)
-            *out = (struct credential){.account = (uint64_t)db_col_i64(q, 0), .hash = hash_of(db_col_text(q, 1))};
+            *out = (struct credential){.account = (uint64_t)db_col_i64(q, 0),
+                                       .hash = hash_of(db_col_text(q, 1))};
         ok = db_done(q, why);
     }
     (void)pthread_mutex_unlock(&c->lock);
     return ok;
 }
 
-static bool set_locked(struct credentials *c, uint64_t account, struct slice login, const struct hash_text *hash,
-                       const struct scram_keys *scram, struct fail *why)
+static bool set_locked(struct credentials *c, uint64_t account, struct slice login,
+                       const struct hash_text *hash, const struct scram_keys *scram, struct fail *why)
 {
     return db_begin(c->db, why) && db_run(c->db, SQL_REMOVE, why, "i", (int64_t)account) &&
            db_run(c->db, SQL_ADD, why, "ittibbbi", (int64_t)account, login, slice_of(hash->text),
@@ -141,14 +149,15 @@ static bool set_locked(struct credentials *c, uint64_t account, struct slice log
            db_commit(c->db, why);
 }
 
-bool credentials_set(struct credentials *c, uint64_t account, struct slice login, const struct hash_text *hash,
-                     const struct scram_keys *scram, struct fail *why)
+bool credentials_set(struct credentials *c, uint64_t account, struct slice login,
+                     const struct hash_text *hash, const struct scram_keys *scram, struct fail *why)
 {
     (void)pthread_mutex_lock(&c->lock);
     bool ok = set_locked(c, account, login, hash, scram, why);
     unlock(c);
     if (!ok && why->reason == FAIL_EXISTS)
-        return fail_set(why, FAIL_PERM, FAIL_EXISTS, PRIslice " is another account's login", SLICE_ARG(login));
+        return fail_set(why, FAIL_PERM, FAIL_EXISTS, PRIslice " is another account's login",
+                        SLICE_ARG(login));
     return ok;
 }
 
@@ -169,7 +178,8 @@ bool credentials_remove(struct credentials *c, uint64_t account, struct fail *wh
     (void)pthread_mutex_lock(&c->lock);
     bool ok = db_begin(c->db, why) && db_run(c->db, SQL_REMOVE, why, "i", (int64_t)account);
     if (ok && db_changes(c->db) == 0)
-        ok = fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "account %llu has no password", (unsigned long long)account);
+        ok = fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "account %llu has no password",
+                      (unsigned long long)account);
     ok = ok && db_commit(c->db, why);
     unlock(c);
     return ok;
@@ -177,7 +187,8 @@ bool credentials_remove(struct credentials *c, uint64_t account, struct fail *wh
 
 /* ---- uses ---- */
 
-void credentials_used(struct credentials *c, uint64_t account, int64_t now, struct slice service, struct slice peer)
+void credentials_used(struct credentials *c, uint64_t account, int64_t now, struct slice service,
+                      struct slice peer)
 {
     (void)pthread_mutex_lock(&c->uses_lock);
     struct use *u = idmap_get(&c->uses, account);
@@ -193,15 +204,16 @@ void credentials_used(struct credentials *c, uint64_t account, int64_t now, stru
 
 static bool save_locked(struct credentials *c, const struct idmap *uses, struct fail *why)
 {
-    size_t   at = 0;
+    size_t at = 0;
     uint64_t account;
-    void    *value;
+    void *value;
 
     if (!db_begin(c->db, why))
         return false;
     while (idmap_next(uses, &at, &account, &value)) {
         const struct use *u = value;
-        if (!db_run(c->db, SQL_USED, why, "iitt", (int64_t)account, u->when, slice_of(u->service), slice_of(u->peer)))
+        if (!db_run(c->db, SQL_USED, why, "iitt", (int64_t)account, u->when, slice_of(u->service),
+                    slice_of(u->peer)))
             return false;
     }
     return db_commit(c->db, why);

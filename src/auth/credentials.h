@@ -15,7 +15,7 @@
 struct credentials;
 
 struct credential {
-    uint64_t         account;
+    uint64_t account;
     struct hash_text hash;
 };
 
@@ -24,10 +24,11 @@ bool credentials_open(const char *path, struct credentials **out, struct fail *w
 void credentials_close(struct credentials **c);
 
 /* *found false: there is no such login.  The function is false if it could not be found out. */
-bool credentials_find(struct credentials *c, struct slice login, struct credential *out, bool *found, struct fail *why);
+bool credentials_find(struct credentials *c, struct slice login, struct credential *out, bool *found,
+                      struct fail *why);
 /* FAIL_EXISTS if the login is another account's. */
-bool credentials_set(struct credentials *c, uint64_t account, struct slice login, const struct hash_text *hash,
-                     const struct scram_keys *scram, struct fail *why);
+bool credentials_set(struct credentials *c, uint64_t account, struct slice login,
+                     const struct hash_text *hash, const struct scram_keys *scram, struct fail *why);
 /* The same password at another cost; nothing happens if it was changed meanwhile. */
 bool credentials_rehash(struct credentials *c, const struct credential *old, const struct hash_text *hash,
                         struct fail *why);
@@ -35,7 +36,8 @@ bool credentials_rehash(struct credentials *c, const struct credential *old, con
 bool credentials_remove(struct credentials *c, uint64_t account, struct fail *why);
 
 /* Remembered at once, written by credentials_save_uses: a login should not wait for a disk. */
-void credentials_used(struct credentials *c, uint64_t account, int64_t now, struct slice service, struct slice peer);
+void credentials_used(struct credentials *c, uint64_t account, int64_t now, struct slice service,
+                      struct slice peer);
 bool credentials_save_uses(struct credentials *c, struct fail *why);
 
 enum { CREDENTIALS_PAGE = 50 };

@@ -14,8 +14,8 @@
 
 struct exchanges {
     pthread_mutex_t lock;
-    unsigned        max, seconds;
-    struct idmap    waiting;
+    unsigned max, seconds;
+    struct idmap waiting;
 };
 
 struct exchange *exchange_create(const struct auth_context *about)
@@ -55,9 +55,9 @@ struct exchanges *exchanges_create(unsigned max, unsigned seconds)
 void exchanges_destroy(struct exchanges **tp)
 {
     struct exchanges *t = *tp;
-    size_t            at = 0;
-    uint64_t          id;
-    void             *x;
+    size_t at = 0;
+    uint64_t id;
+    void *x;
 
     if (t == NULL)
         return;
@@ -97,10 +97,10 @@ struct exchange *exchanges_take(struct exchanges *t, uint64_t id)
 void exchanges_sweep(struct exchanges *t)
 {
     struct idmap kept;
-    int64_t      now = clock_mono_ms();
-    size_t       at = 0;
-    uint64_t     id;
-    void        *value;
+    int64_t now = clock_mono_ms();
+    size_t at = 0;
+    uint64_t id;
+    void *value;
 
     idmap_init(&kept);
     (void)pthread_mutex_lock(&t->lock);

@@ -12,25 +12,25 @@
 #include "auth/sasl.h"
 
 struct exchange {
-    uint64_t            id;
-    int64_t             expires; /* clock_mono_ms() */
-    struct sasl         sasl;
-    struct auth_context about;   /* its slices in the arena */
-    struct arena        arena;
+    uint64_t id;
+    int64_t expires; /* clock_mono_ms() */
+    struct sasl sasl;
+    struct auth_context about; /* its slices in the arena */
+    struct arena arena;
 };
 
 struct exchange *exchange_create(const struct auth_context *about);
-void             exchange_destroy(struct exchange **x);
+void exchange_destroy(struct exchange **x);
 
 struct exchanges;
 
 struct exchanges *exchanges_create(unsigned max, unsigned seconds);
-void              exchanges_destroy(struct exchanges **t);
+void exchanges_destroy(struct exchanges **t);
 /* Leaves *x NULL; false if there are too many: it is destroyed then. */
-bool              exchanges_put(struct exchanges *t, struct exchange **x);
+bool exchanges_put(struct exchanges *t, struct exchange **x);
 /* NULL if there is none of that id. */
-struct exchange  *exchanges_take(struct exchanges *t, uint64_t id);
+struct exchange *exchanges_take(struct exchanges *t, uint64_t id);
 /* Forgets those whose time is over. */
-void              exchanges_sweep(struct exchanges *t);
+void exchanges_sweep(struct exchanges *t);
 
 #endif

@@ -14,19 +14,19 @@
 #include "base/encode.h"
 
 struct hasher {
-    unsigned         passes;
-    size_t           memory;
-    pthread_mutex_t  lock;
-    pthread_cond_t   freed;
-    unsigned         free_runs;
+    unsigned passes;
+    size_t memory;
+    pthread_mutex_t lock;
+    pthread_cond_t freed;
+    unsigned free_runs;
     struct hash_text nobodys;
 };
 
 struct hasher *hasher_create(unsigned passes, uint64_t memory, unsigned runs, struct fail *why)
 {
     struct hasher *h = xcalloc(1, sizeof *h);
-    long           cores = sysconf(_SC_NPROCESSORS_ONLN);
-    unsigned char  password[16];
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned char password[16];
 
     h->passes = passes;
     h->memory = (size_t)memory;
@@ -77,7 +77,7 @@ bool hasher_verify(struct hasher *h, const struct hash_text *stored, struct slic
     run_begin(h);
     errno = 0;
     bool same = crypto_pwhash_str_verify(text->text, password.ptr, password.len) == 0;
-    int  error = errno; /* EINVAL: another password; anything else: it did not get that far */
+    int error = errno; /* EINVAL: another password; anything else: it did not get that far */
     run_end(h);
     if (!same && error != EINVAL)
         return fail_code(why, FAIL_TEMP, FAIL_OTHER, "4.7.0", "no memory to check a password");
@@ -91,8 +91,9 @@ bool hasher_make(struct hasher *h, struct slice password, struct hash_text *out,
     int status = crypto_pwhash_str_alg(out->text, password.ptr, password.len, h->passes, h->memory,
                                        crypto_pwhash_ALG_ARGON2ID13);
     run_end(h);
-    return status == 0 || fail_set(why, FAIL_TEMP, FAIL_OTHER, "Argon2id with %u passes over %zu bytes does not run",
-                                   h->passes, h->memory);
+    return status == 0 ||
+           fail_set(why, FAIL_TEMP, FAIL_OTHER, "Argon2id with %u passes over %zu bytes does not run",
+                    h->passes, h->memory);
 }
 
 bool hasher_is_old(const struct hasher *h, const struct hash_text *stored)
@@ -110,12 +111,13 @@ bool scram_keys_make(struct slice password, unsigned iterations, struct scram_ke
     random_bytes(out->salt, sizeof out->salt);
 
     char *text = xslicedup(password); /* holds no NUL: auth/server.c has looked */
-    int   status = gsasl_scram_secrets_from_password(GSASL_HASH_SHA256, text, iterations, (const char *)out->salt,
-                                                     sizeof out->salt, salted, client_key, (char *)out->server_key,
-                                                     (char *)out->stored_key);
+    int status = gsasl_scram_secrets_from_password(
+        GSASL_HASH_SHA256, text, iterations, (const char *)out->salt, sizeof out->salt, salted, client_key,
+        (char *)out->server_key, (char *)out->stored_key);
     sodium_memzero(text, password.len);
     free(text);
     sodium_memzero(salted, sizeof salted);
     sodium_memzero(client_key, sizeof client_key);
-    return status == GSASL_OK || fail_set(why, FAIL_TEMP, FAIL_OTHER, "SCRAM keys: %s", gsasl_strerror(status));
+    return status == GSASL_OK ||
+           fail_set(why, FAIL_TEMP, FAIL_OTHER, "SCRAM keys: %s", gsasl_strerror(status));
 }

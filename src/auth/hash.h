@@ -13,11 +13,13 @@
 
 struct hasher;
 
-struct hash_text { char text[crypto_pwhash_STRBYTES]; }; /* "$argon2id$v=19$m=...", NUL-terminated */
+struct hash_text {
+    char text[crypto_pwhash_STRBYTES];
+}; /* "$argon2id$v=19$m=...", NUL-terminated */
 
 /* `runs` 0: as many as there are cores.  Makes the hash that unknown logins are checked against. */
 struct hasher *hasher_create(unsigned passes, uint64_t memory, unsigned runs, struct fail *why);
-void           hasher_destroy(struct hasher **h);
+void hasher_destroy(struct hasher **h);
 
 /*
  * Does the password belong to the hash?  `stored` NULL: no, after the same time.
@@ -32,7 +34,7 @@ bool hasher_is_old(const struct hasher *h, const struct hash_text *stored);
 /* What a server keeps for SCRAM-SHA-256 (RFC 5802 section 3, RFC 7677): it cannot sign in with it. */
 enum { SCRAM_SALT_BYTES = 16, SCRAM_KEY_BYTES = 32 };
 struct scram_keys {
-    unsigned      iterations; /* 0: none are kept */
+    unsigned iterations; /* 0: none are kept */
     unsigned char salt[SCRAM_SALT_BYTES], stored_key[SCRAM_KEY_BYTES], server_key[SCRAM_KEY_BYTES];
 };
 bool scram_keys_make(struct slice password, unsigned iterations, struct scram_keys *out, struct fail *why);

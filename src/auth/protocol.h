@@ -19,7 +19,8 @@
  * On the control socket:
  *   SET_PASSWORD  <account> <login> <password>      answered by nothing
  *   REMOVE        <account>                         likewise
- *   LIST          <after>       answered by a page: <account> <login> <changed> <last used> <service> <peer> ...
+ *   LIST          <after>       answered by a page: <account> <login> <changed> <last used> <service> <peer>
+ * ...
  */
 #ifndef AUTH_PROTOCOL_H
 #define AUTH_PROTOCOL_H

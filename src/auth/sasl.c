@@ -7,7 +7,8 @@
 
 struct sasl_mechanism {
     const char *name;
-    enum sasl_outcome (*step)(struct sasl *s, bool has_response, struct slice response, struct sasl_result *out);
+    enum sasl_outcome (*step)(struct sasl *s, bool has_response, struct slice response,
+                              struct sasl_result *out);
 };
 
 static enum sasl_outcome challenge(struct sasl_result *out, struct slice text)
@@ -21,27 +22,30 @@ static enum sasl_outcome challenge(struct sasl_result *out, struct slice text)
  *
  * Acting for somebody else is not offered: authzid is empty or authcid again.
  */
-static enum sasl_outcome plain_step(struct sasl *s, bool has_response, struct slice response, struct sasl_result *out)
+static enum sasl_outcome plain_step(struct sasl *s, bool has_response, struct slice response,
+                                    struct sasl_result *out)
 {
     if (!has_response)
         return s->steps == 0 ? challenge(out, SLICE("")) : SASL_MALFORMED;
 
-    size_t       first = slice_find_char(response, '\0');
+    size_t first = slice_find_char(response, '\0');
     struct slice behind = slice_from(response, first + 1);
-    size_t       second = slice_find_char(behind, '\0');
+    size_t second = slice_find_char(behind, '\0');
     struct slice authzid = slice_sub(response, 0, first);
 
     out->user = slice_sub(behind, 0, second);
     out->password = slice_from(behind, second + 1);
-    if (first == response.len || second == behind.len || out->user.len == 0 || out->user.len > SASL_USER_MAX ||
-        out->password.len == 0 || slice_find_char(out->password, '\0') < out->password.len ||
+    if (first == response.len || second == behind.len || out->user.len == 0 ||
+        out->user.len > SASL_USER_MAX || out->password.len == 0 ||
+        slice_find_char(out->password, '\0') < out->password.len ||
         (authzid.len > 0 && !slice_eq(authzid, out->user)))
         return SASL_MALFORMED;
     return SASL_CREDENTIALS;
 }
 
 /* Two questions, asked in English whatever the client thinks of them. */
-static enum sasl_outcome login_step(struct sasl *s, bool has_response, struct slice response, struct sasl_result *out)
+static enum sasl_outcome login_step(struct sasl *s, bool has_response, struct slice response,
+                                    struct sasl_result *out)
 {
     if (!has_response)
         return s->steps == 0 ? challenge(out, SLICE("Username:")) : SASL_MALFORMED;

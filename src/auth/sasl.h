@@ -20,9 +20,9 @@ struct sasl_mechanism;
 /* One exchange, between steps. */
 struct sasl {
     const struct sasl_mechanism *mechanism;
-    unsigned                     steps; /* taken so far */
-    size_t                       user_len;
-    char                         user[SASL_USER_MAX];
+    unsigned steps; /* taken so far */
+    size_t user_len;
+    char user[SASL_USER_MAX];
 };
 
 /* false: no such mechanism. */
@@ -30,13 +30,15 @@ bool sasl_begin(struct sasl *s, struct slice mechanism);
 
 enum sasl_outcome {
     SASL_CHALLENGE,   /* send `challenge` and step again with the response */
-    SASL_CREDENTIALS, /* `user` and `password`, not verified yet; they point into the response or the exchange */
+    SASL_CREDENTIALS, /* `user` and `password`, not verified yet; they point into the response or the exchange
+                       */
     SASL_MALFORMED,   /* the response breaks the mechanism's grammar */
 };
 struct sasl_result {
     struct slice challenge, user, password;
 };
 /* First step: has_response only if the client sent an initial response. */
-enum sasl_outcome sasl_step(struct sasl *s, bool has_response, struct slice response, struct sasl_result *out);
+enum sasl_outcome sasl_step(struct sasl *s, bool has_response, struct slice response,
+                            struct sasl_result *out);
 
 #endif

@@ -18,15 +18,15 @@
 #include "base/scoped.h"
 
 struct auth_server {
-    struct auth_limits          limits;
-    struct credentials         *credentials;
-    struct verifier            *verifier;
-    struct exchanges           *exchanges;
+    struct auth_limits limits;
+    struct credentials *credentials;
+    struct verifier *verifier;
+    struct exchanges *exchanges;
     _Atomic(struct ipc_server *) mail; /* who hears of changes */
-    pthread_mutex_t             lock;  /* of what follows */
-    pthread_cond_t              wake;
-    pthread_t                   upkeep;
-    bool                        upkeep_runs, stopping;
+    pthread_mutex_t lock;              /* of what follows */
+    pthread_cond_t wake;
+    pthread_t upkeep;
+    bool upkeep_runs, stopping;
 };
 
 /* ---- upkeep ---- */
@@ -60,10 +60,11 @@ static void *upkeep_run(void *server)
     return NULL;
 }
 
-bool auth_server_open(const char *path, const struct auth_limits *limits, struct auth_server **out, struct fail *why)
+bool auth_server_open(const char *path, const struct auth_limits *limits, struct auth_server **out,
+                      struct fail *why)
 {
     SCOPED(auth_server_close) struct auth_server *s = xcalloc(1, sizeof *s);
-    pthread_condattr_t                            monotonic;
+    pthread_condattr_t monotonic;
 
     s->limits = *limits;
     (void)pthread_mutex_init(&s->lock, NULL);
@@ -109,7 +110,8 @@ void auth_server_close(struct auth_server **sp)
 
 /* ---- answers to `mail` ---- */
 
-static void answer_failed(struct ipc_message *answer, struct slice login, unsigned delay_ms, const struct fail *why)
+static void answer_failed(struct ipc_message *answer, struct slice login, unsigned delay_ms,
+                          const struct fail *why)
 {
     ipc_add_u64(answer, AUTH_FAILED);
     ipc_add_bytes(answer, login);
@@ -120,8 +122,8 @@ static void answer_failed(struct ipc_message *answer, struct slice login, unsign
     ipc_add_bytes(answer, slice_of(why->text));
 }
 
-static void answer_refused(struct ipc_message *answer, enum fail_kind kind, enum fail_reason reason, const char *code,
-                           const char *text)
+static void answer_refused(struct ipc_message *answer, enum fail_kind kind, enum fail_reason reason,
+                           const char *code, const char *text)
 {
     struct fail why;
 
@@ -143,8 +145,7 @@ static void answer_verdict(struct auth_server *s, const struct auth_context *abo
     case VERDICT_WRONG:
         (void)fail_code(&login.why, FAIL_PERM, FAIL_AUTH, "5.7.8", "wrong name or password");
         break;
-    case VERDICT_NOT_NOW:
-        break;
+    case VERDICT_NOT_NOW: break;
     }
     answer_failed(answer, login.login.len > 0 ? key_text(&login.login) : user, login.delay_ms, &login.why);
 }
@@ -154,22 +155,21 @@ static void step(struct auth_server *s, struct exchange *given, bool has_respons
                  struct ipc_message *answer)
 {
     SCOPED(exchange_destroy) struct exchange *x = given;
-    struct sasl_result                        result;
-    uint64_t                                  id = x->id;
+    struct sasl_result result;
+    uint64_t id = x->id;
 
     switch (sasl_step(&x->sasl, has_response, response, &result)) {
     case SASL_CHALLENGE:
         if (!exchanges_put(s->exchanges, &x)) {
-            answer_refused(answer, FAIL_TEMP, FAIL_LIMIT, "4.7.0", "too many logins are under way; try again later");
+            answer_refused(answer, FAIL_TEMP, FAIL_LIMIT, "4.7.0",
+                           "too many logins are under way; try again later");
             return;
         }
         ipc_add_u64(answer, AUTH_CONTINUE);
         ipc_add_u64(answer, id);
         ipc_add_bytes(answer, result.challenge); /* constant text: it needs no exchange to live */
         return;
-    case SASL_CREDENTIALS:
-        answer_verdict(s, &x->about, result.user, result.password, answer);
-        return;
+    case SASL_CREDENTIALS: answer_verdict(s, &x->about, result.user, result.password, answer); return;
     case SASL_MALFORMED:
         answer_refused(answer, FAIL_PERM, FAIL_INVALID, "5.5.2", "malformed response");
         return;
@@ -192,12 +192,13 @@ static bool malformed(struct fail *why)
     return fail_set(why, FAIL_PERM, FAIL_INVALID, "malformed request");
 }
 
-static bool handle_start(struct auth_server *s, struct ipc_reader *r, struct ipc_message *answer, struct fail *why)
+static bool handle_start(struct auth_server *s, struct ipc_reader *r, struct ipc_message *answer,
+                         struct fail *why)
 {
     struct auth_context about = read_context(r);
-    struct slice        mechanism = ipc_get_bytes(r);
-    bool                has_initial = ipc_get_bool(r);
-    struct slice        initial = ipc_get_bytes(r);
+    struct slice mechanism = ipc_get_bytes(r);
+    bool has_initial = ipc_get_bool(r);
+    struct slice initial = ipc_get_bytes(r);
 
     if (!ipc_end(r))
         return malformed(why);
@@ -212,10 +213,11 @@ static bool handle_start(struct auth_server *s, struct ipc_reader *r, struct ipc
     return true;
 }
 
-static bool handle_password(struct auth_server *s, struct ipc_reader *r, struct ipc_message *answer, struct fail *why)
+static bool handle_password(struct auth_server *s, struct ipc_reader *r, struct ipc_message *answer,
+                            struct fail *why)
 {
     struct auth_context about = read_context(r);
-    struct slice        user = ipc_get_bytes(r), password = ipc_get_bytes(r);
+    struct slice user = ipc_get_bytes(r), password = ipc_get_bytes(r);
 
     if (!ipc_end(r))
         return malformed(why);
@@ -223,9 +225,10 @@ static bool handle_password(struct auth_server *s, struct ipc_reader *r, struct 
     return true;
 }
 
-static bool handle_respond(struct auth_server *s, struct ipc_reader *r, struct ipc_message *answer, struct fail *why)
+static bool handle_respond(struct auth_server *s, struct ipc_reader *r, struct ipc_message *answer,
+                           struct fail *why)
 {
-    uint64_t     id = ipc_get_u64(r);
+    uint64_t id = ipc_get_u64(r);
     struct slice response = ipc_get_bytes(r);
 
     if (!ipc_end(r))
@@ -252,11 +255,11 @@ static bool handle_abandon(struct auth_server *s, struct ipc_reader *r, struct f
 static bool handle_mail(void *server, struct ipc_reader *r, struct ipc_message *answer, struct fail *why)
 {
     switch (r->type) {
-    case AUTH_MSG_START:    return handle_start(server, r, answer, why);
+    case AUTH_MSG_START: return handle_start(server, r, answer, why);
     case AUTH_MSG_PASSWORD: return handle_password(server, r, answer, why);
-    case AUTH_MSG_RESPOND:  return handle_respond(server, r, answer, why);
-    case AUTH_MSG_ABANDON:  return handle_abandon(server, r, why);
-    default:                return malformed(why);
+    case AUTH_MSG_RESPOND: return handle_respond(server, r, answer, why);
+    case AUTH_MSG_ABANDON: return handle_abandon(server, r, why);
+    default: return malformed(why);
     }
 }
 
@@ -285,8 +288,8 @@ static void tell_changed(struct auth_server *s, uint64_t account)
     ipc_message_finish(&notice);
 }
 
-bool auth_server_set_password(struct auth_server *s, uint64_t account, struct slice login, struct slice password,
-                              struct fail *why)
+bool auth_server_set_password(struct auth_server *s, uint64_t account, struct slice login,
+                              struct slice password, struct fail *why)
 {
     if (!verifier_set_password(s->verifier, account, login, password, why))
         return false;
@@ -297,7 +300,7 @@ bool auth_server_set_password(struct auth_server *s, uint64_t account, struct sl
 
 static bool handle_set_password(struct auth_server *s, struct ipc_reader *r, struct fail *why)
 {
-    uint64_t     account = ipc_get_u64(r);
+    uint64_t account = ipc_get_u64(r);
     struct slice login = ipc_get_bytes(r), password = ipc_get_bytes(r);
 
     return ipc_end(r) ? auth_server_set_password(s, account, login, password, why) : malformed(why);
@@ -316,12 +319,13 @@ static bool handle_remove(struct auth_server *s, struct ipc_reader *r, struct fa
     return true;
 }
 
-static bool handle_list(struct auth_server *s, struct ipc_reader *r, struct ipc_message *answer, struct fail *why)
+static bool handle_list(struct auth_server *s, struct ipc_reader *r, struct ipc_message *answer,
+                        struct fail *why)
 {
     struct auth_credential page[CREDENTIALS_PAGE];
-    struct arena           a;
-    size_t                 count = 0;
-    uint64_t               after = ipc_get_u64(r);
+    struct arena a;
+    size_t count = 0;
+    uint64_t after = ipc_get_u64(r);
 
     if (!ipc_end(r))
         return malformed(why);
@@ -343,9 +347,9 @@ static bool handle_control(void *server, struct ipc_reader *r, struct ipc_messag
 {
     switch (r->type) {
     case AUTH_MSG_SET_PASSWORD: return handle_set_password(server, r, why);
-    case AUTH_MSG_REMOVE:       return handle_remove(server, r, why);
-    case AUTH_MSG_LIST:         return handle_list(server, r, answer, why);
-    default:                    return malformed(why);
+    case AUTH_MSG_REMOVE: return handle_remove(server, r, why);
+    case AUTH_MSG_LIST: return handle_list(server, r, answer, why);
+    default: return malformed(why);
     }
 }
 

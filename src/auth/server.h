@@ -24,16 +24,16 @@ struct auth_limits {
     unsigned hash_runs;        /* at one time, for memory's sake; 0: as many as cores */
     unsigned scram_iterations; /* of the keys kept for SCRAM-SHA-256; default 100,000; 0: none are kept */
 
-    unsigned password_bytes;   /* default 1024 */
-    unsigned cached_logins;    /* verified ones, remembered by an HMAC; default 16,384; 0: none */
-    unsigned cached_seconds;   /* default 3600 */
+    unsigned password_bytes; /* default 1024 */
+    unsigned cached_logins;  /* verified ones, remembered by an HMAC; default 16,384; 0: none */
+    unsigned cached_seconds; /* default 3600 */
 
-    unsigned delay_ms;         /* after the first failure of a peer or login; doubles.  Default 1000 */
-    unsigned delay_ms_max;     /* default 15,000 */
-    unsigned peer_failures;    /* so many and the peer (IPv6: /64) is refused for now; default 50; loopback is exempt */
-    unsigned login_failures;   /* ... and the login, but for peers that signed in to it lately; default 100 */
-    unsigned failure_seconds;  /* failures count half after this; default 600 */
-    unsigned throttled;        /* peers, and logins, remembered; default 65,536 */
+    unsigned delay_ms;        /* after the first failure of a peer or login; doubles.  Default 1000 */
+    unsigned delay_ms_max;    /* default 15,000 */
+    unsigned peer_failures;   /* so many and the peer (IPv6: /64; never loopback) is refused; default 50 */
+    unsigned login_failures;  /* ... and the login, but for peers that signed in to it lately; default 100 */
+    unsigned failure_seconds; /* failures count half after this; default 600 */
+    unsigned throttled;       /* peers, and logins, remembered; default 65,536 */
 
     unsigned exchanges;        /* begun and not ended; default 10,000 */
     unsigned exchange_seconds; /* default 120 */
@@ -44,7 +44,8 @@ void auth_limits_default(struct auth_limits *l);
 void auth_limits_cheap(struct auth_limits *l);
 
 /* Makes the database if there is none; starts a thread for upkeep. */
-bool auth_server_open(const char *path, const struct auth_limits *limits, struct auth_server **out, struct fail *why);
+bool auth_server_open(const char *path, const struct auth_limits *limits, struct auth_server **out,
+                      struct fail *why);
 /* Both ipc servers must be gone.  Fine on NULL. */
 void auth_server_close(struct auth_server **s);
 
@@ -58,7 +59,7 @@ struct ipc_service auth_server_control(struct auth_server *s);
 void auth_server_tell(struct auth_server *s, struct ipc_server *mail);
 
 /* What the control socket does, for who is in the process: `posthorn init`, `posthorn demo`, tests. */
-bool auth_server_set_password(struct auth_server *s, uint64_t account, struct slice login, struct slice password,
-                              struct fail *why);
+bool auth_server_set_password(struct auth_server *s, uint64_t account, struct slice login,
+                              struct slice password, struct fail *why);
 
 #endif

@@ -14,7 +14,7 @@ enum { WAYS = 4 };
 
 struct entry {
     uint64_t key, guess;
-    int64_t  since; /* when `failures` was last halved */
+    int64_t since;     /* when `failures` was last halved */
     unsigned failures; /* 0: the entry is free */
 };
 
@@ -24,15 +24,15 @@ struct set {
 
 struct throttle {
     pthread_mutex_t lock;
-    unsigned        half_life;
-    uint64_t        mask;
-    struct set     *sets; /* from calloc: what was never touched costs no memory */
+    unsigned half_life;
+    uint64_t mask;
+    struct set *sets; /* from calloc: what was never touched costs no memory */
 };
 
 struct throttle *throttle_create(unsigned entries, unsigned half_life)
 {
     struct throttle *t = xcalloc(1, sizeof *t);
-    uint64_t         sets = 1;
+    uint64_t sets = 1;
 
     while (sets * 2 * WAYS <= entries)
         sets *= 2;
@@ -66,7 +66,7 @@ static void decay(const struct throttle *t, struct entry *e, int64_t now)
 /* The key's entry; else, with `make`, the one it may take; else NULL. */
 static struct entry *find(struct throttle *t, uint64_t key, int64_t now, bool make)
 {
-    struct set   *s = &t->sets[key & t->mask];
+    struct set *s = &t->sets[key & t->mask];
     struct entry *least = &s->ways[0];
 
     for (unsigned i = 0; i < WAYS; i++) {
@@ -87,7 +87,7 @@ unsigned throttle_failures(struct throttle *t, uint64_t key, int64_t now)
 {
     (void)pthread_mutex_lock(&t->lock);
     const struct entry *e = find(t, key, now, false);
-    unsigned            n = e != NULL ? e->failures : 0;
+    unsigned n = e != NULL ? e->failures : 0;
     (void)pthread_mutex_unlock(&t->lock);
     return n;
 }
@@ -95,7 +95,7 @@ unsigned throttle_failures(struct throttle *t, uint64_t key, int64_t now)
 struct throttle_mark throttle_begin(struct throttle *t, uint64_t key, uint64_t guess, int64_t now)
 {
     (void)pthread_mutex_lock(&t->lock);
-    struct entry        *e = find(t, key, now, true);
+    struct entry *e = find(t, key, now, true);
     struct throttle_mark mark = {.counted = e->failures == 0 || e->guess != guess};
     if (mark.counted)
         e->failures++;

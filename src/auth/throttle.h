@@ -18,17 +18,18 @@ struct throttle;
 
 /* `entries` at least 4.  Failures count half after each `half_life` seconds. */
 struct throttle *throttle_create(unsigned entries, unsigned half_life);
-void             throttle_destroy(struct throttle **t);
+void throttle_destroy(struct throttle **t);
 
 struct throttle_mark {
     unsigned failures; /* with this attempt */
-    bool     counted;
+    bool counted;
 };
 
 /* `now` in seconds of a clock that never jumps. */
 unsigned throttle_failures(struct throttle *t, uint64_t key, int64_t now);
-/* A `guess` that is the same as the last one does not count again: a device with an old password is no attacker. */
+/* A `guess` that is the same as the last one does not count again: a device with an old password is no
+ * attacker. */
 struct throttle_mark throttle_begin(struct throttle *t, uint64_t key, uint64_t guess, int64_t now);
-void                 throttle_forgive(struct throttle *t, uint64_t key, struct throttle_mark mark, int64_t now);
+void throttle_forgive(struct throttle *t, uint64_t key, struct throttle_mark mark, int64_t now);
 
 #endif

@@ -15,9 +15,9 @@
 enum { WAYS = 4, PEERS = 3 };
 
 struct entry {
-    uint64_t      account; /* 0: free */
-    int64_t       expires;
-    uint64_t      peers[PEERS]; /* the latest first */
+    uint64_t account; /* 0: free */
+    int64_t expires;
+    uint64_t peers[PEERS]; /* the latest first */
     unsigned char mac[VERIFIED_MAC_BYTES];
 };
 
@@ -27,9 +27,9 @@ struct set {
 
 struct verified {
     pthread_mutex_t lock;
-    unsigned        seconds;
-    uint64_t        count; /* of sets; 0: remembers nothing */
-    struct set     *sets;
+    unsigned seconds;
+    uint64_t count; /* of sets; 0: remembers nothing */
+    struct set *sets;
 };
 
 struct verified *verified_create(unsigned entries, unsigned seconds)
@@ -66,7 +66,8 @@ static struct entry *find(struct verified *v, uint64_t account)
     return NULL;
 }
 
-bool verified_has(struct verified *v, uint64_t account, const unsigned char mac[VERIFIED_MAC_BYTES], int64_t now)
+bool verified_has(struct verified *v, uint64_t account, const unsigned char mac[VERIFIED_MAC_BYTES],
+                  int64_t now)
 {
     (void)pthread_mutex_lock(&v->lock);
     const struct entry *e = find(v, account);
@@ -96,7 +97,7 @@ bool verified_knows_peer(struct verified *v, uint64_t account, uint64_t peer)
 {
     (void)pthread_mutex_lock(&v->lock);
     const struct entry *e = find(v, account);
-    bool                knows = e != NULL && has_peer(e, peer);
+    bool knows = e != NULL && has_peer(e, peer);
     (void)pthread_mutex_unlock(&v->lock);
     return knows;
 }
@@ -104,7 +105,7 @@ bool verified_knows_peer(struct verified *v, uint64_t account, uint64_t peer)
 /* The account's entry, or in its place the one that expires first. */
 static struct entry *take(struct verified *v, uint64_t account)
 {
-    struct set   *s = &v->sets[account % v->count];
+    struct set *s = &v->sets[account % v->count];
     struct entry *e = find(v, account), *oldest = &s->ways[0];
 
     if (e != NULL)
@@ -116,8 +117,8 @@ static struct entry *take(struct verified *v, uint64_t account)
     return oldest;
 }
 
-void verified_add(struct verified *v, uint64_t account, const unsigned char mac[VERIFIED_MAC_BYTES], uint64_t peer,
-                  int64_t now)
+void verified_add(struct verified *v, uint64_t account, const unsigned char mac[VERIFIED_MAC_BYTES],
+                  uint64_t peer, int64_t now)
 {
     if (v->count == 0)
         return;

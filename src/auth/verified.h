@@ -21,13 +21,14 @@ struct verified;
 
 /* `entries` 0: remembers nothing. */
 struct verified *verified_create(unsigned entries, unsigned seconds);
-void             verified_destroy(struct verified **v);
+void verified_destroy(struct verified **v);
 
-bool verified_has(struct verified *v, uint64_t account, const unsigned char mac[VERIFIED_MAC_BYTES], int64_t now);
+bool verified_has(struct verified *v, uint64_t account, const unsigned char mac[VERIFIED_MAC_BYTES],
+                  int64_t now);
 /* Has this peer (a keyed hash) signed in to the account, with whatever password it had then? */
 bool verified_knows_peer(struct verified *v, uint64_t account, uint64_t peer);
-void verified_add(struct verified *v, uint64_t account, const unsigned char mac[VERIFIED_MAC_BYTES], uint64_t peer,
-                  int64_t now);
+void verified_add(struct verified *v, uint64_t account, const unsigned char mac[VERIFIED_MAC_BYTES],
+                  uint64_t peer, int64_t now);
 void verified_add_peer(struct verified *v, uint64_t account, uint64_t peer);
 void verified_drop(struct verified *v, uint64_t account);
 

@@ -18,15 +18,16 @@
 #include "base/unicode.h"
 
 struct verifier {
-    struct auth_limits  limits;
+    struct auth_limits limits;
     struct credentials *credentials;
-    struct hasher      *hasher;
-    struct verified    *verified;
-    struct throttle    *peers, *logins;
-    unsigned char       key[crypto_auth_hmacsha256_KEYBYTES]; /* of this process; for the cache and for guesses */
+    struct hasher *hasher;
+    struct verified *verified;
+    struct throttle *peers, *logins;
+    unsigned char key[crypto_auth_hmacsha256_KEYBYTES]; /* of this process; for the cache and for guesses */
 };
 
-bool verifier_create(struct credentials *c, const struct auth_limits *limits, struct verifier **out, struct fail *why)
+bool verifier_create(struct credentials *c, const struct auth_limits *limits, struct verifier **out,
+                     struct fail *why)
 {
     SCOPED(verifier_destroy) struct verifier *v = xcalloc(1, sizeof *v);
 
@@ -75,7 +76,7 @@ static bool login_key(struct slice user, struct slice domain, struct address_key
 /* An IPv6 network of 64 bits counts as one peer: who has one address of it has them all. */
 static uint64_t peer_key(struct slice peer)
 {
-    char            text[INET6_ADDRSTRLEN + 1];
+    char text[INET6_ADDRSTRLEN + 1];
     struct in6_addr address;
 
     (void)snprintf(text, sizeof text, PRIslice, SLICE_ARG(peer));
@@ -87,7 +88,8 @@ static uint64_t peer_key(struct slice peer)
 /* Where a web mail or a proxy signs everybody in from: its failures are not one man's. */
 static bool is_loopback(struct slice peer)
 {
-    return slice_starts(peer, SLICE("127.")) || slice_eq(peer, SLICE("::1")) || slice_eq(peer, SLICE("local"));
+    return slice_starts(peer, SLICE("127.")) || slice_eq(peer, SLICE("::1")) ||
+           slice_eq(peer, SLICE("local"));
 }
 
 /* A password in one form however it was typed (RFC 8265 section 4.2.2, the normalisation); wiped. */
@@ -114,7 +116,8 @@ static void secret_init(struct secret *s, struct slice password, unsigned max)
 }
 
 /* HMAC-SHA-256 under this process's key over both texts; a NUL, which neither holds, stands between. */
-static void hmac(const struct verifier *v, struct slice a, struct slice b, unsigned char out[VERIFIED_MAC_BYTES])
+static void hmac(const struct verifier *v, struct slice a, struct slice b,
+                 unsigned char out[VERIFIED_MAC_BYTES])
 {
     crypto_auth_hmacsha256_state state;
 
@@ -130,13 +133,13 @@ static void hmac(const struct verifier *v, struct slice a, struct slice b, unsig
 
 struct attempt {
     const struct auth_context *about;
-    struct slice               password;
-    struct credential          credential;
-    bool                       found;
-    uint64_t                   peer, login, guess; /* keyed hashes */
-    unsigned char              mac[VERIFIED_MAC_BYTES]; /* stored hash and password */
-    bool                       exempt; /* the peer from limits on peers */
-    int64_t                    now;
+    struct slice password;
+    struct credential credential;
+    bool found;
+    uint64_t peer, login, guess;           /* keyed hashes */
+    unsigned char mac[VERIFIED_MAC_BYTES]; /* stored hash and password */
+    bool exempt;                           /* the peer from limits on peers */
+    int64_t now;
 };
 
 /* Keyed hashes for the throttles and the cache.  The same work whether the login was found or not. */
@@ -195,11 +198,12 @@ static void refresh_hash(struct verifier *v, const struct attempt *t)
 static enum verdict run_hash(struct verifier *v, const struct attempt *t, struct verified_login *out)
 {
     struct throttle_mark peer = {0}, login = throttle_begin(v->logins, t->login, t->guess, t->now);
-    bool                 right = false;
+    bool right = false;
 
     if (!t->exempt)
         peer = throttle_begin(v->peers, t->peer, t->guess, t->now);
-    bool known = hasher_verify(v->hasher, t->found ? &t->credential.hash : NULL, t->password, &right, &out->why);
+    bool known =
+        hasher_verify(v->hasher, t->found ? &t->credential.hash : NULL, t->password, &right, &out->why);
     if (!known || right) {
         throttle_forgive(v->logins, t->login, login, t->now);
         throttle_forgive(v->peers, t->peer, peer, t->now);
@@ -230,7 +234,7 @@ enum verdict verifier_check(struct verifier *v, const struct auth_context *about
                             struct slice password, struct verified_login *out)
 {
     SCOPED(secret_finish) struct secret secret = {0};
-    struct attempt                      t = {.about = about};
+    struct attempt t = {.about = about};
 
     *out = (struct verified_login){0};
     secret_init(&secret, password, v->limits.password_bytes);
@@ -267,9 +271,9 @@ bool verifier_set_password(struct verifier *v, uint64_t account, struct slice lo
                            struct fail *why)
 {
     SCOPED(secret_finish) struct secret secret = {0};
-    struct address_key                  key;
-    struct hash_text                    hash;
-    struct scram_keys                   scram;
+    struct address_key key;
+    struct hash_text hash;
+    struct scram_keys scram;
 
     if (account == 0 || account > INT64_MAX || !address_key_parse(login, &key))
         return fail_set(why, FAIL_PERM, FAIL_INVALID, "\"" PRIslice "\" is no login", SLICE_ARG(login));

@@ -13,7 +13,8 @@
 
 struct verifier;
 
-bool verifier_create(struct credentials *c, const struct auth_limits *limits, struct verifier **out, struct fail *why);
+bool verifier_create(struct credentials *c, const struct auth_limits *limits, struct verifier **out,
+                     struct fail *why);
 void verifier_destroy(struct verifier **v);
 
 enum verdict {
@@ -22,10 +23,10 @@ enum verdict {
     VERDICT_NOT_NOW, /* `why`: refused after too many failures, or it could not be found out */
 };
 struct verified_login {
-    uint64_t           account; /* VERDICT_RIGHT */
-    struct address_key login;   /* len 0 if the name can be nobody's */
-    unsigned           delay_ms;
-    struct fail        why;
+    uint64_t account;         /* VERDICT_RIGHT */
+    struct address_key login; /* len 0 if the name can be nobody's */
+    unsigned delay_ms;
+    struct fail why;
 };
 enum verdict verifier_check(struct verifier *v, const struct auth_context *about, struct slice user,
                             struct slice password, struct verified_login *out);

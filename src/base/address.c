@@ -63,7 +63,8 @@ static bool read_ascii_domain(struct slice s, struct domain_key *out)
         char c = ascii_lower(s.ptr[i]);
         bool at_edge = label == 0 || i + 1 == s.len || s.ptr[i + 1] == '.';
 
-        if (c == '.' ? label == 0 || i + 1 == s.len : !ascii_is_alpha(c) && !ascii_is_digit(c) && (c != '-' || at_edge))
+        if (c == '.' ? label == 0 || i + 1 == s.len
+                     : !ascii_is_alpha(c) && !ascii_is_digit(c) && (c != '-' || at_edge))
             return false;
         label = c == '.' ? 0 : label + 1;
         if (label > IDN2_LABEL_MAX_LENGTH)
@@ -94,7 +95,7 @@ static bool read_address_literal(struct slice s, struct domain_key *out)
 /* U-labels to A-labels. */
 static bool read_unicode_domain(struct slice s, struct domain_key *out)
 {
-    char     name[DOMAIN_MAX * 4 + 1];
+    char name[DOMAIN_MAX * 4 + 1];
     uint8_t *found = NULL;
 
     if (s.len >= sizeof name || !utf8_valid(s) || memchr(s.ptr, '\0', s.len) != NULL)
@@ -119,7 +120,7 @@ bool domain_key_parse(struct slice domain, struct domain_key *out)
 bool address_key_join(struct slice local, struct slice domain, struct address_key *out)
 {
     struct domain_key host;
-    struct buf        folded;
+    struct buf folded;
 
     out->given = local;
     if ((local.len > 0 && !read_local_part(local, &out->given)) || !domain_key_parse(domain, &host))

@@ -25,8 +25,8 @@ enum {
 
 struct address_key {
     struct slice given; /* the local part as it came, without quotes; in the caller's bytes */
-    size_t       local_len, len;
-    char         text[ADDRESS_KEY_MAX]; /* "ann@example.org" */
+    size_t local_len, len;
+    char text[ADDRESS_KEY_MAX]; /* "ann@example.org" */
 };
 
 static inline struct slice key_text(const struct address_key *k)
@@ -51,7 +51,7 @@ bool address_key_join(struct slice local, struct slice domain, struct address_ke
 
 struct domain_key {
     size_t len;
-    char   text[DOMAIN_MAX + 1];
+    char text[DOMAIN_MAX + 1];
 };
 
 static inline struct slice domain_text(const struct domain_key *k)

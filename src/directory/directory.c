@@ -39,8 +39,8 @@ static const char *const directory_sql[] = {
     [SQL_DOMAIN_PAGE] = "SELECT name FROM domain WHERE name > ?1 ORDER BY name LIMIT 256",
     [SQL_ACCOUNT_PAGE] =
         "SELECT id, address, disabled, created FROM account WHERE address > ?1 ORDER BY address LIMIT 256",
-    [SQL_ALIAS_PAGE] =
-        "SELECT address, member FROM alias WHERE (address, member) > (?1, ?2) ORDER BY address, member LIMIT 256",
+    [SQL_ALIAS_PAGE] = "SELECT address, member FROM alias WHERE (address, member) > (?1, ?2) ORDER BY "
+                       "address, member LIMIT 256",
 };
 
 static const struct db_schema directory_schema = {
@@ -66,10 +66,10 @@ static struct domain *domain_of(const struct directory *d, struct slice address)
 
 static void find_first_domain(struct directory *d)
 {
-    size_t       at = 0;
+    size_t at = 0;
     struct slice name;
-    void        *value;
-    uint64_t     lowest = UINT64_MAX;
+    void *value;
+    uint64_t lowest = UINT64_MAX;
 
     d->first_domain.len = 0;
     while (map_next(&d->domains, &at, &name, &value)) {
@@ -90,7 +90,8 @@ static void enter_domain(struct directory *d, struct slice name, uint64_t id)
     free(map_put(&d->domains, name, domain));
 }
 
-static void enter_account(struct directory *d, struct slice address, uint64_t id, int64_t created, bool disabled)
+static void enter_account(struct directory *d, struct slice address, uint64_t id, int64_t created,
+                          bool disabled)
 {
     domain_of(d, address)->names++;
     (void)names_add_account(&d->names, address, id, created, disabled);
@@ -110,7 +111,8 @@ static bool row_is_sane(struct directory *d, struct slice address, bool alias, s
 
     if (address.len == 0 || address.len > ADDRESS_KEY_MAX || slice_find_char(address, '@') == address.len ||
         domain_of(d, address) == NULL || (there != NULL && (!alias || there->is_account)))
-        return fail_set(why, FAIL_PERM, FAIL_OTHER, "directory: \"" PRIslice "\" cannot be there", SLICE_ARG(address));
+        return fail_set(why, FAIL_PERM, FAIL_OTHER, "directory: \"" PRIslice "\" cannot be there",
+                        SLICE_ARG(address));
     return true;
 }
 
@@ -129,7 +131,7 @@ static bool load_domains(struct directory *d, struct fail *why)
 static bool load_accounts(struct directory *d, struct fail *why)
 {
     struct db_stmt *q = db_stmt(d->db, SQL_ACCOUNTS, why);
-    bool            sane = true;
+    bool sane = true;
 
     if (q == NULL)
         return false;
@@ -145,7 +147,7 @@ static bool load_accounts(struct directory *d, struct fail *why)
 static bool load_aliases(struct directory *d, struct fail *why)
 {
     struct db_stmt *q = db_stmt(d->db, SQL_ALIASES, why);
-    bool            sane = true;
+    bool sane = true;
 
     if (q == NULL)
         return false;
@@ -158,7 +160,8 @@ static bool load_aliases(struct directory *d, struct fail *why)
     return db_done(q, sane ? why : NULL) && sane;
 }
 
-bool directory_open(const char *path, const struct directory_limits *limits, struct directory **out, struct fail *why)
+bool directory_open(const char *path, const struct directory_limits *limits, struct directory **out,
+                    struct fail *why)
 {
     SCOPED(directory_close) struct directory *d = xcalloc(1, sizeof *d);
 
@@ -179,9 +182,9 @@ bool directory_open(const char *path, const struct directory_limits *limits, str
 void directory_close(struct directory **dp)
 {
     struct directory *d = *dp;
-    size_t            at = 0;
-    struct slice      name;
-    void             *domain;
+    size_t at = 0;
+    struct slice name;
+    void *domain;
 
     if (d == NULL)
         return;
@@ -230,7 +233,8 @@ static bool no_address(struct fail *why, struct slice address)
 
 static bool no_domain(struct fail *why, struct slice domain)
 {
-    return fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, PRIslice " is not a domain of this server", SLICE_ARG(domain));
+    return fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, PRIslice " is not a domain of this server",
+                    SLICE_ARG(domain));
 }
 
 static bool no_account(struct fail *why, uint64_t id)
@@ -300,7 +304,7 @@ bool directory_domain_remove(struct directory *d, struct slice domain, struct fa
 static bool account_add(struct directory *d, const struct address_key *key, uint64_t *id, struct fail *why)
 {
     struct slice address = key_text(key);
-    int64_t      new_id, now = clock_now();
+    int64_t new_id, now = clock_now();
 
     if (map_get(&d->domains, key_domain(key)) == NULL)
         return no_domain(why, key_domain(key));
@@ -359,7 +363,8 @@ static bool account_disable(struct directory *d, uint64_t id, bool disabled, str
     if (n == NULL)
         return no_account(why, id);
     if (!db_begin(d->db, why) ||
-        !db_run(d->db, SQL_ACCOUNT_DISABLE, why, "ii", (int64_t)id, (int64_t)disabled) || !db_commit(d->db, why))
+        !db_run(d->db, SQL_ACCOUNT_DISABLE, why, "ii", (int64_t)id, (int64_t)disabled) ||
+        !db_commit(d->db, why))
         return false;
     memory_lock(d);
     names_disable(&d->names, n, disabled);
@@ -380,7 +385,8 @@ static bool alias_key(struct slice address, struct address_key *out, struct fail
 {
     bool catch_all = address.len > 1 && address.ptr[0] == '@' && address.len <= ADDRESS_MAX;
 
-    if (catch_all ? address_key_join(SLICE(""), slice_from(address, 1), out) : address_key_parse(address, out))
+    if (catch_all ? address_key_join(SLICE(""), slice_from(address, 1), out)
+                  : address_key_parse(address, out))
         return true;
     return no_address(why, address);
 }
@@ -389,7 +395,8 @@ static bool alias_key(struct slice address, struct address_key *out, struct fail
  * How a member is kept: with its local part as it was given, in case it is
  * somebody else's who tells cases apart; canonical where the domain is ours.
  */
-static bool member_text(struct directory *d, struct slice member, struct arena *a, struct slice *out, struct fail *why)
+static bool member_text(struct directory *d, struct slice member, struct arena *a, struct slice *out,
+                        struct fail *why)
 {
     struct address_key key;
 
@@ -412,9 +419,10 @@ static unsigned member_find(const struct members *m, struct slice member)
     return i;
 }
 
-static bool alias_add(struct directory *d, const struct address_key *key, struct slice member, struct fail *why)
+static bool alias_add(struct directory *d, const struct address_key *key, struct slice member,
+                      struct fail *why)
 {
-    struct slice       address = key_text(key);
+    struct slice address = key_text(key);
     const struct name *n = names_get(&d->names, address);
 
     if (map_get(&d->domains, key_domain(key)) == NULL)
@@ -422,12 +430,14 @@ static bool alias_add(struct directory *d, const struct address_key *key, struct
     if (n != NULL && n->is_account)
         return fail_set(why, FAIL_PERM, FAIL_EXISTS, PRIslice " is an account", SLICE_ARG(address));
     if (n != NULL && member_find(&n->alias, member) < n->alias.count)
-        return fail_set(why, FAIL_PERM, FAIL_EXISTS, PRIslice " leads to " PRIslice " already", SLICE_ARG(address),
-                        SLICE_ARG(member));
+        return fail_set(why, FAIL_PERM, FAIL_EXISTS, PRIslice " leads to " PRIslice " already",
+                        SLICE_ARG(address), SLICE_ARG(member));
     if (n != NULL && n->alias.count >= d->limits.alias_members)
-        return fail_set(why, FAIL_PERM, FAIL_LIMIT, "alias " PRIslice " has %u members, the most there may be",
-                        SLICE_ARG(address), n->alias.count);
-    if (!db_begin(d->db, why) || !db_run(d->db, SQL_ALIAS_ADD, why, "tt", address, member) || !db_commit(d->db, why))
+        return fail_set(why, FAIL_PERM, FAIL_LIMIT,
+                        "alias " PRIslice " has %u members, the most there may be", SLICE_ARG(address),
+                        n->alias.count);
+    if (!db_begin(d->db, why) || !db_run(d->db, SQL_ALIAS_ADD, why, "tt", address, member) ||
+        !db_commit(d->db, why))
         return false;
     memory_lock(d);
     enter_member(d, address, member);
@@ -435,7 +445,8 @@ static bool alias_add(struct directory *d, const struct address_key *key, struct
     return true;
 }
 
-static bool alias_remove(struct directory *d, const struct address_key *key, struct slice member, struct fail *why)
+static bool alias_remove(struct directory *d, const struct address_key *key, struct slice member,
+                         struct fail *why)
 {
     struct slice address = key_text(key);
     struct name *n = names_get(&d->names, address);
@@ -444,10 +455,10 @@ static bool alias_remove(struct directory *d, const struct address_key *key, str
         return fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "there is no alias " PRIslice, SLICE_ARG(address));
 
     unsigned at = member.len > 0 ? member_find(&n->alias, member) : 0;
-    bool     all = member.len == 0 || n->alias.count == 1;
+    bool all = member.len == 0 || n->alias.count == 1;
     if (at == n->alias.count)
-        return fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, PRIslice " does not lead to " PRIslice, SLICE_ARG(address),
-                        SLICE_ARG(member));
+        return fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, PRIslice " does not lead to " PRIslice,
+                        SLICE_ARG(address), SLICE_ARG(member));
     if (!db_begin(d->db, why) ||
         !(all ? db_run(d->db, SQL_ALIAS_REMOVE, why, "t", address)
               : db_run(d->db, SQL_MEMBER_REMOVE, why, "tt", address, member)) ||
@@ -465,11 +476,12 @@ static bool alias_remove(struct directory *d, const struct address_key *key, str
 }
 
 static bool change_alias(struct directory *d, struct slice address, struct slice member, struct fail *why,
-                         bool (*change)(struct directory *, const struct address_key *, struct slice, struct fail *))
+                         bool (*change)(struct directory *, const struct address_key *, struct slice,
+                                        struct fail *))
 {
     struct address_key key;
-    struct arena       a;
-    struct slice       kept = {0};
+    struct arena a;
+    struct slice kept = {0};
 
     if (!alias_key(address, &key, why))
         return false;

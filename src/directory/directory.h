@@ -15,46 +15,47 @@
 struct directory;
 
 struct directory_limits {
-    char     separator;         /* of plus-addresses: ann+lists@...; 0: none; default '+' */
-    unsigned alias_members;     /* default 1000 */
-    unsigned alias_depth;       /* aliases that lead to aliases; default 10 */
-    unsigned route_targets;     /* destinations of one address in all; default 10000 */
+    char separator;         /* of plus-addresses: ann+lists@...; 0: none; default '+' */
+    unsigned alias_members; /* default 1000 */
+    unsigned alias_depth;   /* aliases that lead to aliases; default 10 */
+    unsigned route_targets; /* destinations of one address in all; default 10000 */
 };
 void directory_limits_default(struct directory_limits *l);
 
-bool directory_open(const char *path, const struct directory_limits *limits, struct directory **out, struct fail *why);
+bool directory_open(const char *path, const struct directory_limits *limits, struct directory **out,
+                    struct fail *why);
 void directory_close(struct directory **d);
 
 /* ---- asking ---- */
 
 struct directory_account {
-    uint64_t     id;      /* never used twice */
+    uint64_t id;          /* never used twice */
     struct slice address; /* canonical: "ann@example.org" */
-    bool         disabled;
-    int64_t      created; /* seconds since 1970 */
+    bool disabled;
+    int64_t created; /* seconds since 1970 */
 };
 
 /* One destination of an address. */
 struct route_target {
-    bool         local;
-    uint64_t     account;  /* local */
-    struct slice address;  /* canonical address of the account, or the remote address */
-    struct slice detail;   /* what stood after the separator ("lists"), "" if nothing */
+    bool local;
+    uint64_t account;     /* local */
+    struct slice address; /* canonical address of the account, or the remote address */
+    struct slice detail;  /* what stood after the separator ("lists"), "" if nothing */
 };
 
 enum route_kind {
-    ROUTE_LOCAL,           /* targets: one or more (alias members may be remote) */
-    ROUTE_REMOTE,          /* the domain is not ours */
-    ROUTE_UNKNOWN,         /* our domain, no such recipient: 550 5.1.1 */
-    ROUTE_DISABLED,        /* the account is disabled: 550 5.2.1 */
-    ROUTE_LOOP,            /* aliases lead nowhere but in a circle, too deep or to too many: 550 5.4.6 */
-    ROUTE_INVALID,         /* not an address (quoted strings that need their quotes included): 553 5.1.3 */
+    ROUTE_LOCAL,    /* targets: one or more (alias members may be remote) */
+    ROUTE_REMOTE,   /* the domain is not ours */
+    ROUTE_UNKNOWN,  /* our domain, no such recipient: 550 5.1.1 */
+    ROUTE_DISABLED, /* the account is disabled: 550 5.2.1 */
+    ROUTE_LOOP,     /* aliases lead nowhere but in a circle, too deep or to too many: 550 5.4.6 */
+    ROUTE_INVALID,  /* not an address (quoted strings that need their quotes included): 553 5.1.3 */
 };
 
 struct route {
-    enum route_kind      kind;
+    enum route_kind kind;
     struct route_target *targets; /* in the arena, each destination once */
-    size_t               count;
+    size_t count;
 };
 /*
  * `address` as RCPT gave it, without angle brackets.  Order: account, alias, plus-address,
@@ -63,7 +64,8 @@ struct route {
  * is that is not disabled.  Members of an alias that are disabled, gone or lead back to it are
  * left out while others are there.  FAIL_TEMP if it cannot be answered now.
  */
-bool directory_route(struct directory *d, struct slice address, struct arena *a, struct route *out, struct fail *why);
+bool directory_route(struct directory *d, struct slice address, struct arena *a, struct route *out,
+                     struct fail *why);
 
 /*
  * By login name (an account's address; a bare local part means the only or first domain) / by id.
@@ -74,7 +76,8 @@ bool directory_login(struct directory *d, struct slice login, struct arena *a, s
 bool directory_account(struct directory *d, uint64_t id, struct arena *a, struct directory_account *out,
                        struct fail *why);
 /* May this account send as that address: its own, with any detail, or an alias that leads to it. */
-bool directory_may_send_as(struct directory *d, uint64_t account, struct slice address, bool *may, struct fail *why);
+bool directory_may_send_as(struct directory *d, uint64_t account, struct slice address, bool *may,
+                           struct fail *why);
 bool directory_is_local_domain(struct directory *d, struct slice domain);
 /* The one that names without a domain mean; empty if there is none. */
 struct slice directory_first_domain(struct directory *d, struct arena *a);
@@ -100,7 +103,8 @@ bool directory_each_domain(struct directory *d, bool (*each)(void *ctx, struct s
                            struct fail *why);
 bool directory_each_account(struct directory *d, bool (*each)(void *ctx, const struct directory_account *a),
                             void *ctx, struct fail *why);
-bool directory_each_alias(struct directory *d, bool (*each)(void *ctx, struct slice address, struct slice member),
-                          void *ctx, struct fail *why);
+bool directory_each_alias(struct directory *d,
+                          bool (*each)(void *ctx, struct slice address, struct slice member), void *ctx,
+                          struct fail *why);
 
 #endif

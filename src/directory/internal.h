@@ -26,20 +26,30 @@ struct domain {
 
 struct directory {
     struct directory_limits limits;
-    pthread_mutex_t         change;
-    struct db              *db;
-    pthread_rwlock_t        memory;
-    struct map              domains; /* A-label to struct domain */
-    struct domain_key       first_domain; /* with the lowest id; len 0 if there is none */
-    struct names            names;
+    pthread_mutex_t change;
+    struct db *db;
+    pthread_rwlock_t memory;
+    struct map domains;             /* A-label to struct domain */
+    struct domain_key first_domain; /* with the lowest id; len 0 if there is none */
+    struct names names;
 };
 
 enum directory_sql {
-    SQL_DOMAINS, SQL_ACCOUNTS, SQL_ALIASES,
-    SQL_DOMAIN_ADD, SQL_DOMAIN_REMOVE,
-    SQL_NEXT_ID, SQL_ACCOUNT_ADD, SQL_ACCOUNT_REMOVE, SQL_ACCOUNT_DISABLE,
-    SQL_ALIAS_ADD, SQL_ALIAS_REMOVE, SQL_MEMBER_REMOVE,
-    SQL_DOMAIN_PAGE, SQL_ACCOUNT_PAGE, SQL_ALIAS_PAGE,
+    SQL_DOMAINS,
+    SQL_ACCOUNTS,
+    SQL_ALIASES,
+    SQL_DOMAIN_ADD,
+    SQL_DOMAIN_REMOVE,
+    SQL_NEXT_ID,
+    SQL_ACCOUNT_ADD,
+    SQL_ACCOUNT_REMOVE,
+    SQL_ACCOUNT_DISABLE,
+    SQL_ALIAS_ADD,
+    SQL_ALIAS_REMOVE,
+    SQL_MEMBER_REMOVE,
+    SQL_DOMAIN_PAGE,
+    SQL_ACCOUNT_PAGE,
+    SQL_ALIAS_PAGE,
 };
 
 #endif

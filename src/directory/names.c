@@ -60,7 +60,7 @@ struct name *names_account(const struct names *t, uint64_t id)
 static void grow(struct names *t)
 {
     struct name **old = t->slots;
-    size_t        old_cap = t->cap;
+    size_t old_cap = t->cap;
 
     t->cap *= 2;
     t->slots = xcalloc(t->cap, sizeof(struct name *));
@@ -86,9 +86,9 @@ static struct name *add(struct names *t, struct slice address)
 /* After the first account was disabled or removed. */
 static void find_first(struct names *t)
 {
-    size_t   at = 0;
+    size_t at = 0;
     uint64_t id;
-    void    *value;
+    void *value;
 
     t->first = NULL;
     while (idmap_next(&t->accounts, &at, &id, &value)) {
@@ -98,7 +98,8 @@ static void find_first(struct names *t)
     }
 }
 
-struct name *names_add_account(struct names *t, struct slice address, uint64_t id, int64_t created, bool disabled)
+struct name *names_add_account(struct names *t, struct slice address, uint64_t id, int64_t created,
+                               bool disabled)
 {
     struct name *n = add(t, address);
 
@@ -121,9 +122,9 @@ void names_disable(struct names *t, struct name *account, bool disabled)
 
 void names_add_member(struct names *t, struct slice address, struct slice member)
 {
-    struct name    *n = names_get(t, address);
+    struct name *n = names_get(t, address);
     struct members *m = n != NULL ? &n->alias : &add(t, address)->alias;
-    unsigned        at = m->count;
+    unsigned at = m->count;
 
     m->items = xrealloc(m->items, (m->count + 1) * sizeof *m->items);
     for (; at > 0 && slice_cmp(member, slice_of(m->items[at - 1])) < 0; at--)

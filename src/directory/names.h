@@ -13,19 +13,22 @@
 #include "base/map.h"
 
 struct members {
-    char   **items; /* addresses as they are stored, in the order of their bytes */
+    char **items; /* addresses as they are stored, in the order of their bytes */
     unsigned count;
 };
 
 struct name {
     union {
-        struct { uint64_t id; int64_t created; } account;
+        struct {
+            uint64_t id;
+            int64_t created;
+        } account;
         struct members alias;
     };
     uint16_t len;
-    bool     is_account;
-    bool     disabled;
-    char     text[]; /* canonical address; "@domain" of a catch-all */
+    bool is_account;
+    bool disabled;
+    char text[]; /* canonical address; "@domain" of a catch-all */
 };
 
 static inline struct slice name_text(const struct name *n)
@@ -35,9 +38,9 @@ static inline struct slice name_text(const struct name *n)
 
 struct names {
     struct name **slots; /* by hash of the address; NULL: empty */
-    size_t        count, cap;
-    struct idmap  accounts; /* id to name */
-    struct name  *first;    /* the account with the lowest id that is not disabled, or NULL */
+    size_t count, cap;
+    struct idmap accounts; /* id to name */
+    struct name *first;    /* the account with the lowest id that is not disabled, or NULL */
 };
 
 void names_init(struct names *t);
@@ -46,8 +49,9 @@ void names_finish(struct names *t);
 struct name *names_get(const struct names *t, struct slice address);
 struct name *names_account(const struct names *t, uint64_t id);
 /* The address must be free. */
-struct name *names_add_account(struct names *t, struct slice address, uint64_t id, int64_t created, bool disabled);
-void         names_disable(struct names *t, struct name *account, bool disabled);
+struct name *names_add_account(struct names *t, struct slice address, uint64_t id, int64_t created,
+                               bool disabled);
+void names_disable(struct names *t, struct name *account, bool disabled);
 /* Makes the alias with its first member. */
 void names_add_member(struct names *t, struct slice address, struct slice member);
 /* The last member takes the alias with it. */

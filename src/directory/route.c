@@ -12,28 +12,31 @@ static bool key_of(const struct directory *d, struct slice address, struct addre
 {
     if (slice_find_char(address, '@') < address.len)
         return address_key_parse(address, out);
-    return address.len > 0 && d->first_domain.len > 0 && address_key_join(address, domain_text(&d->first_domain), out);
+    return address.len > 0 && d->first_domain.len > 0 &&
+           address_key_join(address, domain_text(&d->first_domain), out);
 }
 
 /* An account as its callers see it, in the arena. */
-static bool account_copy(const struct name *n, struct arena *a, struct directory_account *out, struct fail *why)
+static bool account_copy(const struct name *n, struct arena *a, struct directory_account *out,
+                         struct fail *why)
 {
     *out = (struct directory_account){.id = n->account.id,
                                       .address = arena_keep(a, name_text(n)),
                                       .disabled = n->disabled,
                                       .created = n->account.created};
-    return !a->failed || fail_set(why, FAIL_TEMP, FAIL_LIMIT, "no memory left for %u bytes of address", n->len);
+    return !a->failed ||
+           fail_set(why, FAIL_TEMP, FAIL_LIMIT, "no memory left for %u bytes of address", n->len);
 }
 
 /* ---- one walk from an address to its destinations ---- */
 
 struct walk {
     const struct directory *d;
-    struct arena           *arena;
-    struct map              seen; /* addresses that were met, so that each counts once */
-    struct route_target    *targets;
-    size_t                  count, cap;
-    bool                    circle, endless, disabled; /* what was met on the way */
+    struct arena *arena;
+    struct map seen; /* addresses that were met, so that each counts once */
+    struct route_target *targets;
+    size_t count, cap;
+    bool circle, endless, disabled; /* what was met on the way */
 };
 
 static bool seen_before(struct walk *w, struct slice address)
@@ -48,7 +51,7 @@ static void add_target(struct walk *w, struct route_target t)
         return;
     }
     if (w->count == w->cap) {
-        size_t               cap = w->cap > 0 ? w->cap * 2 : 1;
+        size_t cap = w->cap > 0 ? w->cap * 2 : 1;
         struct route_target *bigger = arena_new_array(w->arena, struct route_target, cap);
         if (bigger == NULL)
             return; /* arena->failed says it */
@@ -63,10 +66,11 @@ static void add_target(struct walk *w, struct route_target t)
 }
 
 /* The name an address of ours means, NULL if none; *detail: what stood behind the separator, in the key. */
-static const struct name *find_name(const struct directory *d, const struct address_key *key, struct slice *detail)
+static const struct name *find_name(const struct directory *d, const struct address_key *key,
+                                    struct slice *detail)
 {
-    struct slice       local = key_local(key);
-    size_t             plus = slice_find_char(local, d->limits.separator);
+    struct slice local = key_local(key);
+    size_t plus = slice_find_char(local, d->limits.separator);
     const struct name *n = names_get(&d->names, key_text(key));
     struct address_key base;
 
@@ -90,8 +94,9 @@ static void walk_name(struct walk *w, const struct name *n, struct slice detail,
         w->disabled = true;
     } else if (n->is_account) {
         if (!seen_before(w, name_text(n)))
-            add_target(w, (struct route_target){
-                              .local = true, .account = n->account.id, .address = name_text(n), .detail = detail});
+            add_target(
+                w, (struct route_target){
+                       .local = true, .account = n->account.id, .address = name_text(n), .detail = detail});
     } else if (depth >= w->d->limits.alias_depth) {
         w->endless = true;
     } else if (seen_before(w, name_text(n))) {
@@ -105,13 +110,15 @@ static void walk_name(struct walk *w, const struct name *n, struct slice detail,
 
 static void walk_local(struct walk *w, const struct address_key *key, unsigned depth)
 {
-    struct slice       detail;
+    struct slice detail;
     const struct name *n = find_name(w->d, key, &detail), *first = w->d->names.first;
 
     if (n != NULL)
         walk_name(w, n, detail, depth);
-    /* Postmaster's mail always finds a reader (RFC 5321 section 4.5.1), also where the admin's alias leads nowhere. */
-    if (first != NULL && slice_eq(key_local(key), SLICE("postmaster")) && (depth == 0 ? w->count == 0 : n == NULL))
+    /* Postmaster's mail always finds a reader (RFC 5321 section 4.5.1), also where the admin's alias leads
+     * nowhere. */
+    if (first != NULL && slice_eq(key_local(key), SLICE("postmaster")) &&
+        (depth == 0 ? w->count == 0 : n == NULL))
         walk_name(w, first, SLICE(""), depth);
 }
 
@@ -121,8 +128,8 @@ static void walk_address(struct walk *w, const struct address_key *key, unsigned
         walk_local(w, key, depth);
         return;
     }
-    struct slice remote = arena_printf(w->arena, PRIslice "@" PRIslice, SLICE_ARG(key->given),
-                                       SLICE_ARG(key_domain(key)));
+    struct slice remote =
+        arena_printf(w->arena, PRIslice "@" PRIslice, SLICE_ARG(key->given), SLICE_ARG(key_domain(key)));
     if (!seen_before(w, remote))
         add_target(w, (struct route_target){.address = remote});
 }
@@ -139,7 +146,7 @@ static enum route_kind walk_result(const struct walk *w, const struct address_ke
 static void route_locked(const struct directory *d, struct slice address, struct arena *a, struct route *out)
 {
     struct address_key key;
-    bool               whole = slice_find_char(address, '@') < address.len;
+    bool whole = slice_find_char(address, '@') < address.len;
 
     *out = (struct route){.kind = ROUTE_INVALID};
     if (!whole && !slice_eq_nocase(address, SLICE("postmaster")))
@@ -170,7 +177,8 @@ static void memory_done(struct directory *d)
     (void)pthread_rwlock_unlock(&d->memory);
 }
 
-bool directory_route(struct directory *d, struct slice address, struct arena *a, struct route *out, struct fail *why)
+bool directory_route(struct directory *d, struct slice address, struct arena *a, struct route *out,
+                     struct fail *why)
 {
     memory_read(d);
     route_locked(d, address, a, out);
@@ -188,9 +196,9 @@ bool directory_login(struct directory *d, struct slice login, struct arena *a, s
 
     memory_read(d);
     const struct name *n = key_of(d, login, &key) ? names_get(&d->names, key_text(&key)) : NULL;
-    bool ok = n != NULL && n->is_account
-                  ? account_copy(n, a, out, why)
-                  : fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "there is no account \"" PRIslice "\"", SLICE_ARG(login));
+    bool ok = n != NULL && n->is_account ? account_copy(n, a, out, why)
+                                         : fail_set(why, FAIL_PERM, FAIL_NOT_FOUND,
+                                                    "there is no account \"" PRIslice "\"", SLICE_ARG(login));
     memory_done(d);
     return ok;
 }
@@ -207,7 +215,8 @@ bool directory_account(struct directory *d, uint64_t id, struct arena *a, struct
     return ok;
 }
 
-bool directory_may_send_as(struct directory *d, uint64_t account, struct slice address, bool *may, struct fail *why)
+bool directory_may_send_as(struct directory *d, uint64_t account, struct slice address, bool *may,
+                           struct fail *why)
 {
     struct arena a;
     struct route r;

@@ -8,21 +8,21 @@
 #include "directory/internal.h"
 
 enum {
-    PAGE_ROWS = 256, /* as the statements' LIMIT says */
+    PAGE_ROWS = 256,          /* as the statements' LIMIT says */
     PAGE_BYTES = 1024 * 1024, /* of two addresses each: far less */
 };
 
 struct row {
     struct slice name, member; /* domain; account; alias and member */
-    uint64_t     id;
-    bool         disabled;
-    int64_t      created;
+    uint64_t id;
+    bool disabled;
+    int64_t created;
 };
 
 struct page {
     struct arena arena;
-    struct row   rows[PAGE_ROWS];
-    size_t       count;
+    struct row rows[PAGE_ROWS];
+    size_t count;
     struct slice after, after_member; /* the last row shown, in its own arena */
     struct arena after_arena;
 };
@@ -93,7 +93,7 @@ bool directory_each_domain(struct directory *d, bool (*each)(void *ctx, struct s
                            struct fail *why)
 {
     struct page p;
-    bool        ok, more = true;
+    bool ok, more = true;
 
     page_init(&p);
     while ((ok = page_next(d, SQL_DOMAIN_PAGE, &p, why)) && more && p.count > 0)
@@ -107,25 +107,27 @@ bool directory_each_account(struct directory *d, bool (*each)(void *ctx, const s
                             void *ctx, struct fail *why)
 {
     struct page p;
-    bool        ok, more = true;
+    bool ok, more = true;
 
     page_init(&p);
     while ((ok = page_next(d, SQL_ACCOUNT_PAGE, &p, why)) && more && p.count > 0) {
         for (size_t i = 0; more && i < p.count; i++) {
             const struct row *r = &p.rows[i];
-            more = each(ctx, &(struct directory_account){
-                                 .id = r->id, .address = r->name, .disabled = r->disabled, .created = r->created});
+            more = each(ctx,
+                        &(struct directory_account){
+                            .id = r->id, .address = r->name, .disabled = r->disabled, .created = r->created});
         }
     }
     page_finish(&p);
     return ok;
 }
 
-bool directory_each_alias(struct directory *d, bool (*each)(void *ctx, struct slice address, struct slice member),
-                          void *ctx, struct fail *why)
+bool directory_each_alias(struct directory *d,
+                          bool (*each)(void *ctx, struct slice address, struct slice member), void *ctx,
+                          struct fail *why)
 {
     struct page p;
-    bool        ok, more = true;
+    bool ok, more = true;
 
     page_init(&p);
     while ((ok = page_next(d, SQL_ALIAS_PAGE, &p, why)) && more && p.count > 0)

@@ -14,13 +14,13 @@ enum { LOGIN_BYTES = 8 * 1024 }; /* what is kept of names and addresses */
 
 struct login {
     const struct login_service *service;
-    struct arena                arena;
-    struct auth_context         about; /* its slices in the arena */
-    struct slice                user;  /* for the log; empty if only `auth` knows it */
-    struct auth_exchange       *exchange;
-    enum login_state            state;
-    struct login_answer         answer;
-    int64_t                     answer_at; /* clock_mono_ms(); LOGIN_DELAY */
+    struct arena arena;
+    struct auth_context about; /* its slices in the arena */
+    struct slice user;         /* for the log; empty if only `auth` knows it */
+    struct auth_exchange *exchange;
+    enum login_state state;
+    struct login_answer answer;
+    int64_t answer_at; /* clock_mono_ms(); LOGIN_DELAY */
 };
 
 static struct login *login_create(const struct login_service *s, const struct auth_context *about)
@@ -37,8 +37,8 @@ static struct login *login_create(const struct login_service *s, const struct au
     return l;
 }
 
-struct login *login_start(const struct login_service *s, const struct auth_context *about, struct slice mechanism,
-                          bool has_initial, struct slice initial, struct waker waker)
+struct login *login_start(const struct login_service *s, const struct auth_context *about,
+                          struct slice mechanism, bool has_initial, struct slice initial, struct waker waker)
 {
     struct login *l = login_create(s, about);
 
@@ -46,8 +46,8 @@ struct login *login_start(const struct login_service *s, const struct auth_conte
     return l;
 }
 
-struct login *login_password(const struct login_service *s, const struct auth_context *about, struct slice user,
-                             struct slice password, struct waker waker)
+struct login *login_password(const struct login_service *s, const struct auth_context *about,
+                             struct slice user, struct slice password, struct waker waker)
 {
     struct login *l = login_create(s, about);
 
@@ -60,8 +60,9 @@ struct login *login_password(const struct login_service *s, const struct auth_co
 
 static enum login_state succeed(struct login *l, struct slice name)
 {
-    log_event(LOG_INFO, "login.ok", LOG_TEXT("session", l->about.session), LOG_TEXT("service", l->about.service),
-              LOG_TEXT("peer", l->about.peer), LOG_TEXT("user", name), LOG_U64("account", l->answer.account.id));
+    log_event(LOG_INFO, "login.ok", LOG_TEXT("session", l->about.session),
+              LOG_TEXT("service", l->about.service), LOG_TEXT("peer", l->about.peer), LOG_TEXT("user", name),
+              LOG_U64("account", l->answer.account.id));
     return LOGIN_OK;
 }
 
@@ -96,13 +97,9 @@ static enum login_state ask(struct login *l)
     struct auth_answer a;
 
     switch (auth_poll(l->exchange, &a)) {
-    case AUTH_PENDING:
-        return LOGIN_PENDING;
-    case AUTH_CONTINUE:
-        l->answer.challenge = a.challenge;
-        return LOGIN_CONTINUE;
-    case AUTH_OK:
-        return admit(l, &a);
+    case AUTH_PENDING: return LOGIN_PENDING;
+    case AUTH_CONTINUE: l->answer.challenge = a.challenge; return LOGIN_CONTINUE;
+    case AUTH_OK: return admit(l, &a);
     case AUTH_FAILED:
         l->answer.why = a.why;
         l->answer.delay_ms = a.delay_ms;

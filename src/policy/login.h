@@ -12,27 +12,27 @@
 
 struct login_service {
     struct auth_client *auth;
-    struct directory   *directory;
-    bool                allow_plaintext; /* without TLS, also from outside loopback; off by default */
+    struct directory *directory;
+    bool allow_plaintext; /* without TLS, also from outside loopback; off by default */
 };
 
 struct login; /* one attempt */
 
-struct login *login_start(const struct login_service *s, const struct auth_context *about, struct slice mechanism,
-                          bool has_initial, struct slice initial, struct waker waker);
-struct login *login_password(const struct login_service *s, const struct auth_context *about, struct slice user,
-                             struct slice password, struct waker waker);
+struct login *login_start(const struct login_service *s, const struct auth_context *about,
+                          struct slice mechanism, bool has_initial, struct slice initial, struct waker waker);
+struct login *login_password(const struct login_service *s, const struct auth_context *about,
+                             struct slice user, struct slice password, struct waker waker);
 
 enum login_state { LOGIN_PENDING, LOGIN_CONTINUE, LOGIN_DELAY, LOGIN_OK, LOGIN_FAILED };
 struct login_answer {
-    struct slice             challenge; /* LOGIN_CONTINUE: not encoded */
-    unsigned                 delay_ms;  /* LOGIN_DELAY: conn_wake_after, then poll again */
-    struct directory_account account;   /* LOGIN_OK */
-    struct fail              why;       /* LOGIN_FAILED */
+    struct slice challenge;           /* LOGIN_CONTINUE: not encoded */
+    unsigned delay_ms;                /* LOGIN_DELAY: conn_wake_after, then poll again */
+    struct directory_account account; /* LOGIN_OK */
+    struct fail why;                  /* LOGIN_FAILED */
 };
 enum login_state login_poll(struct login *l, struct login_answer *out);
-void             login_respond(struct login *l, struct slice response);
-void             login_destroy(struct login **l);
+void login_respond(struct login *l, struct slice response);
+void login_destroy(struct login **l);
 
 /* May a client sign in here and now (TLS or loopback or allowed)? */
 bool login_allowed(const struct login_service *s, bool tls, bool loopback);

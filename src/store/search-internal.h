@@ -22,36 +22,36 @@ enum search_answer { ANSWER_NO, ANSWER_YES, ANSWER_LATER };
 
 /* A key made ready: children sorted by cost, ranges in order, text folded. */
 struct search_key {
-    enum search_op     op;
-    enum search_cost   cost;     /* of the dearest below */
+    enum search_op op;
+    enum search_cost cost; /* of the dearest below */
     struct search_key *children, *next;
-    struct uid_set     set;      /* POSITIONS, UIDS; on the heap */
-    uint32_t           flags;
-    uint64_t           number;
-    struct slice       field, needle;
-    bool               needle_is_ascii;
-    uint32_t           known_set; /* KEYWORD: the last keyword set that was looked at, */
-    bool               known_has; /* and whether it has the keyword; set 0 has none */
+    struct uid_set set; /* POSITIONS, UIDS; on the heap */
+    uint32_t flags;
+    uint64_t number;
+    struct slice field, needle;
+    bool needle_is_ascii;
+    uint32_t known_set; /* KEYWORD: the last keyword set that was looked at, */
+    bool known_has;     /* and whether it has the keyword; set 0 has none */
 };
 
 /* NULL: the arena is full. */
 struct search_key *search_key_make(const struct search *given, struct arena *arena);
-void               search_key_finish(struct search_key *k);
+void search_key_finish(struct search_key *k);
 /* FETCH_ bits of what the tree's keys read of a row. */
-unsigned           search_key_wants(const struct search_key *k);
+unsigned search_key_wants(const struct search_key *k);
 
 /* ---- one message ---- */
 
 struct search_text;
 
 struct search_subject {
-    uint32_t                   position;
-    struct view_entry          entry;
+    uint32_t position;
+    struct view_entry entry;
     const struct message_info *info; /* NULL in the first round */
-    struct search_text        *text;
-    bool                       bytes;  /* the last round: they may be read */
-    bool                       failed; /* they cannot be, for now: `why` */
-    struct fail                why;
+    struct search_text *text;
+    bool bytes;  /* the last round: they may be read */
+    bool failed; /* they cannot be, for now: `why` */
+    struct fail why;
 };
 
 enum search_answer search_ask(struct account *a, struct search_key *k, struct search_subject *m);
@@ -59,7 +59,7 @@ enum search_answer search_ask(struct account *a, struct search_key *k, struct se
 /* ---- search-text.c: decoded, folded text of envelopes and bodies ---- */
 
 struct search_text *search_text_create(struct store *st);
-void                search_text_destroy(struct search_text **t);
+void search_text_destroy(struct search_text **t);
 /* From here on it is about this message, whose slices must live meanwhile.  Reads nothing yet. */
 void search_text_begin(struct search_text *t, const struct message_info *info);
 

@@ -9,16 +9,33 @@
 /* ---- made ready ---- */
 
 static const enum search_cost op_cost[] = {
-    [SEARCH_ALL] = COST_VIEW,           [SEARCH_AND] = COST_VIEW,         [SEARCH_OR] = COST_VIEW,
-    [SEARCH_NOT] = COST_VIEW,           [SEARCH_POSITIONS] = COST_VIEW,   [SEARCH_UIDS] = COST_VIEW,
-    [SEARCH_FLAGS] = COST_VIEW,         [SEARCH_KEYWORD] = COST_VIEW,     [SEARCH_RECENT] = COST_VIEW,
-    [SEARCH_MODSEQ] = COST_VIEW,        [SEARCH_NOTHING] = COST_VIEW,     [SEARCH_LARGER] = COST_ROW,
-    [SEARCH_SMALLER] = COST_ROW,        [SEARCH_BEFORE] = COST_ROW,       [SEARCH_ON] = COST_ROW,
-    [SEARCH_SINCE] = COST_ROW,          [SEARCH_SENT_BEFORE] = COST_ENVELOPE,
-    [SEARCH_SENT_ON] = COST_ENVELOPE,   [SEARCH_SENT_SINCE] = COST_ENVELOPE,
-    [SEARCH_FROM] = COST_ENVELOPE,      [SEARCH_TO] = COST_ENVELOPE,      [SEARCH_CC] = COST_ENVELOPE,
-    [SEARCH_BCC] = COST_ENVELOPE,       [SEARCH_SUBJECT] = COST_ENVELOPE, [SEARCH_HEADER] = COST_HEADER,
-    [SEARCH_BODY] = COST_BODY,          [SEARCH_TEXT] = COST_BODY,
+    [SEARCH_ALL] = COST_VIEW,
+    [SEARCH_AND] = COST_VIEW,
+    [SEARCH_OR] = COST_VIEW,
+    [SEARCH_NOT] = COST_VIEW,
+    [SEARCH_POSITIONS] = COST_VIEW,
+    [SEARCH_UIDS] = COST_VIEW,
+    [SEARCH_FLAGS] = COST_VIEW,
+    [SEARCH_KEYWORD] = COST_VIEW,
+    [SEARCH_RECENT] = COST_VIEW,
+    [SEARCH_MODSEQ] = COST_VIEW,
+    [SEARCH_NOTHING] = COST_VIEW,
+    [SEARCH_LARGER] = COST_ROW,
+    [SEARCH_SMALLER] = COST_ROW,
+    [SEARCH_BEFORE] = COST_ROW,
+    [SEARCH_ON] = COST_ROW,
+    [SEARCH_SINCE] = COST_ROW,
+    [SEARCH_SENT_BEFORE] = COST_ENVELOPE,
+    [SEARCH_SENT_ON] = COST_ENVELOPE,
+    [SEARCH_SENT_SINCE] = COST_ENVELOPE,
+    [SEARCH_FROM] = COST_ENVELOPE,
+    [SEARCH_TO] = COST_ENVELOPE,
+    [SEARCH_CC] = COST_ENVELOPE,
+    [SEARCH_BCC] = COST_ENVELOPE,
+    [SEARCH_SUBJECT] = COST_ENVELOPE,
+    [SEARCH_HEADER] = COST_HEADER,
+    [SEARCH_BODY] = COST_BODY,
+    [SEARCH_TEXT] = COST_BODY,
 };
 
 static struct slice fold(struct arena *arena, struct slice text)
@@ -99,13 +116,10 @@ unsigned search_key_wants(const struct search_key *k)
         return wants;
     switch (k->cost) {
     case COST_VIEW:
-    case COST_ROW:
-        return 0;
-    case COST_ENVELOPE:
-        return FETCH_ENVELOPE;
+    case COST_ROW: return 0;
+    case COST_ENVELOPE: return FETCH_ENVELOPE;
     case COST_HEADER:
-    case COST_BODY:
-        return FETCH_STRUCTURE;
+    case COST_BODY: return FETCH_STRUCTURE;
     }
     bug("cost %d", (int)k->cost);
 }
@@ -145,50 +159,35 @@ static bool sent_matches(const struct search_key *k, const struct search_subject
 static bool matches(struct account *a, struct search_key *k, struct search_subject *m)
 {
     switch (k->op) {
-    case SEARCH_ALL:
-        return true;
-    case SEARCH_NOTHING:
-        return false;
-    case SEARCH_POSITIONS:
-        return uid_set_has(&k->set, m->position + 1);
-    case SEARCH_UIDS:
-        return uid_set_has(&k->set, m->entry.uid);
-    case SEARCH_FLAGS:
-        return (m->entry.flags & k->flags) == k->flags;
-    case SEARCH_KEYWORD:
-        return has_keyword(a, k, m->entry.keyword_set);
-    case SEARCH_RECENT:
-        return m->entry.uid >= k->number;
-    case SEARCH_MODSEQ:
-        return m->entry.modseq >= k->number;
-    case SEARCH_LARGER:
-        return m->info->size > k->number;
-    case SEARCH_SMALLER:
-        return m->info->size < k->number;
+    case SEARCH_ALL: return true;
+    case SEARCH_NOTHING: return false;
+    case SEARCH_POSITIONS: return uid_set_has(&k->set, m->position + 1);
+    case SEARCH_UIDS: return uid_set_has(&k->set, m->entry.uid);
+    case SEARCH_FLAGS: return (m->entry.flags & k->flags) == k->flags;
+    case SEARCH_KEYWORD: return has_keyword(a, k, m->entry.keyword_set);
+    case SEARCH_RECENT: return m->entry.uid >= k->number;
+    case SEARCH_MODSEQ: return m->entry.modseq >= k->number;
+    case SEARCH_LARGER: return m->info->size > k->number;
+    case SEARCH_SMALLER: return m->info->size < k->number;
     case SEARCH_BEFORE:
     case SEARCH_ON:
     case SEARCH_SINCE:
-        return date_matches(k->op, search_day(m->info->internal_date, m->info->internal_zone), (int64_t)k->number);
+        return date_matches(k->op, search_day(m->info->internal_date, m->info->internal_zone),
+                            (int64_t)k->number);
     case SEARCH_SENT_BEFORE:
     case SEARCH_SENT_ON:
-    case SEARCH_SENT_SINCE:
-        return sent_matches(k, m);
+    case SEARCH_SENT_SINCE: return sent_matches(k, m);
     case SEARCH_FROM:
     case SEARCH_TO:
     case SEARCH_CC:
-    case SEARCH_BCC:
-        return search_text_addresses(m->text, k);
-    case SEARCH_SUBJECT:
-        return search_text_subject(m->text, k);
-    case SEARCH_HEADER:
-        return search_text_header(m->text, k, m);
+    case SEARCH_BCC: return search_text_addresses(m->text, k);
+    case SEARCH_SUBJECT: return search_text_subject(m->text, k);
+    case SEARCH_HEADER: return search_text_header(m->text, k, m);
     case SEARCH_BODY:
-    case SEARCH_TEXT:
-        return search_text_body(m->text, k, m);
+    case SEARCH_TEXT: return search_text_body(m->text, k, m);
     case SEARCH_AND:
     case SEARCH_OR:
-    case SEARCH_NOT:
-        break;
+    case SEARCH_NOT: break;
     }
     bug("search key %d", (int)k->op);
 }

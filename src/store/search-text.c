@@ -20,22 +20,21 @@
 #include "store/search-internal.h"
 
 enum {
-    WHOLE_MAX = 64 * 1024,        /* a message up to that size is read at once */
-    PIECE = 64 * 1024,            /* otherwise */
-    HEADER_MAX = 1024 * 1024,     /* of one header block */
-    ADDRESSES_MAX = 1024 * 1024,  /* of memory for one envelope's addresses */
+    WHOLE_MAX = 64 * 1024,    /* a message up to that size is read at once */
+    PIECE = 64 * 1024,        /* otherwise */
+    HEADER_MAX = 1024 * 1024, /* of one header block */
     STRUCTURE_MAX = 16 * 1024 * 1024,
 };
 
 struct search_text {
-    struct store              *store;
+    struct store *store;
     const struct message_info *info;
-    struct store_body         *body; /* NULL: not opened yet */
-    const struct mime_part    *root; /* NULL: not unpacked yet, or damaged */
-    bool                       whole;   /* all of it is in `bytes` */
-    bool                       damaged; /* and told of */
-    struct buf                 bytes, decoded, folded;
-    struct arena               arena; /* of one message */
+    struct store_body *body;      /* NULL: not opened yet */
+    const struct mime_part *root; /* NULL: not unpacked yet, or damaged */
+    bool whole;                   /* all of it is in `bytes` */
+    bool damaged;                 /* and told of */
+    struct buf bytes, decoded, folded;
+    struct arena arena; /* of one message */
 };
 
 struct search_text *search_text_create(struct store *st)
@@ -85,7 +84,7 @@ static bool holds(struct slice text, struct slice needle)
 static bool fold_ascii(struct buf *out, struct slice s)
 {
     unsigned char all = 0;
-    char         *to = buf_room(out, s.len);
+    char *to = buf_room(out, s.len);
 
     if (to == NULL)
         return false;
@@ -111,7 +110,8 @@ static void unfold(struct buf *b)
     size_t to = 0;
 
     for (size_t i = 0; i < b->len; i++) {
-        size_t end = i + (b->data[i] == '\r' && i + 1 < b->len && b->data[i + 1] == '\n' ? 2 : b->data[i] == '\n');
+        bool crlf = b->data[i] == '\r' && i + 1 < b->len && b->data[i + 1] == '\n';
+        size_t end = i + (crlf ? 2 : b->data[i] == '\n');
         if (end > i && end < b->len && (b->data[end] == ' ' || b->data[end] == '\t'))
             i = end;
         b->data[to++] = b->data[i];
@@ -193,7 +193,7 @@ static bool may_hold(struct slice raw, const struct search_key *k)
 bool search_text_addresses(struct search_text *t, const struct search_key *k)
 {
     struct address *list;
-    struct slice    raw;
+    struct slice raw;
 
     if (k->needle.len == 0)
         return true;
@@ -221,8 +221,8 @@ bool search_sent_day(struct slice envelope, int64_t *day)
 {
     struct arena a;
     struct slice date;
-    int64_t      seconds;
-    int          zone;
+    int64_t seconds;
+    int zone;
 
     arena_init(&a, 4096);
     bool ok = envelope_string(&a, envelope, ENVELOPE_DATE, &date) && header_parse_date(date, &seconds, &zone);
@@ -251,7 +251,7 @@ static bool unreadable(struct search_text *t, struct search_subject *m, const st
 static bool read_into(struct search_text *t, uint64_t from, uint64_t to, struct search_subject *m)
 {
     struct fail why;
-    size_t      len = (size_t)(to - from);
+    size_t len = (size_t)(to - from);
 
     buf_reset(&t->bytes);
     char *room = buf_room(&t->bytes, len);
@@ -264,7 +264,8 @@ static bool read_into(struct search_text *t, uint64_t from, uint64_t to, struct 
 }
 
 /* At most HEADER_MAX bytes [from, to) of the message; *out lives until the next call. */
-static bool read_bytes(struct search_text *t, uint64_t from, uint64_t to, struct slice *out, struct search_subject *m)
+static bool read_bytes(struct search_text *t, uint64_t from, uint64_t to, struct slice *out,
+                       struct search_subject *m)
 {
     uint64_t size = store_body_size(t->body);
 
@@ -319,8 +320,8 @@ static bool header_holds(struct search_text *t, const struct mime_part *part, co
                          struct search_subject *m)
 {
     struct header_field f;
-    struct slice        block;
-    size_t              at = 0;
+    struct slice block;
+    size_t at = 0;
 
     if (!read_header(t, part, &block, m))
         return false;
@@ -345,8 +346,8 @@ static bool header_holds(struct search_text *t, const struct mime_part *part, co
 bool search_text_header(struct search_text *t, const struct search_key *k, struct search_subject *m)
 {
     struct header_field f;
-    struct slice        block;
-    size_t              at = 0;
+    struct slice block;
+    size_t at = 0;
 
     open_message(t);
     if (!read_header(t, t->root, &block, m))
@@ -385,7 +386,8 @@ static bool part_in_memory_holds(struct search_text *t, struct slice text, const
 
 /* One that is read piece by piece. */
 static bool part_on_disk_holds(struct search_text *t, uint64_t from, uint64_t to, const struct search_key *k,
-                               enum transfer_encoding encoding, struct slice charset, struct search_subject *m)
+                               enum transfer_encoding encoding, struct slice charset,
+                               struct search_subject *m)
 {
     SCOPED(text_search_destroy) struct text_search *s = text_search_create(k->needle, encoding, charset);
     struct slice piece;
@@ -403,9 +405,9 @@ static bool text_part_holds(struct search_text *t, const struct mime_part *part,
                             struct search_subject *m)
 {
     enum transfer_encoding encoding = transfer_encoding_of(part->encoding);
-    uint64_t               from = shifted(t, part->body_offset), to = shifted(t, part->end_offset);
-    uint64_t               size = store_body_size(t->body);
-    struct slice           charset = SLICE(""), text;
+    uint64_t from = shifted(t, part->body_offset), to = shifted(t, part->end_offset);
+    uint64_t size = store_body_size(t->body);
+    struct slice charset = SLICE(""), text;
 
     (void)mime_parameter_find(part->parameters, part->parameter_count, SLICE("charset"), &charset);
     if (to > size)
@@ -422,12 +424,14 @@ static bool part_holds(struct search_text *t, const struct mime_part *part, cons
     if (part->is_message)
         return header_holds(t, part->first_child, k, m) || part_holds(t, part->first_child, k, m);
     if (part->is_multipart) {
-        for (const struct mime_part *child = part->first_child; child != NULL && !m->failed; child = child->next)
+        for (const struct mime_part *child = part->first_child; child != NULL && !m->failed;
+             child = child->next)
             if (part_holds(t, child, k, m))
                 return true;
         return false;
     }
-    return (part->type.len == 0 || slice_eq_nocase(part->type, SLICE("text"))) && text_part_holds(t, part, k, m);
+    return (part->type.len == 0 || slice_eq_nocase(part->type, SLICE("text"))) &&
+           text_part_holds(t, part, k, m);
 }
 
 bool search_text_body(struct search_text *t, const struct search_key *k, struct search_subject *m)

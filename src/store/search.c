@@ -18,7 +18,7 @@ enum {
 
 struct positions {
     uint32_t *list;
-    size_t    count, cap;
+    size_t count, cap;
 };
 
 /* A message that the view alone did not decide. */
@@ -27,23 +27,23 @@ struct candidate {
 };
 
 struct search_run {
-    struct account     *account;
-    uint64_t            mailbox_id;
-    struct view        *view;
-    struct search_key  *key;
+    struct account *account;
+    uint64_t mailbox_id;
+    struct view *view;
+    struct search_key *key;
     struct search_text *text;
-    unsigned            wants; /* FETCH_ bits */
-    bool                viewed;
-    struct positions    found;
-    size_t              found_by_view; /* the first of them */
-    struct candidate   *left; /* by position */
-    size_t              left_count, left_cap, next;
+    unsigned wants; /* FETCH_ bits */
+    bool viewed;
+    struct positions found;
+    size_t found_by_view;   /* the first of them */
+    struct candidate *left; /* by position */
+    size_t left_count, left_cap, next;
 
     /* One call of search_continue. */
-    int64_t     until_ms;
-    unsigned    looks;
-    bool        stopped; /* the time is up */
-    bool        failed;
+    int64_t until_ms;
+    unsigned looks;
+    bool stopped; /* the time is up */
+    bool failed;
     struct fail why;
 };
 
@@ -100,19 +100,14 @@ static void add_left(struct search_run *r, uint32_t position, uint32_t uid)
 static void look_at_view(struct search_run *r)
 {
     struct search_subject m = {.text = r->text};
-    struct view_cursor    at;
+    struct view_cursor at;
 
     view_cursor_init(&at, r->view, 0);
     for (; view_next(&at, &m.entry); m.position++) {
         switch (search_ask(r->account, r->key, &m)) {
-        case ANSWER_YES:
-            add_found(r, m.position);
-            break;
-        case ANSWER_LATER:
-            add_left(r, m.position, m.entry.uid);
-            break;
-        case ANSWER_NO:
-            break;
+        case ANSWER_YES: add_found(r, m.position); break;
+        case ANSWER_LATER: add_left(r, m.position, m.entry.uid); break;
+        case ANSWER_NO: break;
         }
     }
     r->viewed = true;
@@ -180,11 +175,11 @@ static size_t next_ranges(const struct search_run *r, struct uid_range ranges[RA
 static bool look_at_rows(struct search_run *r, struct fail *why)
 {
     struct uid_range ranges[RANGES_MAX];
-    size_t           end;
+    size_t end;
 
     while (r->next < r->left_count && !r->stopped) {
         size_t count = next_ranges(r, ranges, &end);
-        bool   ok = message_fetch(r->account, r->mailbox_id, ranges, count, r->wants, look_at_row, r, why);
+        bool ok = message_fetch(r->account, r->mailbox_id, ranges, count, r->wants, look_at_row, r, why);
         if (r->failed)
             *why = r->why;
         if (!ok || r->failed)
@@ -202,7 +197,8 @@ static int compare_positions(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-int search_continue(struct search_run *r, unsigned budget_ms, const uint32_t **out, size_t *count, struct fail *why)
+int search_continue(struct search_run *r, unsigned budget_ms, const uint32_t **out, size_t *count,
+                    struct fail *why)
 {
     r->until_ms = clock_mono_ms() + budget_ms;
     r->stopped = r->failed = false;

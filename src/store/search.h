@@ -11,29 +11,48 @@
 #include "store/view.h"
 
 enum search_op {
-    SEARCH_ALL, SEARCH_AND, SEARCH_OR, SEARCH_NOT, /* children */
-    SEARCH_POSITIONS, SEARCH_UIDS,                 /* ranges (positions from 1 as sequence numbers) */
-    SEARCH_FLAGS,        /* all bits of `flags` set */
-    SEARCH_KEYWORD,      /* text */
-    SEARCH_RECENT,       /* uid >= number */
-    SEARCH_MODSEQ,       /* modseq >= number */
-    SEARCH_LARGER, SEARCH_SMALLER,                  /* size > / < number */
-    SEARCH_BEFORE, SEARCH_ON, SEARCH_SINCE,         /* internal date; number is days since 1970 in the message's zone */
-    SEARCH_SENT_BEFORE, SEARCH_SENT_ON, SEARCH_SENT_SINCE, /* Date: field */
-    SEARCH_FROM, SEARCH_TO, SEARCH_CC, SEARCH_BCC, SEARCH_SUBJECT, /* text in the envelope */
-    SEARCH_HEADER,       /* field name in `field`, text (empty: the field is there) */
-    SEARCH_BODY, SEARCH_TEXT,
+    SEARCH_ALL,
     SEARCH_NOTHING,
+    /* of their children */
+    SEARCH_AND,
+    SEARCH_OR,
+    SEARCH_NOT,
+    /* `ranges`; positions from 1, as sequence numbers */
+    SEARCH_POSITIONS,
+    SEARCH_UIDS,
+    SEARCH_FLAGS,   /* all bits of `flags` are set */
+    SEARCH_KEYWORD, /* `text` */
+    SEARCH_RECENT,  /* uid >= `number` */
+    SEARCH_MODSEQ,  /* modseq >= `number` */
+    SEARCH_LARGER,  /* size > `number` */
+    SEARCH_SMALLER, /* size < `number` */
+    /* internal date; `number` is days since 1970 in the message's zone */
+    SEARCH_BEFORE,
+    SEARCH_ON,
+    SEARCH_SINCE,
+    /* Date field, likewise */
+    SEARCH_SENT_BEFORE,
+    SEARCH_SENT_ON,
+    SEARCH_SENT_SINCE,
+    /* `text` in the envelope */
+    SEARCH_FROM,
+    SEARCH_TO,
+    SEARCH_CC,
+    SEARCH_BCC,
+    SEARCH_SUBJECT,
+    SEARCH_HEADER, /* `text` in a field named `field`; empty: there is such a field */
+    SEARCH_BODY,   /* `text` in a part that is text, or in the header of a message inside */
+    SEARCH_TEXT,   /* the same, or in the message's header */
 };
 
 struct search {
-    enum search_op    op;
-    struct search    *children, *next; /* for AND, OR, NOT (of all of them) */
+    enum search_op op;
+    struct search *children, *next; /* for AND, OR, NOT (of all of them) */
     struct uid_range *ranges;
-    size_t            range_count;
-    uint32_t          flags;
-    uint64_t          number;
-    struct slice      field, text; /* text: UTF-8 in any case */
+    size_t range_count;
+    uint32_t flags;
+    uint64_t number;
+    struct slice field, text; /* text: UTF-8 in any case */
 };
 
 /*
@@ -49,7 +68,8 @@ struct search_run *search_start(struct account *a, uint64_t mailbox_id, struct v
  * Runs for about `budget_ms`.  1: finished, *out holds the matching positions
  * (from 0, ascending; in the run).  0: call again.  -1: failed.
  */
-int  search_continue(struct search_run *r, unsigned budget_ms, const uint32_t **out, size_t *count, struct fail *why);
+int search_continue(struct search_run *r, unsigned budget_ms, const uint32_t **out, size_t *count,
+                    struct fail *why);
 void search_end(struct search_run **r);
 
 #endif
