@@ -19,8 +19,7 @@ struct ipc_limits; /* net/ipc.h */
 struct auth_client *auth_client_create(const struct ipc_limits *l, struct fail *why);
 /* All exchanges must have been destroyed.  Fine on NULL. */
 void auth_client_destroy(struct auth_client **c);
-/* The socket to the `auth` process or its successor, the client's own now.  What is pending fails with
- * FAIL_TEMP. */
+/* The socket to `auth` or its successor, the client's own now.  What is pending fails with FAIL_TEMP. */
 void auth_client_attach(struct auth_client *c, int fd);
 
 /* For what and from where, for limits and the log. */

@@ -384,7 +384,7 @@ static bool part_in_memory_holds(struct search_text *t, struct slice text, const
     return text_search_feed(s, text) || text_search_finish(s);
 }
 
-/* One that is read piece by piece. */
+/* One that is read piece by piece, to the border of a frame each time, so that none is read twice. */
 static bool part_on_disk_holds(struct search_text *t, uint64_t from, uint64_t to, const struct search_key *k,
                                enum transfer_encoding encoding, struct slice charset,
                                struct search_subject *m)
@@ -393,7 +393,8 @@ static bool part_on_disk_holds(struct search_text *t, uint64_t from, uint64_t to
     struct slice piece;
 
     for (; from < to; from += piece.len) {
-        if (!read_bytes(t, from, to - from < PIECE ? to : from + PIECE, &piece, m) || piece.len == 0)
+        uint64_t border = from + PIECE - (from - t->info->prefix.len) % PIECE;
+        if (!read_bytes(t, from, border < to ? border : to, &piece, m) || piece.len == 0)
             return false;
         if (text_search_feed(s, piece))
             return true;

@@ -176,7 +176,7 @@ class Client:
         with self.smtp() as s:
             s.sendmail(sender, [user], message)
 
-    def wait_for(self, m, count, seconds=20):
+    def wait_for(self, m, count, seconds=60):
         """Until the selected mailbox has that many messages: what was answered 250 gets there, if not at once."""
         deadline = time.monotonic() + seconds
         while int(m.untagged_responses["EXISTS"][-1]) < count and time.monotonic() < deadline:

@@ -58,7 +58,7 @@ class Screen:
     def keys(self, *keys):
         self.tmux("send-keys", *keys)
 
-    def shows(self, note, pattern, seconds=20):
+    def shows(self, note, pattern, seconds=60):
         """Waits until it does."""
         deadline, text = time.monotonic() + seconds, ""
         while time.monotonic() < deadline:
@@ -114,7 +114,7 @@ def flags(c, user):
             for part in data if isinstance(part, tuple)}
 
 
-def wait_for_flags(c, note, user, want, seconds=20):
+def wait_for_flags(c, note, user, want, seconds=60):
     deadline = time.monotonic() + seconds
     got = flags(c, user)
     while got != want and time.monotonic() < deadline:

@@ -73,7 +73,7 @@ static bool add_large(void)
     for (size_t i = 78; i + 1 < sizeof text; i += 80)
         memcpy(text + i, "\r\n", 2);
     memcpy(text, head, sizeof head - 1);
-    memcpy(text + sizeof head - 1 + 64 * 1024 - 4, " BORDER ", 8);
+    memcpy(text + 64 * 1024 - 4, " BORDER ", 8);
     return room_append(&room, account, inbox, slice_make(text, sizeof text), 0) != 0;
 }
 
