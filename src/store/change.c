@@ -333,7 +333,8 @@ bool change_run(struct account *a, enum change_kind kind, change_fn *apply, void
     struct member me = {.kind = kind, .apply = apply, .ctx = ctx};
 
     (void)pthread_mutex_lock(&a->lock);
-    /* cppcheck-suppress autoVariables ; it is off the list again before this returns */
+    /* It is off the list again before this returns. */
+    /* cppcheck-suppress autoVariables */
     *a->last_member = &me;
     a->last_member = &me.next;
     while (!me.done) {

@@ -150,12 +150,17 @@ static bool tell(struct account *a, const struct mailbox_state *box, struct aren
     return box != NULL || fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "there is no such mailbox");
 }
 
+/* A name that could not be a mailbox's is not one. */
 bool mailbox_find(struct account *a, struct slice name, struct arena *arena, struct mailbox_info *out,
                   struct fail *why)
 {
+    struct slice checked;
+
+    if (!mailbox_name_check(arena, name, &a->store->limits, &checked, NULL))
+        return fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "there is no such mailbox");
     if (!account_peek(a, why))
         return false;
-    return tell(a, state_mailbox_named(a->state, name), arena, out, why);
+    return tell(a, state_mailbox_named(a->state, checked), arena, out, why);
 }
 
 bool mailbox_get(struct account *a, uint64_t mailbox_id, struct arena *arena, struct mailbox_info *out,
