@@ -4,13 +4,13 @@
  * Layer: net.  A connection has several deadlines at once and one timer, set
  * when it parks to the earliest of them:
  *
- *   phase_at      until login; or for a body of the announced size
+ *   phase_at      until login; or for a body of the announced size: 5 minutes and 1 s for each KB
  *   command_at    for the rest of a command or TLS record, from its first byte on,
  *                 not moved by further bytes; also for PROXY header and handshake
- *   output        5 minutes and 1 s for each KB the client has taken since output
- *                 began to wait for it: who reads, however much, is not ended; who
- *                 drips is
- *   idle_at       logged in and silent
+ *   output_at     when output began to wait, plus 5 minutes, plus 1 s for each KB the
+ *                 client has taken since, but never more than 5 minutes from what it took
+ *                 last: who reads, however much, is not ended; who drips or stalls is
+ *   idle_at       logged in and silent; or 5 minutes without a byte of the body
  *
  * and two times at which the session only wants to be called: tick_at, delay_at.
  */
@@ -31,7 +31,7 @@ static int64_t earlier(int64_t a, int64_t b)
 /* A minimal rate of 1 KB/s. */
 static int64_t for_bytes(uint64_t n)
 {
-    return n / 1024 < INT32_MAX ? (int64_t)(n / 1024) * 1000 : (int64_t)INT32_MAX * 1000;
+    return n < INT64_MAX / 2000 ? (int64_t)n * 1000 / 1024 : INT64_MAX / 4;
 }
 
 void deadline_start(struct conn *c)
@@ -46,21 +46,27 @@ void deadline_start(struct conn *c)
     timer_init(&c->timer);
 }
 
+static int64_t idle_ms(const struct conn *c)
+{
+    bool waits = c->waits_for != TURN_PARK || c->phase == CONN_BODY;
+
+    return seconds(waits ? c->net->limits.body_seconds : c->row->idle_seconds);
+}
+
 void conn_set_phase(struct conn *c, enum conn_phase phase, uint64_t expected)
 {
     const struct net_limits *l = &c->net->limits;
+    int64_t now = clock_mono_ms();
 
     if (phase != c->phase)
-        c->phase_since = clock_mono_ms();
+        c->phase_since = now;
+    c->phase = phase;
+    c->idle_at = now + idle_ms(c);
     switch (phase) {
     case CONN_BEFORE_LOGIN: c->phase_at = c->phase_since + seconds(l->before_login_seconds); break;
     case CONN_BODY: c->phase_at = c->phase_since + seconds(l->body_seconds) + for_bytes(expected); break;
-    case CONN_READY:
-        c->phase_at = 0;
-        c->idle_at = clock_mono_ms() + seconds(c->row->idle_seconds);
-        break;
+    case CONN_READY: c->phase_at = 0; break;
     }
-    c->phase = phase;
 }
 
 void conn_set_ticks(struct conn *c, unsigned every)
@@ -86,20 +92,20 @@ void conn_wake_after(struct conn *c, unsigned ms)
 /* Being woken by others is no sign of life from the client; consuming what it sent is. */
 void deadline_activity(struct conn *c, enum turn before)
 {
-    if (c->waits_for != TURN_PARK)
-        c->idle_at = c->now + seconds(c->net->limits.body_seconds);
-    else if (c->consumed || before != TURN_PARK)
-        c->idle_at = c->now + seconds(c->row->idle_seconds);
+    if (c->consumed || c->waits_for != TURN_PARK || before != TURN_PARK)
+        c->idle_at = c->now + idle_ms(c);
 }
 
-void deadline_drained(struct conn *c)
+void deadline_sent(struct conn *c, uint64_t n)
 {
-    if (c->output_since == 0)
+    if (c->output_at == 0)
         return;
-    c->output_since = 0;
-    c->output_done = 0;
-    if (c->waits_for == TURN_PARK)
-        c->idle_at = c->now + seconds(c->row->idle_seconds);
+    c->output_at += for_bytes(n);
+    c->output_at = earlier(c->output_at, c->now + seconds(c->net->limits.body_seconds));
+    if (out_pending(c) > 0)
+        return;
+    c->output_at = 0;
+    c->idle_at = c->now + idle_ms(c);
 }
 
 void deadline_end(struct conn *c, int64_t ms)
@@ -107,24 +113,17 @@ void deadline_end(struct conn *c, int64_t ms)
     c->phase_at = c->now + ms;
 }
 
-static int64_t output_at(const struct conn *c)
-{
-    if (c->output_since == 0)
-        return 0;
-    return c->output_since + seconds(c->net->limits.body_seconds) + for_bytes(c->output_done);
-}
-
 /* The time at which this connection has to end, as things are. */
 static int64_t fatal_at(const struct conn *c)
 {
-    int64_t at = earlier(TIMER_NEVER, output_at(c));
+    int64_t at = earlier(TIMER_NEVER, c->output_at);
+    bool ticks = c->tick_seconds > 0 && c->waits_for == TURN_PARK;
 
     if (c->stage != STAGE_TALK || c->phase != CONN_READY)
         at = earlier(at, c->phase_at);
     if (c->stage < STAGE_DRAIN)
         at = earlier(at, c->command_at);
-    if (c->stage == STAGE_TALK && c->phase == CONN_READY && c->output_since == 0 &&
-        (c->tick_seconds == 0 || c->waits_for != TURN_PARK))
+    if (c->stage == STAGE_TALK && c->phase != CONN_BEFORE_LOGIN && c->output_at == 0 && !ticks)
         at = earlier(at, c->idle_at);
     return at;
 }
@@ -155,8 +154,8 @@ void deadline_park(struct conn *c)
         c->command_at = c->now + seconds(c->net->limits.command_seconds);
     c->consumed = false;
 
-    if (c->output_since == 0 && out_pending(c) > 0)
-        c->output_since = c->now;
+    if (c->output_at == 0 && out_pending(c) > 0)
+        c->output_at = c->now + seconds(c->net->limits.body_seconds);
 
     int64_t due = earlier(fatal_at(c), c->tick_at);
     timer_set(c->net->timers, &c->timer, earlier(due, c->delay_at));

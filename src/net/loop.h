@@ -137,8 +137,7 @@ struct conn {
     int64_t      phase_at, phase_since;
     int64_t      idle_at;
     int64_t      command_at;
-    int64_t      output_since;
-    uint64_t     output_done; /* bytes sent since */
+    int64_t      output_at;
     int64_t      tick_at;
     int64_t      delay_at;
     unsigned     tick_seconds;
@@ -284,8 +283,8 @@ void     out_drop(struct conn *c);
 void deadline_start(struct conn *c); /* it is new */
 /* The handler has run; it waited for `before` until then. */
 void deadline_activity(struct conn *c, enum turn before);
-/* All that was queued has been sent. */
-void deadline_drained(struct conn *c);
+/* So much of what was queued has been sent. */
+void deadline_sent(struct conn *c, uint64_t n);
 /* It has begun to end, and has this long for it. */
 void deadline_end(struct conn *c, int64_t ms);
 /* Before parking: sets the timer. */

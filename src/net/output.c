@@ -15,6 +15,7 @@
 
 enum {
     OUT_MAX = 256 * 1024 * 1024, /* of one turn; conn_is_full() is asked long before */
+    SEND_MAX = 1024 * 1024,      /* in one turn; epoll says at once that there is room for more */
     SEND_PIECES = 32,            /* gathered into one write */
 };
 
@@ -161,24 +162,25 @@ bool out_send(struct conn *c)
 {
     enum stream said = STREAM_OK;
     struct iovec iov[SEND_PIECES];
+    size_t done = 0;
 
     if (c->out.failed) {
         c->broken = true; /* what the command wanted to say cannot be said whole */
         return false;
     }
-    while (said == STREAM_OK && out_pending(c) > 0) {
+    while (said == STREAM_OK && out_pending(c) > 0 && done < SEND_MAX) {
         int count = show(c, iov, c->pieces != NULL ? scratch_of(c->worker) : NULL);
         size_t n = 0;
         said = count < 0 ? STREAM_ERROR : stream_write(c, iov, count, &n);
         sent(c, n);
-        if (c->output_since != 0)
-            c->output_done += n;
+        done += n;
+        deadline_sent(c, n);
         atomic_store_explicit(&c->bytes_out, c->bytes_out + n, memory_order_relaxed);
     }
     if (out_pending(c) == 0) {
         while (c->pieces != NULL) /* sources of no bytes */
             drop_first_piece(c);
-        deadline_drained(c);
+        deadline_sent(c, 0);
     }
     if (said == STREAM_ERROR)
         c->broken = true;

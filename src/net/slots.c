@@ -94,8 +94,7 @@ static void slot_clear(struct conn *c)
     c->tls_wants_out = c->tls_partial = c->consumed = c->counted = false;
     c->want = 0;
     c->phase_at = c->phase_since = c->idle_at = c->command_at = 0;
-    c->output_since = c->tick_at = c->delay_at = 0;
-    c->output_done = 0;
+    c->output_at = c->tick_at = c->delay_at = 0;
     c->tick_seconds = 0;
     c->worker = NULL;
     c->tls = false;

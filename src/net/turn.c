@@ -187,8 +187,7 @@ static void call_input(struct conn *c)
     deadline_activity(c, before);
 }
 
-/* Once STARTTLS's answer has gone out.  Nothing is read from its command on: net keeps no input from before.
- */
+/* Once STARTTLS's answer has gone out.  From its command on, nothing was read. */
 static enum next begin_tls(struct conn *c)
 {
     if (out_pending(c) > 0)
@@ -319,8 +318,7 @@ static uint32_t wanted_events(const struct conn *c)
     return events;
 }
 
-/* What is armed and not wanted any more costs one idle look when it comes; taking it back, a call each time.
- */
+/* What is armed and not wanted any more costs an idle look when it comes; taking it back costs a call. */
 static bool arm(struct conn *c)
 {
     struct epoll_event event = {.events = wanted_events(c), .data.u64 = slot_number(c)};

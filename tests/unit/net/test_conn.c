@@ -301,7 +301,7 @@ static void test_deadlines(void)
     body = new_client(&f);
     stalled = new_client(&f);
     CHECK("ready", client_send(partial, "READY\r\nECH") && client_expect(partial, "ok"));
-    CHECK("body", client_send(body, "READY\r\nBODY 10\r\nxxx") && client_expect(body, "ok"));
+    CHECK("body", client_send(body, "READY\r\nBODY 100000000\r\nxxx") && client_expect(body, "ok"));
     CHECK("stalled", client_send(stalled, "READY\r\nBYTES 100000000\r\n") && client_expect(stalled, "ok"));
     dripping = new_client(&f);
     CHECK("dripping", client_send(dripping, "READY\r\n") && client_expect(dripping, "ok") && drip(dripping) &&
