@@ -35,9 +35,9 @@ static enum frame_kind frame_by(struct slice input, size_t step, struct frame_fo
 static void read_arguments(struct slice text)
 {
     static const struct search_scope scope = {.messages = 100, .last_uid = 200};
-    struct arena        a;
-    struct imap_reader  r;
-    int                 zone;
+    struct arena a;
+    struct imap_reader r;
+    int zone;
 
     arena_init(&a, 16 << 20);
     imap_reader_init(&r, text, &a, &limits);
@@ -52,7 +52,7 @@ static void read_arguments(struct slice text)
         (void)imap_read_store_flags(&r);
     } else if (slice_eq_nocase(name, SLICE("LIST"))) {
         imap_expect_space(&r);
-        struct slice        pattern = imap_read_list_mailbox(&r);
+        struct slice pattern = imap_read_list_mailbox(&r);
         struct list_pattern p = list_pattern_make(&a, SLICE(""), pattern);
         (void)list_pattern_matches(&p, SLICE("a/b/c"), true);
     } else {
@@ -72,13 +72,13 @@ static void read_arguments(struct slice text)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct slice in = slice_make(data, size);
-    size_t       step = 1 + fuzz_take(&in) % 16;
+    size_t step = 1 + fuzz_take(&in) % 16;
 
     while (in.len > 0) {
         struct frame_found one = {0}, two = {0};
-        unsigned           invited_one, invited_two;
-        enum frame_kind    kind = frame_by(in, in.len, &one, &invited_one);
-        enum frame_kind    again = frame_by(in, step, &two, &invited_two);
+        unsigned invited_one, invited_two;
+        enum frame_kind kind = frame_by(in, in.len, &one, &invited_one);
+        enum frame_kind again = frame_by(in, step, &two, &invited_two);
         FUZZ_CHECK(kind == again && invited_one == invited_two);
         if (kind == FRAME_PARTIAL || kind == FRAME_OVERRUN)
             break;

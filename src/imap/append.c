@@ -16,12 +16,12 @@ enum {
 };
 
 struct append {
-    uint64_t          mailbox;
+    uint64_t mailbox;
     struct imap_flags flags;
-    int64_t           internal_date;
-    int               internal_zone;
-    struct body      *body;
-    uint64_t          left; /* octets still to come */
+    int64_t internal_date;
+    int internal_zone;
+    struct body *body;
+    uint64_t left; /* octets still to come */
 };
 
 static void end_append(struct imap_session *s)
@@ -68,8 +68,8 @@ static void finish_append(struct imap_session *s, struct append *a)
         .internal_date = a->internal_date,
         .internal_zone = a->internal_zone,
     };
-    uint32_t    uidvalidity;
-    uint64_t    modseq;
+    uint32_t uidvalidity;
+    uint64_t modseq;
     struct fail why;
 
     if (!message_append(s->account, a->mailbox, &item, 1, &uidvalidity, &modseq, &why))
@@ -82,7 +82,7 @@ static void finish_append(struct imap_session *s, struct append *a)
 static enum turn take_line_end(struct imap_session *s, struct append *a)
 {
     struct slice line;
-    bool         too_long;
+    bool too_long;
 
     if (!conn_take_line(s->conn, s->service->limits.command_bytes, &line, NULL, &too_long)) {
         if (!too_long)
@@ -102,12 +102,12 @@ static enum turn take_line_end(struct imap_session *s, struct append *a)
 static enum turn append_step(struct imap_session *s)
 {
     struct append *a = s->step_data;
-    struct slice   in = conn_input(s->conn);
-    struct fail    why;
+    struct slice in = conn_input(s->conn);
+    struct fail why;
 
     if (a->left > 0 && in.len > 0) {
         size_t n = a->left < in.len ? (size_t)a->left : in.len;
-        bool   kept = body_add(a->body, slice_sub(in, 0, n), &why);
+        bool kept = body_add(a->body, slice_sub(in, 0, n), &why);
         conn_consume(s->conn, n);
         a->left -= n;
         if (!kept) { /* the spool is full: the rest is read and dropped */
@@ -126,9 +126,9 @@ static enum turn append_step(struct imap_session *s)
 
 void imap_append(struct imap_session *s, struct imap_reader *args, const struct frame_found *message)
 {
-    struct append      *a = arena_new(&s->arena, struct append);
+    struct append *a = arena_new(&s->arena, struct append);
     struct mailbox_info target;
-    struct fail         why;
+    struct fail why;
 
     if (a == NULL) {
         imap_no(s, "[LIMIT] The command is too large");

@@ -7,8 +7,8 @@
 
 /* What is said when: before login it tells how to log in, after it what can be done. */
 #define CAPS_ALWAYS "IMAP4rev1 LITERAL+ ID ENABLE"
-#define CAPS_LOGGED_IN                                                                                      \
-    " IDLE NAMESPACE UIDPLUS MOVE UNSELECT CHILDREN SPECIAL-USE CREATE-SPECIAL-USE CONDSTORE ESEARCH"         \
+#define CAPS_LOGGED_IN                                                                                       \
+    " IDLE NAMESPACE UIDPLUS MOVE UNSELECT CHILDREN SPECIAL-USE CREATE-SPECIAL-USE CONDSTORE ESEARCH"        \
     " LIST-EXTENDED LIST-STATUS STATUS=SIZE"
 
 static void write_mechanisms(struct imap_session *s, struct buf *b)
@@ -96,7 +96,7 @@ void imap_logout(struct imap_session *s, struct imap_reader *args)
 void imap_id(struct imap_session *s, struct imap_reader *args)
 {
     struct slice name = {0}, version = {0};
-    unsigned     pairs = 0;
+    unsigned pairs = 0;
 
     imap_expect_space(args);
     if (!imap_accept_word(args, "NIL")) {
@@ -123,8 +123,8 @@ void imap_id(struct imap_session *s, struct imap_reader *args)
         return;
     }
     if (name.len > 0)
-        log_event(LOG_INFO, "imap.client", LOG_CSTR("session", conn_session_id(s->conn).text), LOG_TEXT("name", name),
-                  LOG_TEXT("version", version));
+        log_event(LOG_INFO, "imap.client", LOG_CSTR("session", conn_session_id(s->conn).text),
+                  LOG_TEXT("name", name), LOG_TEXT("version", version));
     conn_write(s->conn, SLICE("* ID (\"name\" \"Posthorn\" \"version\" \"" POSTHORN_VERSION "\")\r\n"));
     imap_ok(s, "Pleased to meet you");
 }

@@ -44,16 +44,23 @@ static const struct imap_command commands[] = {
     /* section 6.4 */
     {.name = "CHECK", .run = imap_check, .states = IMAP_SELECTED},
     {.name = "CLOSE", .run = imap_close, .states = IMAP_SELECTED},
-    {.name = "UNSELECT", .run = imap_unselect, .states = IMAP_SELECTED}, /* RFC 3691 */
+    {.name = "UNSELECT", .run = imap_unselect, .states = IMAP_SELECTED},                        /* RFC 3691 */
     {.name = "EXPUNGE", .run = imap_expunge, .states = IMAP_SELECTED, .effects = IMAP_UID_TOO}, /* RFC 4315 */
-    {.name = "SEARCH", .run = imap_search, .states = IMAP_SELECTED,
+    {.name = "SEARCH",
+     .run = imap_search,
+     .states = IMAP_SELECTED,
      .effects = IMAP_UID_TOO | IMAP_READS_VIEW | IMAP_HOLDS_GONE},
-    {.name = "FETCH", .run = imap_fetch, .states = IMAP_SELECTED,
+    {.name = "FETCH",
+     .run = imap_fetch,
+     .states = IMAP_SELECTED,
      .effects = IMAP_UID_TOO | IMAP_READS_VIEW | IMAP_HOLDS_GONE},
-    {.name = "STORE", .run = imap_store, .states = IMAP_SELECTED,
+    {.name = "STORE",
+     .run = imap_store,
+     .states = IMAP_SELECTED,
      .effects = IMAP_UID_TOO | IMAP_READS_VIEW | IMAP_HOLDS_GONE},
     {.name = "COPY", .run = imap_copy, .states = IMAP_SELECTED, .effects = IMAP_UID_TOO | IMAP_READS_VIEW},
-    {.name = "MOVE", .run = imap_move, .states = IMAP_SELECTED, .effects = IMAP_UID_TOO | IMAP_READS_VIEW}, /* RFC 6851 */
+    /* RFC 6851 */
+    {.name = "MOVE", .run = imap_move, .states = IMAP_SELECTED, .effects = IMAP_UID_TOO | IMAP_READS_VIEW},
 };
 
 const struct imap_command *imap_command_find(struct slice name, bool uid)

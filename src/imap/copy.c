@@ -11,7 +11,7 @@
 static void write_copyuid(struct buf *b, const struct copy_result *result)
 {
     struct imap_set_writer w = {.out = b};
-    uint64_t               count = uid_set_size(&result->source);
+    uint64_t count = uid_set_size(&result->source);
 
     if (count == 0)
         return;
@@ -25,11 +25,11 @@ static void write_copyuid(struct buf *b, const struct copy_result *result)
     buf_add(b, SLICE("] "));
 }
 
-/* By sequence number all of them must be there: a message that went would silently be missed (RFC 2180 section 4.4). */
+/* By sequence number all must be there: one that went would silently be missed (RFC 2180 section 4.4). */
 static bool any_gone(const struct view *v, const struct imap_spans *spans)
 {
     struct imap_spans_at at = {0};
-    uint32_t             position;
+    uint32_t position;
 
     while (imap_spans_next(spans, &at, &position))
         if (view_at(v, position).flags & VIEW_GONE)
@@ -61,9 +61,9 @@ static void answer_copied(struct imap_session *s, const struct copy_result *resu
 static void copy_messages(struct imap_session *s, struct imap_reader *args, bool move)
 {
     struct mailbox_info target;
-    struct copy_result  result = {0};
-    struct imap_spans   spans;
-    struct fail         why;
+    struct copy_result result = {0};
+    struct imap_spans spans;
+    struct fail why;
 
     imap_expect_space(args);
     struct imap_set set = imap_read_set(args);

@@ -25,7 +25,8 @@ static void write_flags(struct imap_session *s, struct fetch *f, struct buf *out
 {
     bool recent = imap_is_recent(s, e->uid);
 
-    if (f->flags.len == 0 || f->flags_of != e->flags || f->keywords_of != e->keyword_set || f->recent_of != recent) {
+    if (f->flags.len == 0 || f->flags_of != e->flags || f->keywords_of != e->keyword_set ||
+        f->recent_of != recent) {
         buf_reset(&f->flags);
         buf_add(&f->flags, SLICE("FLAGS "));
         imap_write_flags(&f->flags, s->account, e->flags, e->keyword_set, recent);
@@ -121,7 +122,7 @@ static bool next_message(struct fetch *f, const struct view *v, struct fetch_ent
 {
     for (;;) {
         uint32_t position;
-        bool     found = imap_spans_next(&f->spans, &f->at, &position);
+        bool found = imap_spans_next(&f->spans, &f->at, &position);
         if (!found)
             return false;
         if (f->cursor.view == NULL || f->cursor.position != position)
@@ -142,7 +143,7 @@ static bool next_message(struct fetch *f, const struct view *v, struct fetch_ent
 
 static enum turn answer_from_view(struct imap_session *s, struct fetch *f)
 {
-    struct fetch_entry   e;
+    struct fetch_entry e;
     struct fetch_message none = {0};
 
     while (next_message(f, s->box.view, &e)) {
@@ -156,13 +157,13 @@ static enum turn answer_from_view(struct imap_session *s, struct fetch *f)
 
 struct batch_ctx {
     struct imap_session *s;
-    struct fetch        *f;
+    struct fetch *f;
 };
 
 static bool answer_message(void *ctx, const struct message_info *info)
 {
     struct imap_session *s = ((struct batch_ctx *)ctx)->s;
-    struct fetch        *f = ((struct batch_ctx *)ctx)->f;
+    struct fetch *f = ((struct batch_ctx *)ctx)->f;
     struct fetch_message m = {.info = info};
 
     while (f->batch_at < f->batch_count && f->batch[f->batch_at].entry.uid < info->uid) {
@@ -198,7 +199,7 @@ static enum turn answer_from_store(struct imap_session *s, struct fetch *f)
 {
     struct uid_range ranges[FETCH_BATCH];
     struct batch_ctx ctx = {s, f};
-    struct fail      why;
+    struct fail why;
 
     for (;;) {
         if (f->batch_at == f->batch_count) {
@@ -258,12 +259,12 @@ static void plan(struct fetch *f)
  */
 static bool set_seen(struct imap_session *s, struct fetch *f)
 {
-    struct flag_change   change = {.op = FLAGS_ADD, .flags = STORE_SEEN};
+    struct flag_change change = {.op = FLAGS_ADD, .flags = STORE_SEEN};
     struct imap_spans_at at = {0};
-    struct imap_spans    unseen = {0};
-    uint32_t             position;
-    uint64_t             modseq;
-    struct fail          why;
+    struct imap_spans unseen = {0};
+    uint32_t position;
+    uint64_t modseq;
+    struct fail why;
 
     unseen.items = arena_new_array(&s->arena, struct imap_span, (size_t)imap_spans_size(&f->spans));
     if (unseen.items == NULL) {
@@ -299,7 +300,7 @@ static bool set_seen(struct imap_session *s, struct fetch *f)
 static void add_modseq(struct arena *a, struct fetch *f)
 {
     struct fetch_item **tail = &f->args.items;
-    struct fetch_item  *item = arena_new(a, struct fetch_item);
+    struct fetch_item *item = arena_new(a, struct fetch_item);
 
     if (item == NULL || !asks_for(f, ITEM_FLAGS) || asks_for(f, ITEM_MODSEQ))
         return;

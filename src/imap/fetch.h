@@ -15,7 +15,7 @@ enum { FETCH_BATCH = 256 }; /* messages asked of the store at once */
 struct fetch_entry {
     uint32_t          position;
     struct view_entry entry;
-    bool              with_flags; /* FLAGS though nobody asked: this command set \Seen, or somebody changed them meanwhile */
+    bool              with_flags; /* FLAGS though nobody asked: they changed with or during this command */
 };
 
 struct fetch {

@@ -11,8 +11,8 @@ enum { ITEMS_MAX = 200 }; /* a short command must not ask for thousands of bodie
 
 struct reading {
     struct imap_reader *r;
-    unsigned            count;
-    struct fetch_args  *args;
+    unsigned count;
+    struct fetch_args *args;
     struct fetch_item **tail;
 };
 
@@ -59,7 +59,7 @@ static void read_fields(struct imap_reader *r, struct fetch_item *item)
         if (r->failed)
             return;
         if (item->field_count == cap) {
-            size_t        more = cap == 0 ? 8 : cap * 2;
+            size_t more = cap == 0 ? 8 : cap * 2;
             struct slice *grown = arena_new_array(r->arena, struct slice, more);
             if (grown == NULL) {
                 imap_fail(r, "fewer fields");
@@ -145,7 +145,7 @@ static struct slice section_label(struct arena *a, const struct fetch_item *item
         [PART_TEXT] = "TEXT",
         [PART_MIME] = "MIME",
     };
-    struct buf   b;
+    struct buf b;
     struct slice label;
 
     buf_init(&b, 1024 * 1024);
@@ -209,7 +209,7 @@ static void add_rfc822(struct reading *g, const char *label, enum fetch_part par
 static void read_item(struct reading *g)
 {
     static const struct {
-        const char     *name;
+        const char *name;
         enum fetch_kind kind;
     } plain[] = {
         {"UID", ITEM_UID},
@@ -220,7 +220,7 @@ static void read_item(struct reading *g)
         {"ENVELOPE", ITEM_ENVELOPE},
         {"BODYSTRUCTURE", ITEM_BODYSTRUCTURE},
     };
-    size_t       began = g->r->at;
+    size_t began = g->r->at;
     struct slice name = read_name(g->r);
 
     for (size_t i = 0; i < ARRAY_LEN(plain); i++) {
@@ -284,13 +284,13 @@ static void read_modifiers(struct reading *g)
 }
 
 /*
- * fetch = "FETCH" SP sequence-set SP ("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att) ")")
- *         [fetch-modifiers]
+ * fetch = "FETCH" SP sequence-set SP
+ *         ("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att) ")") [fetch-modifiers]
  */
 struct fetch_args fetch_args_read(struct imap_reader *r)
 {
     struct fetch_args args = {0};
-    struct reading    g = {.r = r, .args = &args, .tail = &args.items};
+    struct reading g = {.r = r, .args = &args, .tail = &args.items};
 
     imap_expect_space(r);
     args.set = imap_read_set(r);

@@ -13,12 +13,14 @@
 
 enum { FIELDS_HEADER_MAX = 1024 * 1024 }; /* HEADER.FIELDS looks at so much of a header */
 
-struct range { uint64_t begin, end; };
+struct range {
+    uint64_t begin, end;
+};
 
 /* What `item` names of the message; false: there is no such part. */
 static bool find_range(const struct fetch_item *item, const struct fetch_message *m, struct range *out)
 {
-    uint64_t                prefix = m->info->prefix.len, size = m->info->size;
+    uint64_t prefix = m->info->prefix.len, size = m->info->size;
     const struct mime_part *root = m->root, *part = root;
 
     if (item->depth == 0 && item->part == PART_ALL) {
@@ -41,9 +43,7 @@ static bool find_range(const struct fetch_item *item, const struct fetch_message
         return false;
     switch (item->part) {
     case PART_ALL:
-    case PART_TEXT:
-        *out = (struct range){prefix + part->body_offset, prefix + part->end_offset};
-        break;
+    case PART_TEXT: *out = (struct range){prefix + part->body_offset, prefix + part->end_offset}; break;
     case PART_HEADER:
     case PART_FIELDS:
     case PART_FIELDS_NOT:
@@ -110,11 +110,11 @@ static bool is_listed(const struct fetch_item *item, struct slice name)
 static void write_fields(struct imap_session *s, struct fetch *f, const struct fetch_item *item,
                          struct fetch_message *m, struct range r)
 {
-    size_t              n = r.end - r.begin < FIELDS_HEADER_MAX ? (size_t)(r.end - r.begin) : FIELDS_HEADER_MAX;
-    char               *header = arena_alloc(&f->scratch, n + 1);
-    struct fail         why;
+    size_t n = r.end - r.begin < FIELDS_HEADER_MAX ? (size_t)(r.end - r.begin) : FIELDS_HEADER_MAX;
+    char *header = arena_alloc(&f->scratch, n + 1);
+    struct fail why;
     struct header_field field;
-    struct buf          lines;
+    struct buf lines;
 
     if (header == NULL || !store_body_read(body_of(s, m), r.begin, header, n, &why)) {
         buf_add(conn_out(s->conn), item->label);
@@ -128,7 +128,8 @@ static void write_fields(struct imap_session *s, struct fetch *f, const struct f
     buf_add(&lines, SLICE("\r\n"));
     struct range cut = cut_partial(item, lines.len);
     write_announcement(s, item, cut.end - cut.begin);
-    buf_add(conn_out(s->conn), slice_sub(buf_slice(&lines), (size_t)cut.begin, (size_t)(cut.end - cut.begin)));
+    buf_add(conn_out(s->conn),
+            slice_sub(buf_slice(&lines), (size_t)cut.begin, (size_t)(cut.end - cut.begin)));
     buf_finish(&lines);
 }
 

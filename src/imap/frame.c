@@ -6,9 +6,9 @@
 #include "imap/frame.h"
 
 struct announcement {
-    size_t   brace; /* where in the line it begins */
+    size_t brace; /* where in the line it begins */
     uint64_t octets;
-    bool     synchronising;
+    bool synchronising;
 };
 
 /*
@@ -67,7 +67,7 @@ enum frame_kind frame_next(struct frame *f, struct slice input, size_t limit, st
 {
     for (;;) {
         struct slice rest = slice_from(input, f->scanned);
-        size_t       at = slice_find_char(rest, '\n');
+        size_t at = slice_find_char(rest, '\n');
 
         if (at == rest.len) {
             if (input.len > limit)

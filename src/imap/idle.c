@@ -20,7 +20,7 @@ static void stop_watching(struct imap_session *s)
 static enum turn take_done(struct imap_session *s)
 {
     struct slice line;
-    bool         too_long;
+    bool too_long;
 
     if (!conn_take_line(s->conn, DONE_MAX, &line, NULL, &too_long)) {
         if (!too_long)

@@ -22,24 +22,24 @@ enum list_option {
 
 /* A name that may be listed: a mailbox, a subscription without one, or only a level above such. */
 struct candidate {
-    struct slice               name;
+    struct slice name;
     const struct mailbox_info *info; /* NULL: no such mailbox */
-    bool                       subscribed;
-    bool                       below; /* something below it is selected that no pattern matches */
+    bool subscribed;
+    bool below; /* something below it is selected that no pattern matches */
 };
 
 struct list_command {
-    bool                       lsub, extended;
-    unsigned                   options;
-    unsigned                   status; /* STATUS_ bits of RETURN (STATUS ...) */
-    struct slice               reference;
-    struct slice              *texts; /* patterns as given */
-    struct list_pattern       *patterns;
-    size_t                     pattern_count;
+    bool lsub, extended;
+    unsigned options;
+    unsigned status; /* STATUS_ bits of RETURN (STATUS ...) */
+    struct slice reference;
+    struct slice *texts; /* patterns as given */
+    struct list_pattern *patterns;
+    size_t pattern_count;
 
     const struct mailbox_list *list;
-    struct candidate          *candidates;
-    size_t                     candidate_count, candidate_cap, at;
+    struct candidate *candidates;
+    size_t candidate_count, candidate_cap, at;
 };
 
 static void end_list(struct imap_session *s)
@@ -156,7 +156,7 @@ static bool is_selected(const struct list_command *c, const struct candidate *m)
 static struct candidate *add_candidate(struct arena *a, struct list_command *c)
 {
     if (c->candidate_count == c->candidate_cap) {
-        size_t            cap = c->candidate_cap * 2 + 16;
+        size_t cap = c->candidate_cap * 2 + 16;
         struct candidate *grown = arena_new_array(a, struct candidate, cap);
         if (grown == NULL)
             return NULL;
@@ -168,7 +168,10 @@ static struct candidate *add_candidate(struct arena *a, struct list_command *c)
     return &c->candidates[c->candidate_count++];
 }
 
-/* A level above what is selected is listed too, if a pattern matches it (RFC 5258 section 3.5; RFC 3501 section 6.3.9). */
+/*
+ * A level above what is selected is listed too, if a pattern matches it (RFC 5258
+ * section 3.5; RFC 3501 section 6.3.9).
+ */
 static bool mark_levels_above(struct arena *a, struct list_command *c, struct slice name, struct map *made)
 {
     for (size_t cut = 0; cut < name.len; cut++) {
@@ -176,7 +179,7 @@ static bool mark_levels_above(struct arena *a, struct list_command *c, struct sl
         if (name.ptr[cut] != '/' || !matches(c, above))
             continue;
         const struct mailbox_info *info = mailbox_in_list(c->list, above);
-        uintptr_t                  known = (uintptr_t)map_get(made, above);
+        uintptr_t known = (uintptr_t)map_get(made, above);
         if (info != NULL) {
             c->candidates[info - c->list->items].below = true;
         } else if (known != 0) {
@@ -194,9 +197,9 @@ static bool mark_levels_above(struct arena *a, struct list_command *c, struct sl
 
 static bool add_levels_above(struct arena *a, struct list_command *c)
 {
-    size_t     count = c->candidate_count; /* those that are added need no look */
-    struct map made; /* names without a mailbox, to their place in `candidates` plus one */
-    bool       ok = true;
+    size_t count = c->candidate_count; /* those that are added need no look */
+    struct map made;                   /* names without a mailbox, to their place in `candidates` plus one */
+    bool ok = true;
 
     map_init(&made);
     for (size_t i = c->list->count; i < count; i++)
@@ -216,8 +219,9 @@ static bool gather(struct arena *a, struct list_command *c)
     for (size_t i = 0; i < c->list->count; i++) {
         if ((m = add_candidate(a, c)) == NULL)
             return false;
-        *m = (struct candidate){
-            .name = c->list->items[i].name, .info = &c->list->items[i], .subscribed = c->list->items[i].subscribed};
+        *m = (struct candidate){.name = c->list->items[i].name,
+                                .info = &c->list->items[i],
+                                .subscribed = c->list->items[i].subscribed};
     }
     for (size_t i = 0; i < c->list->subscribed_only_count && (c->options & BY_SUBSCRIBED); i++) {
         if ((m = add_candidate(a, c)) == NULL)
@@ -244,7 +248,8 @@ static void write_attributes(struct buf *out, const struct list_command *c, cons
         buf_add(out, slice_of(use));
         buf_add_char(out, ' ');
     }
-    buf_add(out, (m->info != NULL ? m->info->has_children : m->below) ? SLICE("\\HasChildren)") : SLICE("\\HasNoChildren)"));
+    bool has_children = m->info != NULL ? m->info->has_children : m->below;
+    buf_add(out, has_children ? SLICE("\\HasChildren)") : SLICE("\\HasNoChildren)"));
 }
 
 /* childinfo-extended-item = "CHILDINFO" SP "(" list-select-base-opt-quoted *(SP ...) ")" */
@@ -295,7 +300,7 @@ static enum turn list_step(struct imap_session *s)
 static void list_mailboxes(struct imap_session *s, struct imap_reader *args, bool lsub)
 {
     struct list_command *c = arena_new(&s->arena, struct list_command);
-    struct fail          why;
+    struct fail why;
 
     if (c == NULL) {
         imap_no(s, "[LIMIT] The command is too large");
@@ -312,7 +317,8 @@ static void list_mailboxes(struct imap_session *s, struct imap_reader *args, boo
     if (c->status & STATUS_HIGHESTMODSEQ)
         imap_enable_condstore(s);
     if (!c->extended && !lsub && c->texts[0].len == 0) {
-        conn_write(s->conn, SLICE("* LIST (\\Noselect) \"/\" \"\"\r\n")); /* RFC 3501 section 6.3.8: just the separator */
+        /* RFC 3501 section 6.3.8: just the separator */
+        conn_write(s->conn, SLICE("* LIST (\\Noselect) \"/\" \"\"\r\n"));
         imap_ok(s, "Listed");
         return;
     }

@@ -12,8 +12,8 @@ static bool is_wildcard(char c)
 
 struct list_pattern list_pattern_make(struct arena *a, struct slice reference, struct slice pattern)
 {
-    size_t              n = 0, whole = reference.len + pattern.len;
-    char               *text = arena_alloc(a, whole + 1);
+    size_t n = 0, whole = reference.len + pattern.len;
+    char *text = arena_alloc(a, whole + 1);
     struct list_pattern p = {.reached = arena_new_array(a, bool, whole + 1)};
 
     if (text == NULL || p.reached == NULL)

@@ -15,7 +15,7 @@ struct list_pattern {
     bool        *reached;  /* room for matching */
 };
 
-/* Reference and pattern together make the canonical pattern.  In the arena; an empty pattern past its limit. */
+/* Reference and pattern make the canonical pattern.  In the arena; past its limit it matches nothing. */
 struct list_pattern list_pattern_make(struct arena *a, struct slice reference, struct slice pattern);
 /* `nocase` for INBOX, whose name has no case. */
 bool list_pattern_matches(const struct list_pattern *p, struct slice name, bool nocase);

@@ -12,10 +12,10 @@ enum { SASL_LINE_MAX = 16 * 1024 };
 
 /* A login under way; s->step_data. */
 struct signing_in {
-    struct login       *login;
-    struct log_id       session;
+    struct login *login;
+    struct log_id session;
     struct conn_address peer;
-    bool                challenged; /* "+ ..." was sent: a response is due */
+    bool challenged; /* "+ ..." was sent: a response is due */
 };
 
 /* starttls = "STARTTLS"                                RFC 3501 section 6.2.1 */
@@ -42,7 +42,7 @@ static void end_signing_in(struct imap_session *s)
 static void logged_in(struct imap_session *s, const struct directory_account *account)
 {
     struct fail why;
-    struct buf  caps;
+    struct buf caps;
 
     if (!store_account(s->service->store, account->id, &s->account, &why)) {
         imap_no_because(s, &why);
@@ -66,7 +66,7 @@ static void login_failed(struct imap_session *s, const struct fail *why)
         imap_no(s, "[CANNOT] %s", why->text); /* an unknown mechanism */
         return;
     }
-    if (++s->failed_logins >= s->service->limits.login_attempts)
+    if (why->reason == FAIL_AUTH && ++s->failed_logins >= s->service->limits.login_attempts)
         imap_bye(s, "Too many failed logins");
     imap_no_because(s, why);
 }
@@ -85,8 +85,8 @@ static void challenge(struct imap_session *s, struct slice text)
 static enum turn take_response(struct imap_session *s, struct signing_in *in)
 {
     struct slice line;
-    struct buf   decoded;
-    bool         too_long = false;
+    struct buf decoded;
+    bool too_long = false;
 
     if (!conn_take_line(s->conn, SASL_LINE_MAX, &line, NULL, &too_long)) {
         if (!too_long)
@@ -109,7 +109,7 @@ static enum turn take_response(struct imap_session *s, struct signing_in *in)
 
 static enum turn signing_in_step(struct imap_session *s)
 {
-    struct signing_in  *in = s->step_data;
+    struct signing_in *in = s->step_data;
     struct login_answer answer;
 
     if (in->challenged) {
@@ -118,21 +118,14 @@ static enum turn signing_in_step(struct imap_session *s)
             return t;
     }
     switch (login_poll(in->login, &answer)) {
-    case LOGIN_PENDING:
-        return TURN_WAIT;
+    case LOGIN_PENDING: return TURN_WAIT;
     case LOGIN_CONTINUE:
         challenge(s, answer.challenge);
         in->challenged = true;
         return signing_in_step(s); /* the response may be here already */
-    case LOGIN_DELAY:
-        conn_wake_after(s->conn, answer.delay_ms);
-        return TURN_WAIT;
-    case LOGIN_OK:
-        logged_in(s, &answer.account);
-        return TURN_PARK;
-    case LOGIN_FAILED:
-        login_failed(s, &answer.why);
-        return TURN_PARK;
+    case LOGIN_DELAY: conn_wake_after(s->conn, answer.delay_ms); return TURN_WAIT;
+    case LOGIN_OK: logged_in(s, &answer.account); return TURN_PARK;
+    case LOGIN_FAILED: login_failed(s, &answer.why); return TURN_PARK;
     }
     bug("login state");
 }
@@ -194,7 +187,7 @@ void imap_login(struct imap_session *s, struct imap_reader *args)
 void imap_authenticate(struct imap_session *s, struct imap_reader *args)
 {
     struct auth_context about;
-    struct slice        initial = {0};
+    struct slice initial = {0};
 
     imap_expect_space(args);
     struct slice mechanism = imap_read_atom(args);
@@ -218,7 +211,8 @@ void imap_authenticate(struct imap_session *s, struct imap_reader *args)
         struct signing_in *in = prepare(s, &about);
         if (in != NULL)
             begin(s, in,
-                  login_start(s->service->login, &about, mechanism, has_initial, buf_slice(&decoded), s->waker));
+                  login_start(s->service->login, &about, mechanism, has_initial, buf_slice(&decoded),
+                              s->waker));
     }
     buf_finish(&decoded);
 }

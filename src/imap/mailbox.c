@@ -10,11 +10,11 @@
 
 static const struct {
     enum special_use use;
-    const char      *name;
-    bool             creatable; /* the others would be views over all mailboxes */
+    const char *name;
+    bool creatable; /* the others would be views over all mailboxes */
 } uses[] = {
-    {USE_ALL, "\\All", false},   {USE_ARCHIVE, "\\Archive", true}, {USE_DRAFTS, "\\Drafts", true},
-    {USE_FLAGGED, "\\Flagged", false}, {USE_JUNK, "\\Junk", true}, {USE_SENT, "\\Sent", true},
+    {USE_ALL, "\\All", false},         {USE_ARCHIVE, "\\Archive", true}, {USE_DRAFTS, "\\Drafts", true},
+    {USE_FLAGGED, "\\Flagged", false}, {USE_JUNK, "\\Junk", true},       {USE_SENT, "\\Sent", true},
     {USE_TRASH, "\\Trash", true},
 };
 
@@ -60,9 +60,9 @@ static enum special_use read_use(struct imap_reader *r, bool *usable)
 void imap_create(struct imap_session *s, struct imap_reader *args)
 {
     enum special_use use = USE_NONE;
-    bool             usable = true;
-    uint64_t         id;
-    struct fail      why;
+    bool usable = true;
+    uint64_t id;
+    struct fail why;
 
     imap_expect_space(args);
     struct slice name = imap_read_mailbox(args);
@@ -88,7 +88,7 @@ void imap_create(struct imap_session *s, struct imap_reader *args)
 void imap_delete(struct imap_session *s, struct imap_reader *args)
 {
     struct mailbox_info info;
-    struct fail         why;
+    struct fail why;
 
     imap_expect_space(args);
     struct slice name = imap_read_mailbox(args);

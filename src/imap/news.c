@@ -31,7 +31,8 @@ bool imap_unpark(struct imap_session *s)
     return false;
 }
 
-bool imap_take_recent(struct imap_session *s, uint64_t mailbox, bool read_only, uint32_t *first, struct fail *why)
+bool imap_take_recent(struct imap_session *s, uint64_t mailbox, bool read_only, uint32_t *first,
+                      struct fail *why)
 {
     return mailbox_recent(s->account, mailbox, !read_only, first, why);
 }
@@ -45,7 +46,7 @@ void imap_add_recent(struct imap_session *s, uint32_t first, uint32_t end)
 uint32_t imap_count_recent(const struct imap_session *s)
 {
     uint32_t count = 0;
-    bool     found;
+    bool found;
 
     for (size_t i = 0; i < s->box.recent.count; i++) {
         uint32_t first = view_find(s->box.view, s->box.recent.ranges[i].first, &found);
@@ -58,8 +59,8 @@ uint32_t imap_count_recent(const struct imap_session *s)
 void imap_tell_flags(struct imap_session *s)
 {
     static const struct slice system_flags = {"\\Answered \\Flagged \\Deleted \\Seen \\Draft", 40};
-    struct keyword_set        keywords = account_keywords(s->account, &s->arena);
-    struct buf               *out = conn_out(s->conn);
+    struct keyword_set keywords = account_keywords(s->account, &s->arena);
+    struct buf *out = conn_out(s->conn);
 
     buf_add(out, SLICE("* FLAGS ("));
     buf_add(out, system_flags);
@@ -84,8 +85,8 @@ void imap_tell_flags(struct imap_session *s)
 static void tell_new_keywords(struct imap_session *s, const struct imap_news *n)
 {
     const struct view *v = s->box.view;
-    uint32_t           count = view_count(v);
-    bool               any = false;
+    uint32_t count = view_count(v);
+    bool any = false;
 
     for (size_t i = 0; i < n->diff.changed_count && !any; i++)
         any = view_at(v, n->diff.changed[i]).keyword_set != 0;
@@ -97,11 +98,11 @@ static void tell_new_keywords(struct imap_session *s, const struct imap_news *n)
 
 struct imap_news *imap_news_gather(struct imap_session *s, bool expunges)
 {
-    struct view      *now = NULL, *then;
+    struct view *now = NULL, *then;
     struct imap_news *n;
-    struct fail       why;
-    bool              keeps_gone = false;
-    uint32_t          first_recent;
+    struct fail why;
+    bool keeps_gone = false;
+    uint32_t first_recent;
 
     if (s->state != IMAP_SELECTED || !imap_unpark(s))
         return NULL;
@@ -133,7 +134,8 @@ struct imap_news *imap_news_gather(struct imap_session *s, bool expunges)
         return NULL;
     }
     if (n->diff.added > 0)
-        imap_add_recent(s, first_recent > view_uidnext(then) ? first_recent : view_uidnext(then), view_uidnext(now));
+        imap_add_recent(s, first_recent > view_uidnext(then) ? first_recent : view_uidnext(then),
+                        view_uidnext(now));
     s->box.view = now;
     s->box.has_gone = keeps_gone;
     view_release(&then);
@@ -141,7 +143,8 @@ struct imap_news *imap_news_gather(struct imap_session *s, bool expunges)
     return n->diff.gone_count + n->diff.changed_count + n->diff.added > 0 ? n : NULL;
 }
 
-void imap_write_flag_fetch(struct imap_session *s, struct buf *b, uint32_t position, const struct view_entry *e)
+void imap_write_flag_fetch(struct imap_session *s, struct buf *b, uint32_t position,
+                           const struct view_entry *e)
 {
     buf_add(b, SLICE("* "));
     buf_add_u64(b, (uint64_t)position + 1);

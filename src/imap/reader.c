@@ -8,7 +8,8 @@
 #include "base/unicode.h"
 #include "store/store.h"
 
-void imap_reader_init(struct imap_reader *r, struct slice text, struct arena *a, const struct imap_limits *limits)
+void imap_reader_init(struct imap_reader *r, struct slice text, struct arena *a,
+                      const struct imap_limits *limits)
 {
     *r = (struct imap_reader){.text = text, .arena = a, .limits = limits};
 }
@@ -144,11 +145,14 @@ struct slice imap_read_atom(struct imap_reader *r)
     return read_chars(r, is_atom_char, "a word");
 }
 
-/* quoted = DQUOTE *QUOTED-CHAR DQUOTE; QUOTED-CHAR = <any TEXT-CHAR except quoted-specials> / "\" quoted-specials */
+/*
+ * quoted      = DQUOTE *QUOTED-CHAR DQUOTE
+ * QUOTED-CHAR = <any TEXT-CHAR except quoted-specials> / "\" quoted-specials
+ */
 static struct slice read_quoted(struct imap_reader *r)
 {
     size_t begin, end;
-    bool   escapes = false;
+    bool escapes = false;
 
     imap_expect(r, '"');
     begin = r->at;
@@ -171,7 +175,7 @@ static struct slice read_quoted(struct imap_reader *r)
     if (!escapes)
         return raw;
 
-    char  *out = arena_alloc(r->arena, raw.len);
+    char *out = arena_alloc(r->arena, raw.len);
     size_t n = 0;
     if (out == NULL) {
         imap_fail(r, "a shorter command");
@@ -250,7 +254,7 @@ static struct slice decode_mailbox(struct imap_reader *r, struct slice name, siz
 /* mailbox = "INBOX" / astring                          RFC 3501 section 5.1 */
 struct slice imap_read_mailbox(struct imap_reader *r)
 {
-    size_t       began = r->at;
+    size_t began = r->at;
     struct slice name = decode_mailbox(r, imap_read_astring(r), began);
 
     return slice_eq_nocase(name, SLICE("INBOX")) ? SLICE("INBOX") : name;
@@ -260,15 +264,16 @@ struct slice imap_read_mailbox(struct imap_reader *r)
 struct slice imap_read_list_mailbox(struct imap_reader *r)
 {
     size_t began = r->at;
-    char   c = imap_peek(r);
+    char c = imap_peek(r);
 
     return decode_mailbox(
-        r, c == '"' || c == '{' ? imap_read_string(r) : read_chars(r, is_list_char, "a mailbox pattern"), began);
+        r, c == '"' || c == '{' ? imap_read_string(r) : read_chars(r, is_list_char, "a mailbox pattern"),
+        began);
 }
 
 uint64_t imap_read_number(struct imap_reader *r, uint64_t min, uint64_t max)
 {
-    size_t   begin = r->at, end = begin;
+    size_t begin = r->at, end = begin;
     uint64_t n = 0;
 
     if (r->failed)
@@ -292,7 +297,7 @@ static void read_flag(struct imap_reader *r, struct imap_flags *out, size_t *cap
 {
     static const struct {
         const char *name;
-        uint32_t    bit;
+        uint32_t bit;
     } known[] = {
         {"Answered", STORE_ANSWERED}, {"Flagged", STORE_FLAGGED}, {"Deleted", STORE_DELETED},
         {"Seen", STORE_SEEN},         {"Draft", STORE_DRAFT},
@@ -312,7 +317,7 @@ static void read_flag(struct imap_reader *r, struct imap_flags *out, size_t *cap
     if (r->failed)
         return;
     if (out->keyword_count == *cap) {
-        size_t        more = *cap == 0 ? 8 : *cap * 2;
+        size_t more = *cap == 0 ? 8 : *cap * 2;
         struct slice *grown = arena_new_array(r->arena, struct slice, more);
         if (grown == NULL) {
             imap_fail(r, "fewer flags");
@@ -330,7 +335,7 @@ static void read_flag(struct imap_reader *r, struct imap_flags *out, size_t *cap
 struct imap_flags imap_read_flag_list(struct imap_reader *r)
 {
     struct imap_flags flags = {0};
-    size_t            cap = 0;
+    size_t cap = 0;
 
     imap_expect(r, '(');
     if (imap_accept(r, ')'))
@@ -346,7 +351,7 @@ struct imap_flags imap_read_flag_list(struct imap_reader *r)
 struct imap_flags imap_read_store_flags(struct imap_reader *r)
 {
     struct imap_flags flags = {0};
-    size_t            cap = 0;
+    size_t cap = 0;
 
     if (imap_peek(r) == '(')
         return imap_read_flag_list(r);
@@ -360,7 +365,7 @@ struct imap_flags imap_read_store_flags(struct imap_reader *r)
 static int64_t days_of(int64_t year, int64_t month, int64_t day)
 {
     int64_t y = month <= 2 ? year - 1 : year;
-    int64_t m = month <= 2 ? month + 9 : month - 3; /* the year begins in March, so that leap days come last */
+    int64_t m = month <= 2 ? month + 9 : month - 3; /* from March on, so that leap days come last */
 
     return 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719468;
 }
@@ -370,8 +375,8 @@ static int64_t read_month_year(struct imap_reader *r, uint64_t day)
 {
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     static const uint8_t lengths[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    struct slice      name = slice_sub(r->text, r->at, 3);
-    size_t            month = 0;
+    struct slice name = slice_sub(r->text, r->at, 3);
+    size_t month = 0;
 
     while (month < 12 && !slice_eq_nocase(name, slice_make(months + month * 3, 3)))
         month++;
@@ -384,7 +389,7 @@ static int64_t read_month_year(struct imap_reader *r, uint64_t day)
     if (r->text.len - r->at < 4 || (r->text.len - r->at > 4 && ascii_is_digit(r->text.ptr[r->at + 4])))
         imap_fail(r, "a year of four digits");
     uint64_t year = imap_read_number(r, 1, 9999);
-    bool     leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
     if (day > lengths[month] || (month == 1 && day == 29 && !leap))
         imap_fail(r, "a day of that month");
     return days_of((int64_t)year, (int64_t)month + 1, (int64_t)day);
@@ -393,7 +398,7 @@ static int64_t read_month_year(struct imap_reader *r, uint64_t day)
 /* date = date-text / DQUOTE date-text DQUOTE; date-text = date-day "-" date-month "-" date-year */
 int64_t imap_read_date(struct imap_reader *r)
 {
-    bool     quoted = imap_accept(r, '"');
+    bool quoted = imap_accept(r, '"');
     uint64_t day = imap_read_number(r, 1, 31);
 
     imap_expect(r, '-');
@@ -463,7 +468,7 @@ static uint32_t read_seq_number(struct imap_reader *r)
 struct imap_set imap_read_set(struct imap_reader *r)
 {
     struct imap_set set = {0};
-    size_t          cap = 0;
+    size_t cap = 0;
 
     do {
         if (set.count == r->limits->sets)
@@ -473,7 +478,7 @@ struct imap_set imap_read_set(struct imap_reader *r)
         if (r->failed)
             break;
         if (set.count == cap) {
-            size_t            more = cap == 0 ? 4 : cap * 2;
+            size_t more = cap == 0 ? 4 : cap * 2;
             struct uid_range *grown = arena_new_array(r->arena, struct uid_range, more);
             if (grown == NULL) {
                 imap_fail(r, "fewer ranges");

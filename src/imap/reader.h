@@ -21,7 +21,8 @@ struct imap_reader {
     const char               *expected; /* static text */
 };
 
-void imap_reader_init(struct imap_reader *r, struct slice text, struct arena *a, const struct imap_limits *limits);
+void imap_reader_init(struct imap_reader *r, struct slice text, struct arena *a,
+                      const struct imap_limits *limits);
 
 /* Fails with "expected ..."; the first failure is kept.  Returns false. */
 bool imap_fail(struct imap_reader *r, const char *expected);

@@ -11,11 +11,11 @@ enum { BUDGET_MS = 8 }; /* of a turn of ten */
 
 struct search_command {
     struct search_args args;
-    struct view       *view;
+    struct view *view;
     struct search_run *run;
-    const uint32_t    *found; /* positions, in the run */
-    size_t             count, at;
-    bool               finished, begun;
+    const uint32_t *found; /* positions, in the run */
+    size_t count, at;
+    bool finished, begun;
 };
 
 static void end_search(struct imap_session *s)
@@ -60,7 +60,7 @@ static uint64_t highest_modseq(const struct search_command *c)
 static void write_esearch(struct imap_session *s, const struct search_command *c)
 {
     struct buf *out = conn_out(s->conn);
-    unsigned    returns = c->args.returns;
+    unsigned returns = c->args.returns;
 
     buf_add(out, SLICE("* ESEARCH (TAG "));
     imap_write_string(out, s->tag);
@@ -119,7 +119,7 @@ static bool write_search(struct imap_session *s, struct search_command *c)
 static enum turn search_step(struct imap_session *s)
 {
     struct search_command *c = s->step_data;
-    struct fail            why;
+    struct fail why;
 
     if (!c->finished) {
         switch (search_continue(c->run, BUDGET_MS, &c->found, &c->count, &why)) {
@@ -144,7 +144,7 @@ void imap_search(struct imap_session *s, struct imap_reader *args)
         imap_no(s, "[UNAVAILABLE] The mailbox cannot be searched now");
         return;
     }
-    uint32_t            count = view_count(s->box.view);
+    uint32_t count = view_count(s->box.view);
     struct search_scope scope = {
         .messages = count,
         .last_uid = count > 0 ? view_at(s->box.view, count - 1).uid : 0,
@@ -157,7 +157,7 @@ void imap_search(struct imap_session *s, struct imap_reader *args)
         return;
     }
     if (c->args.bad_charset) {
-        imap_no(s, "[BADCHARSET (US-ASCII UTF-8 ISO-8859-1 ISO-8859-15 WINDOWS-1252)] That charset is not known");
+        imap_no(s, "[BADCHARSET (US-ASCII UTF-8 ISO-8859-1 WINDOWS-1252)] That charset is not known");
         return;
     }
     if (c->args.modseq)

@@ -11,9 +11,9 @@
 enum { STRING_MAX = 1024 * 1024 }; /* a search string in UTF-8 */
 
 struct reading {
-    struct imap_reader        *r;
+    struct imap_reader *r;
     const struct search_scope *scope;
-    struct search_args        *args;
+    struct search_args *args;
 };
 
 static struct search *new_key(struct reading *g, enum search_op op)
@@ -71,9 +71,9 @@ static struct search *new_messages_key(struct reading *g)
 /* A string in the search's charset, as UTF-8. */
 static struct slice read_text(struct reading *g)
 {
-    struct slice            raw = imap_read_astring(g->r), charset = g->args->charset, text;
+    struct slice raw = imap_read_astring(g->r), charset = g->args->charset, text;
     struct charset_decoder *d;
-    struct buf              utf8;
+    struct buf utf8;
 
     if (g->r->failed || charset.len == 0 || g->args->bad_charset)
         return raw;
@@ -91,9 +91,9 @@ static struct slice read_text(struct reading *g)
 
 static struct search *set_key(struct reading *g, enum search_op op)
 {
-    struct search  *key = new_key(g, op);
-    uint32_t        star = op == SEARCH_UIDS ? g->scope->last_uid : g->scope->messages;
-    size_t          began = g->r->at;
+    struct search *key = new_key(g, op);
+    uint32_t star = op == SEARCH_UIDS ? g->scope->last_uid : g->scope->messages;
+    size_t began = g->r->at;
     struct imap_set set = imap_read_set(g->r);
 
     if (key == NULL || g->r->failed)
@@ -101,7 +101,8 @@ static struct search *set_key(struct reading *g, enum search_op op)
     set = imap_set_resolve(g->r->arena, set, star);
     key->ranges = set.ranges;
     key->range_count = set.count;
-    if (op == SEARCH_POSITIONS && (set.count == 0 || set.ranges[0].first == 0 || set.ranges[set.count - 1].last > star)) {
+    if (op == SEARCH_POSITIONS &&
+        (set.count == 0 || set.ranges[0].first == 0 || set.ranges[set.count - 1].last > star)) {
         g->r->at = began;
         imap_fail(g->r, "message numbers that exist");
     }
@@ -113,10 +114,12 @@ static struct search *modseq_key(struct reading *g)
 {
     struct search *key = new_key(g, SEARCH_MODSEQ);
 
-    if (imap_peek(g->r) == '"') { /* one modseq counts for all flags: which one is asked about does not matter */
+    /* One modseq counts for all flags: which one is asked about does not matter. */
+    if (imap_peek(g->r) == '"') {
         (void)imap_read_string(g->r);
         imap_expect_space(g->r);
-        if (!imap_accept_word(g->r, "priv") && !imap_accept_word(g->r, "shared") && !imap_accept_word(g->r, "all"))
+        if (!imap_accept_word(g->r, "priv") && !imap_accept_word(g->r, "shared") &&
+            !imap_accept_word(g->r, "all"))
             imap_fail(g->r, "priv, shared or all");
         imap_expect_space(g->r);
     }
@@ -132,12 +135,12 @@ static struct search *word_key(struct reading *g, struct slice word)
 {
     static const struct {
         const char *name;
-        uint32_t    flag;
+        uint32_t flag;
     } flags[] = {
         {"ANSWERED", STORE_ANSWERED}, {"DELETED", STORE_DELETED}, {"DRAFT", STORE_DRAFT},
         {"FLAGGED", STORE_FLAGGED},   {"SEEN", STORE_SEEN},
     };
-    bool         un = slice_starts_nocase(word, SLICE("UN"));
+    bool un = slice_starts_nocase(word, SLICE("UN"));
     struct slice name = un ? slice_from(word, 2) : word;
 
     for (size_t i = 0; i < ARRAY_LEN(flags); i++)
@@ -158,18 +161,25 @@ static struct search *word_key(struct reading *g, struct slice word)
 static struct search *argument_key(struct reading *g, struct slice word)
 {
     static const struct {
-        const char    *name;
+        const char *name;
         enum search_op op;
         enum { TEXT, DATE, NUMBER } argument;
     } keys[] = {
-        {"BCC", SEARCH_BCC, TEXT},         {"BODY", SEARCH_BODY, TEXT},
-        {"CC", SEARCH_CC, TEXT},           {"FROM", SEARCH_FROM, TEXT},
-        {"SUBJECT", SEARCH_SUBJECT, TEXT}, {"TEXT", SEARCH_TEXT, TEXT},
-        {"TO", SEARCH_TO, TEXT},           {"BEFORE", SEARCH_BEFORE, DATE},
-        {"ON", SEARCH_ON, DATE},           {"SINCE", SEARCH_SINCE, DATE},
+        {"BCC", SEARCH_BCC, TEXT},
+        {"BODY", SEARCH_BODY, TEXT},
+        {"CC", SEARCH_CC, TEXT},
+        {"FROM", SEARCH_FROM, TEXT},
+        {"SUBJECT", SEARCH_SUBJECT, TEXT},
+        {"TEXT", SEARCH_TEXT, TEXT},
+        {"TO", SEARCH_TO, TEXT},
+        {"BEFORE", SEARCH_BEFORE, DATE},
+        {"ON", SEARCH_ON, DATE},
+        {"SINCE", SEARCH_SINCE, DATE},
         {"SENTBEFORE", SEARCH_SENT_BEFORE, DATE},
-        {"SENTON", SEARCH_SENT_ON, DATE},  {"SENTSINCE", SEARCH_SENT_SINCE, DATE},
-        {"LARGER", SEARCH_LARGER, NUMBER}, {"SMALLER", SEARCH_SMALLER, NUMBER},
+        {"SENTON", SEARCH_SENT_ON, DATE},
+        {"SENTSINCE", SEARCH_SENT_SINCE, DATE},
+        {"LARGER", SEARCH_LARGER, NUMBER},
+        {"SMALLER", SEARCH_SMALLER, NUMBER},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
@@ -284,8 +294,8 @@ static struct search *special_key(struct reading *g, struct slice word)
 static struct search *read_key(struct reading *g)
 {
     struct imap_reader *r = g->r;
-    struct search      *key = NULL;
-    size_t              began = r->at;
+    struct search *key = NULL;
+    size_t began = r->at;
 
     if (!imap_descend(r)) {
         imap_ascend(r);
@@ -312,7 +322,7 @@ static struct search *read_key(struct reading *g)
     return r->failed ? NULL : key;
 }
 
-/* search-return-opts = SP "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"      RFC 4731 section 4 */
+/* search-return-opts = SP "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"      RFC 4731 */
 static void read_return(struct imap_reader *r, struct search_args *args)
 {
     imap_expect_space(r);
@@ -340,7 +350,7 @@ static void read_return(struct imap_reader *r, struct search_args *args)
 struct search_args search_args_read(struct imap_reader *r, const struct search_scope *scope)
 {
     struct search_args args = {0};
-    struct reading     g = {.r = r, .scope = scope, .args = &args};
+    struct reading g = {.r = r, .scope = scope, .args = &args};
 
     imap_expect_space(r);
     if (imap_accept_word(r, "RETURN")) {

@@ -19,7 +19,7 @@ void imap_deselect(struct imap_session *s)
 static uint32_t first_unseen(const struct view *v)
 {
     struct view_cursor c;
-    struct view_entry  e;
+    struct view_entry e;
 
     view_cursor_init(&c, v, 0);
     for (uint32_t n = 1; view_next(&c, &e); n++)
@@ -32,8 +32,8 @@ static uint32_t first_unseen(const struct view *v)
 static void tell_mailbox(struct imap_session *s)
 {
     const struct view *v = s->box.view;
-    uint32_t           unseen = first_unseen(v);
-    struct buf        *out = conn_out(s->conn);
+    uint32_t unseen = first_unseen(v);
+    struct buf *out = conn_out(s->conn);
 
     imap_tell_flags(s);
     buf_addf(out, "* %u EXISTS\r\n* %u RECENT\r\n", view_count(v), imap_count_recent(s));
@@ -47,8 +47,8 @@ static void tell_mailbox(struct imap_session *s)
 static bool open_mailbox(struct imap_session *s, struct slice name, bool read_only, struct fail *why)
 {
     struct mailbox_info info;
-    struct view        *v = NULL;
-    uint32_t            first_recent;
+    struct view *v = NULL;
+    uint32_t first_recent;
 
     if (!mailbox_find(s->account, name, &s->arena, &info, why))
         return false;
@@ -74,7 +74,7 @@ static bool open_mailbox(struct imap_session *s, struct slice name, bool read_on
  */
 static void select_mailbox(struct imap_session *s, struct imap_reader *args, bool read_only)
 {
-    bool        condstore = false;
+    bool condstore = false;
     struct fail why;
 
     imap_expect_space(args);
@@ -120,15 +120,16 @@ void imap_examine(struct imap_session *s, struct imap_reader *args)
 void imap_close(struct imap_session *s, struct imap_reader *args)
 {
     struct uid_set gone = {0};
-    uint64_t       modseq;
-    struct fail    why;
+    uint64_t modseq;
+    struct fail why;
 
     imap_expect_end(args);
     if (args->failed) {
         imap_bad_args(s, args);
         return;
     }
-    if (!s->box.read_only && !message_expunge(s->account, s->box.mailbox, NULL, 0, false, &gone, &modseq, &why)) {
+    if (!s->box.read_only &&
+        !message_expunge(s->account, s->box.mailbox, NULL, 0, false, &gone, &modseq, &why)) {
         imap_no_because(s, &why);
         return;
     }
@@ -156,9 +157,9 @@ void imap_unselect(struct imap_session *s, struct imap_reader *args)
 void imap_expunge(struct imap_session *s, struct imap_reader *args)
 {
     struct imap_set uids = {0};
-    struct uid_set  gone = {0};
-    uint64_t        modseq;
-    struct fail     why;
+    struct uid_set gone = {0};
+    uint64_t modseq;
+    struct fail why;
 
     if (s->by_uid) {
         imap_expect_space(args);

@@ -11,9 +11,9 @@
 #include "base/fail.h"
 
 enum {
-    INPUT_MAX = 128 * 1024,       /* unconsumed bytes net holds for one session; command_bytes stays below */
-    ARENA_MAX = 64 * 1024 * 1024, /* of one command; results over a mailbox of millions fit */
-    SKIP_FACTOR = 10,             /* an APPEND that is refused is read to its end up to so many times the limit */
+    INPUT_MAX = 65 * 1024 * 1024,  /* held for one session; what bounds it is command_bytes, at most 64 MB */
+    ARENA_MAX = 256 * 1024 * 1024, /* of one command; results over a mailbox of millions fit */
+    SKIP_FACTOR = 10,              /* a refused APPEND is read to its end up to so many times the limit */
 };
 
 void imap_limits_default(struct imap_limits *l)
@@ -104,7 +104,8 @@ static const char *not_now(const struct imap_session *s)
 {
     switch (s->state) {
     case IMAP_FRESH: return "Log in first";
-    case IMAP_AUTHED: return (s->command->states & IMAP_FRESH) ? "Already logged in" : "Select a mailbox first";
+    case IMAP_AUTHED:
+        return (s->command->states & IMAP_FRESH) ? "Already logged in" : "Select a mailbox first";
     case IMAP_SELECTED: return "Already logged in";
     }
     bug("state %d", (int)s->state);
@@ -179,7 +180,7 @@ static void refuse_message(struct imap_session *s, const struct frame_found *mes
 static bool skip_refused(struct imap_session *s)
 {
     struct slice in = conn_input(s->conn);
-    size_t       n = s->skip < in.len ? (size_t)s->skip : in.len;
+    size_t n = s->skip < in.len ? (size_t)s->skip : in.len;
 
     conn_consume(s->conn, n);
     s->skip -= n;
@@ -209,7 +210,8 @@ static struct slice take_text(struct imap_session *s, size_t length)
 
 static void refuse_command(struct imap_session *s, size_t length, const char *text)
 {
-    struct slice line = arena_keep(&s->arena, slice_sub(conn_input(s->conn), 0, length < 1000 ? length : 1000));
+    struct slice line =
+        arena_keep(&s->arena, slice_sub(conn_input(s->conn), 0, length < 1000 ? length : 1000));
     struct imap_reader args;
 
     conn_consume(s->conn, length);
@@ -229,14 +231,9 @@ static bool next_command(struct imap_session *s)
         return false;
     struct slice in = conn_input(s->conn);
     switch (frame_next(&s->frame, in, command_limit(s), &found)) {
-    case FRAME_PARTIAL:
-        return false;
-    case FRAME_INVITE:
-        conn_write(s->conn, SLICE("+ Go on\r\n"));
-        return true;
-    case FRAME_COMMAND:
-        run_command(s, take_text(s, found.length), NULL);
-        return true;
+    case FRAME_PARTIAL: return false;
+    case FRAME_INVITE: conn_write(s->conn, SLICE("+ Go on\r\n")); return true;
+    case FRAME_COMMAND: run_command(s, take_text(s, found.length), NULL); return true;
     case FRAME_MESSAGE: {
         struct slice text = take_text(s, found.length);
         run_command(s, slice_sub(text, 0, slice_rfind_char(text, '{')), &found);
@@ -244,9 +241,7 @@ static bool next_command(struct imap_session *s)
             refuse_message(s, &found);
         return true;
     }
-    case FRAME_TOO_LARGE:
-        refuse_command(s, found.length, "[TOOBIG] The literal is too large");
-        return true;
+    case FRAME_TOO_LARGE: refuse_command(s, found.length, "[TOOBIG] The literal is too large"); return true;
     case FRAME_OVERRUN:
         refuse_command(s, in.len, "[TOOBIG] The command is too large");
         imap_bye(s, "The command is too large");
@@ -270,7 +265,7 @@ static enum turn run(struct imap_session *s)
                 return TURN_AGAIN;
         } else if (s->step != NULL) {
             imap_step *step = s->step;
-            enum turn  t = step(s);
+            enum turn t = step(s);
             if (s->answer.len == 0 && s->step == step)
                 return s->closing ? TURN_CLOSE : t;
         } else if (!next_command(s)) {
@@ -297,7 +292,7 @@ static void park(struct imap_session *s)
 static enum turn session_input(void *session)
 {
     struct imap_session *s = session;
-    struct account      *account = s->account;
+    struct account *account = s->account;
 
     if (account != NULL && !account_enter(account, s->waker))
         return TURN_WAIT;

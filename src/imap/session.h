@@ -44,7 +44,7 @@ struct imap_selected {
     struct uid_set    recent;        /* UIDs that are \Recent in this session (RFC 3501 section 2.3.2) */
     uint32_t          keywords_told; /* how many were in the last FLAGS response */
     bool              read_only;
-    bool              has_gone;      /* the view has messages that went and were not told of: it cannot be a token */
+    bool              has_gone;      /* of which the client was not told: the view cannot be a token */
 };
 
 struct imap_session {
@@ -55,7 +55,7 @@ struct imap_session {
     struct imap_selected       box;     /* while state is IMAP_SELECTED */
     struct watch               watch;   /* IDLE */
     enum imap_state            state;
-    uint8_t                    bad_commands, failed_logins;
+    unsigned                   bad_commands, failed_logins;
     bool                       condstore;    /* the client knows MODSEQ (RFC 7162 section 3.1) */
     bool                       closing;      /* after the present answer */
     bool                       starting_tls;
@@ -71,7 +71,7 @@ struct imap_session {
     char                      *kept_tag; /* IDLE: outlives the arena */
     imap_step                 *step;
     void                      *step_data;
-    void                     (*cleanup)(struct imap_session *s); /* frees what step_data holds beyond the arena */
+    void                     (*cleanup)(struct imap_session *s); /* of what lies outside the arena */
     struct imap_news          *news; /* being told */
     bool                       news_done; /* all was told, the tagged line is next */
 };
@@ -128,13 +128,16 @@ bool imap_unpark(struct imap_session *s);
  * Takes what is \Recent for this session, and, unless it is read-only, for no later one.  *first is
  * the lowest UID of it.  Before the view is opened, so that it shows all that was taken.
  */
-bool imap_take_recent(struct imap_session *s, uint64_t mailbox, bool read_only, uint32_t *first, struct fail *why);
+bool imap_take_recent(struct imap_session *s, uint64_t mailbox, bool read_only, uint32_t *first,
+                      struct fail *why);
 /* UIDs [first, end) are \Recent from now on; they are above all that were before. */
 void imap_add_recent(struct imap_session *s, uint32_t first, uint32_t end);
 uint32_t imap_count_recent(const struct imap_session *s);
 static inline bool imap_is_recent(const struct imap_session *s, uint32_t uid)
 {
-    return s->box.recent.count > 0 && uid >= s->box.recent.ranges[0].first && uid_set_has(&s->box.recent, uid);
+    const struct uid_set *r = &s->box.recent;
+
+    return r->count > 0 && uid >= r->ranges[0].first && uid_set_has(r, uid);
 }
 /* FLAGS and PERMANENTFLAGS. */
 void imap_tell_flags(struct imap_session *s);
@@ -161,7 +164,8 @@ struct imap_news *imap_news_gather(struct imap_session *s, bool expunges);
 /* false: the connection is full, call again when it has drained. */
 bool imap_news_tell(struct imap_session *s, struct imap_news *n);
 /* "* n FETCH (FLAGS (...) ...)" for one message of the view. */
-void imap_write_flag_fetch(struct imap_session *s, struct buf *b, uint32_t position, const struct view_entry *e);
+void imap_write_flag_fetch(struct imap_session *s, struct buf *b, uint32_t position,
+                           const struct view_entry *e);
 
 /* ---- commands ---- */
 

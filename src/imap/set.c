@@ -17,7 +17,7 @@ static int by_first(const void *a, const void *b)
 struct imap_set imap_set_resolve(struct arena *a, struct imap_set set, uint32_t star)
 {
     struct imap_set out = {.ranges = arena_new_array(a, struct uid_range, set.count)};
-    bool            sorted = true;
+    bool sorted = true;
 
     if (out.ranges == NULL)
         return (struct imap_set){0};
@@ -31,7 +31,7 @@ struct imap_set imap_set_resolve(struct arena *a, struct imap_set set, uint32_t 
         qsort(out.ranges, set.count, sizeof(*out.ranges), by_first);
     for (size_t i = 0; i < set.count; i++) {
         struct uid_range *last = out.count > 0 ? &out.ranges[out.count - 1] : NULL;
-        struct uid_range  r = out.ranges[i];
+        struct uid_range r = out.ranges[i];
         if (last != NULL && (last->last == UINT32_MAX || r.first <= last->last + 1)) {
             if (r.last > last->last)
                 last->last = r.last;
@@ -44,7 +44,7 @@ struct imap_set imap_set_resolve(struct arena *a, struct imap_set set, uint32_t 
 
 bool imap_spans_of_numbers(struct arena *a, const struct view *v, struct imap_set set, struct imap_spans *out)
 {
-    uint32_t        count = view_count(v);
+    uint32_t count = view_count(v);
     struct imap_set s = imap_set_resolve(a, set, count);
 
     *out = (struct imap_spans){.items = arena_new_array(a, struct imap_span, s.count)};
@@ -57,10 +57,10 @@ bool imap_spans_of_numbers(struct arena *a, const struct view *v, struct imap_se
 
 struct imap_spans imap_spans_of_uids(struct arena *a, const struct view *v, struct imap_set set)
 {
-    uint32_t          count = view_count(v);
-    struct imap_set   s = imap_set_resolve(a, set, count > 0 ? view_at(v, count - 1).uid : 0);
+    uint32_t count = view_count(v);
+    struct imap_set s = imap_set_resolve(a, set, count > 0 ? view_at(v, count - 1).uid : 0);
     struct imap_spans out = {.items = arena_new_array(a, struct imap_span, s.count)};
-    bool              found;
+    bool found;
 
     if (out.items == NULL)
         return out;

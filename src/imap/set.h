@@ -17,14 +17,15 @@ struct imap_spans {
     size_t            count;
 };
 
-/* "*" becomes `star`; ascending, overlapping and touching ranges joined; in the arena.  Empty past the arena's limit. */
+/* "*" becomes `star`; ascending, ranges that overlap or touch joined.  In the arena; empty past its limit. */
 struct imap_set imap_set_resolve(struct arena *a, struct imap_set set, uint32_t star);
 
 /*
  * By message sequence number.  false if one is named that the mailbox does not
  * have, "*" in an empty one included (RFC 3501 section 9, seq-number).
  */
-bool imap_spans_of_numbers(struct arena *a, const struct view *v, struct imap_set set, struct imap_spans *out);
+bool imap_spans_of_numbers(struct arena *a, const struct view *v, struct imap_set set,
+                           struct imap_spans *out);
 /* By UID; those that are not there are left out. */
 struct imap_spans imap_spans_of_uids(struct arena *a, const struct view *v, struct imap_set set);
 

@@ -10,12 +10,13 @@
 #include "base/fail.h"
 
 static const struct {
-    const char      *name;
+    const char *name;
     enum status_item item;
 } status_items[] = {
-    {"MESSAGES", STATUS_MESSAGES},       {"RECENT", STATUS_RECENT}, {"UIDNEXT", STATUS_UIDNEXT},
-    {"UIDVALIDITY", STATUS_UIDVALIDITY}, {"UNSEEN", STATUS_UNSEEN}, {"HIGHESTMODSEQ", STATUS_HIGHESTMODSEQ},
-    {"SIZE", STATUS_SIZE},               {"APPENDLIMIT", STATUS_APPENDLIMIT},
+    {"MESSAGES", STATUS_MESSAGES}, {"RECENT", STATUS_RECENT},
+    {"UIDNEXT", STATUS_UIDNEXT},   {"UIDVALIDITY", STATUS_UIDVALIDITY},
+    {"UNSEEN", STATUS_UNSEEN},     {"HIGHESTMODSEQ", STATUS_HIGHESTMODSEQ},
+    {"SIZE", STATUS_SIZE},         {"APPENDLIMIT", STATUS_APPENDLIMIT},
 };
 
 /* "(" status-att *(SP status-att) ")" */
@@ -38,10 +39,11 @@ unsigned imap_read_status_items(struct imap_reader *r)
 }
 
 /* How many the next session to select it will see as \Recent. */
-static bool count_recent(struct imap_session *s, const struct mailbox_info *info, uint32_t *out, struct fail *why)
+static bool count_recent(struct imap_session *s, const struct mailbox_info *info, uint32_t *out,
+                         struct fail *why)
 {
     struct view *v = NULL;
-    bool         found;
+    bool found;
 
     *out = 0;
     if (info->first_recent >= info->uidnext || info->messages == 0)
@@ -53,8 +55,8 @@ static bool count_recent(struct imap_session *s, const struct mailbox_info *info
     return true;
 }
 
-static uint64_t status_value(const struct imap_session *s, const struct mailbox_info *info, enum status_item item,
-                             uint32_t recent)
+static uint64_t status_value(const struct imap_session *s, const struct mailbox_info *info,
+                             enum status_item item, uint32_t recent)
 {
     switch (item) {
     case STATUS_MESSAGES: return info->messages;
@@ -69,11 +71,12 @@ static uint64_t status_value(const struct imap_session *s, const struct mailbox_
     return 0;
 }
 
-bool imap_write_status(struct imap_session *s, const struct mailbox_info *info, unsigned items, struct fail *why)
+bool imap_write_status(struct imap_session *s, const struct mailbox_info *info, unsigned items,
+                       struct fail *why)
 {
     struct buf *out = conn_out(s->conn);
-    uint32_t    recent = 0;
-    bool        first = true;
+    uint32_t recent = 0;
+    bool first = true;
 
     if ((items & STATUS_RECENT) && !count_recent(s, info, &recent, why))
         return false;
@@ -98,7 +101,7 @@ bool imap_write_status(struct imap_session *s, const struct mailbox_info *info, 
 void imap_status(struct imap_session *s, struct imap_reader *args)
 {
     struct mailbox_info info;
-    struct fail         why;
+    struct fail why;
 
     imap_expect_space(args);
     struct slice name = imap_read_mailbox(args);

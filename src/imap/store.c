@@ -8,20 +8,20 @@
 #include "base/fail.h"
 
 struct store_command {
-    struct imap_set      set;
-    struct flag_change   change;
-    bool                 silent;
+    struct imap_set set;
+    struct flag_change change;
+    bool silent;
 
-    struct imap_spans    spans;
+    struct imap_spans spans;
     struct imap_spans_at at;
-    struct view         *before;  /* what the client knew */
-    struct imap_news    *news;
-    struct uid_set       refused; /* UNCHANGEDSINCE */
-    uint64_t             modseq;  /* of the change */
-    bool                 missing;
+    struct view *before; /* what the client knew */
+    struct imap_news *news;
+    struct uid_set refused; /* UNCHANGEDSINCE */
+    uint64_t modseq;        /* of the change */
+    bool missing;
 
-    uint32_t             keywords_before, keywords_after; /* the last pair compared */
-    bool                 keywords_as_expected, compared;
+    uint32_t keywords_before, keywords_after; /* the last pair compared */
+    bool keywords_as_expected, compared;
 };
 
 static void end_store(struct imap_session *s)
@@ -72,10 +72,11 @@ static bool has_name(const struct slice *names, size_t count, struct slice name)
 }
 
 /* Is `after` what `before` becomes by +FLAGS or -FLAGS? */
-static bool keywords_follow(struct account *a, const struct flag_change *c, uint32_t before_id, uint32_t after_id)
+static bool keywords_follow(struct account *a, const struct flag_change *c, uint32_t before_id,
+                            uint32_t after_id)
 {
     struct keyword_set before = account_keyword_set(a, before_id), after = account_keyword_set(a, after_id);
-    bool               add = c->op == FLAGS_ADD;
+    bool add = c->op == FLAGS_ADD;
 
     for (size_t i = 0; i < before.count; i++) {
         bool named = has_name(c->keywords, c->keyword_count, before.names[i]);
@@ -106,17 +107,20 @@ static bool as_expected(struct imap_session *s, struct store_command *c, const s
     }
     if ((after->flags & STORE_FLAGS) != flags)
         return false;
-    if (!c->compared || c->keywords_before != before->keyword_set || c->keywords_after != after->keyword_set) {
+    if (!c->compared || c->keywords_before != before->keyword_set ||
+        c->keywords_after != after->keyword_set) {
         c->keywords_before = before->keyword_set;
         c->keywords_after = after->keyword_set;
-        c->keywords_as_expected = keywords_follow(s->account, &c->change, before->keyword_set, after->keyword_set);
+        c->keywords_as_expected =
+            keywords_follow(s->account, &c->change, before->keyword_set, after->keyword_set);
         c->compared = true;
     }
     return c->keywords_as_expected;
 }
 
-/* "* n FETCH (MODSEQ (m))": a .SILENT client that keeps modseqs needs the new one (RFC 7162 section 3.1.3). */
-static void write_modseq_fetch(struct imap_session *s, struct buf *out, uint32_t position, const struct view_entry *e)
+/* "* n FETCH (MODSEQ (m))": a .SILENT client that keeps modseqs needs it (RFC 7162 section 3.1.3). */
+static void write_modseq_fetch(struct imap_session *s, struct buf *out, uint32_t position,
+                               const struct view_entry *e)
 {
     buf_add(out, SLICE("* "));
     buf_add_u64(out, (uint64_t)position + 1);
@@ -134,9 +138,9 @@ static void write_modseq_fetch(struct imap_session *s, struct buf *out, uint32_t
 static void tell_outcome(struct imap_session *s, struct store_command *c, uint32_t position)
 {
     struct view_entry before = view_at(c->before, position), after = view_at(s->box.view, position);
-    struct buf       *out = conn_out(s->conn);
-    bool              refused = c->refused.count > 0 && uid_set_has(&c->refused, after.uid);
-    bool              changed = before.modseq != after.modseq;
+    struct buf *out = conn_out(s->conn);
+    bool refused = c->refused.count > 0 && uid_set_has(&c->refused, after.uid);
+    bool changed = before.modseq != after.modseq;
 
     if (after.flags & VIEW_GONE)
         c->missing = true;
@@ -149,14 +153,14 @@ static void tell_outcome(struct imap_session *s, struct store_command *c, uint32
 /* resp-text-code =/ "MODIFIED" SP sequence-set         RFC 7162 section 7 */
 static void answer_modified(struct imap_session *s, const struct store_command *c)
 {
-    struct buf             b;
+    struct buf b;
     struct imap_set_writer w = {.out = &b};
-    const struct view     *v = s->box.view;
+    const struct view *v = s->box.view;
 
     buf_init(&b, 1024 * 1024);
     for (size_t i = 0; i < c->refused.count; i++) {
         struct uid_range r = c->refused.ranges[i];
-        bool             found;
+        bool found;
         if (s->by_uid) {
             imap_set_writer_add(&w, r.first, r.last);
             continue;
@@ -173,7 +177,7 @@ static void answer_modified(struct imap_session *s, const struct store_command *
 static enum turn store_step(struct imap_session *s)
 {
     struct store_command *c = s->step_data;
-    uint32_t              position;
+    uint32_t position;
 
     if (c->news != NULL && !imap_news_tell(s, c->news))
         return TURN_MORE;
@@ -194,7 +198,7 @@ static enum turn store_step(struct imap_session *s)
 void imap_store(struct imap_session *s, struct imap_reader *args)
 {
     struct store_command *c = arena_new(&s->arena, struct store_command);
-    struct fail           why;
+    struct fail why;
 
     if (c == NULL) {
         imap_no(s, "[LIMIT] The command is too large");
@@ -221,7 +225,8 @@ void imap_store(struct imap_session *s, struct imap_reader *args)
     s->step_data = c;
     s->cleanup = end_store;
     c->before = view_ref(s->box.view);
-    if (!message_flags(s->account, s->box.mailbox, uids.ranges, uids.count, &c->change, &c->refused, &c->modseq, &why)) {
+    if (!message_flags(s->account, s->box.mailbox, uids.ranges, uids.count, &c->change, &c->refused,
+                       &c->modseq, &why)) {
         imap_no_because(s, &why);
         return;
     }

@@ -78,11 +78,12 @@ void imap_write_mailbox(struct buf *b, struct slice name)
 void imap_write_flags(struct buf *b, struct account *a, uint32_t flags, uint32_t keyword_set, bool recent)
 {
     static const struct {
-        uint32_t     bit;
+        uint32_t bit;
         struct slice name;
     } names[] = {
-        {STORE_ANSWERED, {"\\Answered ", 10}}, {STORE_FLAGGED, {"\\Flagged ", 9}}, {STORE_DELETED, {"\\Deleted ", 9}},
-        {STORE_SEEN, {"\\Seen ", 6}},          {STORE_DRAFT, {"\\Draft ", 7}},
+        {STORE_ANSWERED, {"\\Answered ", 10}}, {STORE_FLAGGED, {"\\Flagged ", 9}},
+        {STORE_DELETED, {"\\Deleted ", 9}},    {STORE_SEEN, {"\\Seen ", 6}},
+        {STORE_DRAFT, {"\\Draft ", 7}},
     };
     buf_add_char(b, '(');
     size_t begin = b->len;
@@ -128,11 +129,11 @@ static void civil_of(int64_t days, int64_t *year, int64_t *month, int64_t *day)
 void imap_write_date_time(struct buf *b, int64_t seconds, int zone)
 {
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    int64_t           local = seconds + (int64_t)zone * 60;
-    int64_t           days = local >= 0 ? local / 86400 : -((86399 - local) / 86400);
-    int64_t           rest = local - days * 86400;
-    int64_t           year, month, day;
-    char              text[32], *p = text;
+    int64_t local = seconds + (int64_t)zone * 60;
+    int64_t days = local >= 0 ? local / 86400 : -((86399 - local) / 86400);
+    int64_t rest = local - days * 86400;
+    int64_t year, month, day;
+    char text[32], *p = text;
 
     civil_of(days, &year, &month, &day);
     if (year < 0 || year > 9999) { /* nothing a date-time can say */

@@ -10,7 +10,7 @@ static const struct imap_limits limits = {.sets = 100, .nesting = 10};
 
 static const struct {
     const char *note, *input, *labels; /* NULL: refused */
-    bool        seen, modseq;
+    bool seen, modseq;
 } cases[] = {
     {"one item", " 1 FLAGS", "FLAGS", false, false},
     {"a list", " 1:* (UID FLAGS)", "UID FLAGS", false, false},
@@ -28,8 +28,10 @@ static const struct {
     {"a part's text", " 1 BODY[1.2.TEXT]", "BODY[1.2.TEXT]", true, false},
     {"MIME", " 1 BODY.PEEK[2.MIME]", "BODY[2.MIME]", false, false},
     {"MIME of the message", " 1 BODY[MIME]", NULL, false, false},
-    {"fields", " 1 BODY.PEEK[HEADER.FIELDS (From \"To\" {2}\r\nCc)]", "BODY[HEADER.FIELDS (From To Cc)]", false, false},
-    {"fields, not", " 1 BODY[1.HEADER.FIELDS.NOT (Received)]", "BODY[1.HEADER.FIELDS.NOT (Received)]", true, false},
+    {"fields", " 1 BODY.PEEK[HEADER.FIELDS (From \"To\" {2}\r\nCc)]", "BODY[HEADER.FIELDS (From To Cc)]",
+     false, false},
+    {"fields, not", " 1 BODY[1.HEADER.FIELDS.NOT (Received)]", "BODY[1.HEADER.FIELDS.NOT (Received)]", true,
+     false},
     {"no fields", " 1 BODY[HEADER.FIELDS ()]", NULL, false, false},
     {"partial", " 1 BODY[]<10.20>", "BODY[]<10>", true, false},
     {"partial of nothing", " 1 BODY[]<10.0>", NULL, false, false},
@@ -53,7 +55,7 @@ static const struct {
 int main(void)
 {
     struct arena a;
-    struct buf   labels;
+    struct buf labels;
 
     arena_init(&a, 1 << 20);
     buf_init(&labels, 1 << 16);

@@ -15,29 +15,25 @@ enum { LIMIT = 64 };
 static void frames_of(struct slice input, size_t step, struct buf *out)
 {
     struct frame f = {0};
-    size_t       begun = 0, shown = 0;
+    size_t begun = 0, shown = 0;
 
     buf_reset(out);
     for (;;) {
         struct frame_found found;
-        struct slice       seen = slice_sub(input, begun, shown - begun);
+        struct slice seen = slice_sub(input, begun, shown - begun);
         switch (frame_next(&f, seen, LIMIT, &found)) {
         case FRAME_PARTIAL:
             if (shown == input.len)
                 return;
             shown = shown + step < input.len ? shown + step : input.len;
             continue;
-        case FRAME_INVITE:
-            buf_add(out, SLICE("i"));
-            continue;
+        case FRAME_INVITE: buf_add(out, SLICE("i")); continue;
         case FRAME_COMMAND: buf_add(out, SLICE("c[")); break;
         case FRAME_MESSAGE:
             buf_addf(out, "m%llu%s[", (unsigned long long)found.octets, found.synchronising ? "!" : "");
             break;
         case FRAME_TOO_LARGE: buf_add(out, SLICE("t[")); break;
-        case FRAME_OVERRUN:
-            buf_add(out, SLICE("o"));
-            return;
+        case FRAME_OVERRUN: buf_add(out, SLICE("o")); return;
         }
         buf_add(out, slice_sub(seen, 0, found.length));
         buf_add(out, SLICE("]"));
@@ -72,8 +68,7 @@ static const struct {
     {"too large, invited: refused", "a X {100}\r\nb NOOP\r\n", "t[a X {100}\r\n]c[b NOOP\r\n]"},
     {"too large, already coming", "a X {100+}\r\n", "o"},
     {"more than can be counted", "a X {99999999999999999999}\r\n", "t[a X {99999999999999999999}\r\n]"},
-    {"exactly the limit",
-     "a 345678901234567890123456789012345678901234567890123456789012\r\n",
+    {"exactly the limit", "a 345678901234567890123456789012345678901234567890123456789012\r\n",
      "c[a 345678901234567890123456789012345678901234567890123456789012\r\n]"},
     {"one above", "a 3456789012345678901234567890123456789012345678901234567890123\r\n", "o"},
     {"a line without end", "a 345678901234567890123456789012345678901234567890123456789012345", "o"},

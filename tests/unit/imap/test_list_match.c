@@ -7,7 +7,7 @@
 
 static const struct {
     const char *note, *reference, *pattern, *name;
-    bool        nocase, match;
+    bool nocase, match;
 } cases[] = {
     {"the same", "", "a/b", "a/b", false, true},
     {"another", "", "a/b", "a/c", false, false},
@@ -32,8 +32,8 @@ static const struct {
     {"empty pattern, empty name", "", "", "", false, true},
     {"star, empty name", "", "*", "", false, true},
     {"back to the last star", "", "*ab*abc", "ababab/abc", false, true},
-    {"many stars", "", "*a*a*a*a*a*a*a*a*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false,
-     false},
+    {"many stars", "", "*a*a*a*a*a*a*a*a*a*a*a*a*b",
+     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false, false},
 };
 
 int main(void)
@@ -42,8 +42,10 @@ int main(void)
 
     arena_init(&a, 1 << 20);
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        struct list_pattern p = list_pattern_make(&a, slice_of(cases[i].reference), slice_of(cases[i].pattern));
-        CHECK(cases[i].note, list_pattern_matches(&p, slice_of(cases[i].name), cases[i].nocase) == cases[i].match);
+        struct list_pattern p =
+            list_pattern_make(&a, slice_of(cases[i].reference), slice_of(cases[i].pattern));
+        CHECK(cases[i].note,
+              list_pattern_matches(&p, slice_of(cases[i].name), cases[i].nocase) == cases[i].match);
     }
     arena_finish(&a);
     return check_done();

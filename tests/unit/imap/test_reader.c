@@ -46,7 +46,7 @@ static void check_astrings(struct arena *a)
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct imap_reader r = over(a, cases[i].input);
-        struct slice       got = imap_read_astring(&r);
+        struct slice got = imap_read_astring(&r);
         imap_expect_end(&r);
         CHECK(cases[i].note, r.failed == (cases[i].want == NULL));
         if (cases[i].want != NULL)
@@ -74,7 +74,7 @@ static void check_mailboxes(struct arena *a)
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct imap_reader r = over(a, cases[i].input);
-        struct slice       got = imap_read_mailbox(&r);
+        struct slice got = imap_read_mailbox(&r);
         CHECK(cases[i].note, r.failed == (cases[i].want == NULL));
         if (cases[i].want != NULL)
             CHECK_SLICE(cases[i].note, got, slice_of(cases[i].want));
@@ -85,8 +85,8 @@ static void check_numbers(struct arena *a)
 {
     static const struct {
         const char *note, *input;
-        uint64_t    min, max, want;
-        bool        ok;
+        uint64_t min, max, want;
+        bool ok;
     } cases[] = {
         {"zero", "0", 0, 10, 0, true},
         {"zero where it may not be", "0", 1, 10, 0, false},
@@ -99,7 +99,7 @@ static void check_numbers(struct arena *a)
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct imap_reader r = over(a, cases[i].input);
-        uint64_t           n = imap_read_number(&r, cases[i].min, cases[i].max);
+        uint64_t n = imap_read_number(&r, cases[i].min, cases[i].max);
         CHECK(cases[i].note, r.failed == !cases[i].ok);
         CHECK(cases[i].note, n == cases[i].want);
     }
@@ -129,7 +129,7 @@ static void check_sets(struct arena *a)
     buf_init(&got, 1000);
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct imap_reader r = over(a, cases[i].input);
-        struct imap_set    set = imap_read_set(&r);
+        struct imap_set set = imap_read_set(&r);
         imap_expect_end(&r);
         CHECK(cases[i].note, r.failed == (cases[i].want == NULL));
         buf_reset(&got);
@@ -145,9 +145,9 @@ static void check_flags(struct arena *a)
 {
     static const struct {
         const char *note, *input;
-        bool        ok;
-        uint32_t    flags;
-        size_t      keywords;
+        bool ok;
+        uint32_t flags;
+        size_t keywords;
     } cases[] = {
         {"none", "()", true, 0, 0},
         {"all system flags", "(\\Seen \\answered \\FLAGGED \\Deleted \\Draft)", true, STORE_FLAGS, 0},
@@ -162,7 +162,7 @@ static void check_flags(struct arena *a)
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct imap_reader r = over(a, cases[i].input);
-        struct imap_flags  got = imap_read_store_flags(&r);
+        struct imap_flags got = imap_read_store_flags(&r);
         imap_expect_end(&r);
         CHECK(cases[i].note, r.failed == !cases[i].ok);
         if (cases[i].ok) {
@@ -176,7 +176,7 @@ static void check_dates(struct arena *a)
 {
     static const struct {
         const char *note, *input;
-        int64_t     days;
+        int64_t days;
     } dates[] = {
         {"epoch", "1-Jan-1970", 0},
         {"quoted", "\"1-Jan-1970\"", 0},
@@ -194,9 +194,9 @@ static void check_dates(struct arena *a)
     };
     static const struct {
         const char *note, *input;
-        bool        ok;
-        int64_t     seconds;
-        int         zone;
+        bool ok;
+        int64_t seconds;
+        int zone;
     } times[] = {
         {"epoch", "\" 1-Jan-1970 00:00:00 +0000\"", true, 0, 0},
         {"zone", "\"01-Jan-1970 01:30:00 +0130\"", true, 0, 90},
@@ -209,15 +209,15 @@ static void check_dates(struct arena *a)
 
     for (size_t i = 0; i < ARRAY_LEN(dates); i++) {
         struct imap_reader r = over(a, dates[i].input);
-        int64_t            days = imap_read_date(&r);
+        int64_t days = imap_read_date(&r);
         imap_expect_end(&r);
         CHECK(dates[i].note, r.failed == (dates[i].days == INT64_MIN));
         CHECK(dates[i].note, r.failed || days == dates[i].days);
     }
     for (size_t i = 0; i < ARRAY_LEN(times); i++) {
         struct imap_reader r = over(a, times[i].input);
-        int                zone = 0;
-        int64_t            seconds = imap_read_date_time(&r, &zone);
+        int zone = 0;
+        int64_t seconds = imap_read_date_time(&r, &zone);
         imap_expect_end(&r);
         CHECK(times[i].note, r.failed == !times[i].ok);
         CHECK(times[i].note, r.failed || (seconds == times[i].seconds && zone == times[i].zone));

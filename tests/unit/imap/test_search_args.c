@@ -6,20 +6,26 @@
 #include "base/buf.h"
 #include "tests/unit/check.h"
 
-static const struct imap_limits  limits = {.sets = 100, .nesting = 6};
-static struct uid_range          recent[] = {{90, 95}, {98, 99}};
-static const struct search_scope scope = {.messages = 10, .last_uid = 99, .recent = recent, .recent_count = 2};
+static const struct imap_limits limits = {.sets = 100, .nesting = 6};
+static struct uid_range recent[] = {{90, 95}, {98, 99}};
+static const struct search_scope scope = {
+    .messages = 10, .last_uid = 99, .recent = recent, .recent_count = 2};
 
 static const char *const names[] = {
-    [SEARCH_ALL] = "all",        [SEARCH_AND] = "and",         [SEARCH_OR] = "or",
-    [SEARCH_NOT] = "not",        [SEARCH_POSITIONS] = "n",     [SEARCH_UIDS] = "uid",
-    [SEARCH_FLAGS] = "flags",    [SEARCH_KEYWORD] = "keyword", [SEARCH_RECENT] = "recent",
-    [SEARCH_MODSEQ] = "modseq",  [SEARCH_LARGER] = "larger",   [SEARCH_SMALLER] = "smaller",
-    [SEARCH_BEFORE] = "before",  [SEARCH_ON] = "on",           [SEARCH_SINCE] = "since",
-    [SEARCH_SENT_BEFORE] = "sentbefore", [SEARCH_SENT_ON] = "senton", [SEARCH_SENT_SINCE] = "sentsince",
-    [SEARCH_FROM] = "from",      [SEARCH_TO] = "to",           [SEARCH_CC] = "cc",
-    [SEARCH_BCC] = "bcc",        [SEARCH_SUBJECT] = "subject", [SEARCH_HEADER] = "header",
-    [SEARCH_BODY] = "body",      [SEARCH_TEXT] = "text",       [SEARCH_NOTHING] = "nothing",
+    [SEARCH_ALL] = "all",         [SEARCH_AND] = "and",
+    [SEARCH_OR] = "or",           [SEARCH_NOT] = "not",
+    [SEARCH_POSITIONS] = "n",     [SEARCH_UIDS] = "uid",
+    [SEARCH_FLAGS] = "flags",     [SEARCH_KEYWORD] = "keyword",
+    [SEARCH_RECENT] = "recent",   [SEARCH_MODSEQ] = "modseq",
+    [SEARCH_LARGER] = "larger",   [SEARCH_SMALLER] = "smaller",
+    [SEARCH_BEFORE] = "before",   [SEARCH_ON] = "on",
+    [SEARCH_SINCE] = "since",     [SEARCH_SENT_BEFORE] = "sentbefore",
+    [SEARCH_SENT_ON] = "senton",  [SEARCH_SENT_SINCE] = "sentsince",
+    [SEARCH_FROM] = "from",       [SEARCH_TO] = "to",
+    [SEARCH_CC] = "cc",           [SEARCH_BCC] = "bcc",
+    [SEARCH_SUBJECT] = "subject", [SEARCH_HEADER] = "header",
+    [SEARCH_BODY] = "body",       [SEARCH_TEXT] = "text",
+    [SEARCH_NOTHING] = "nothing",
 };
 
 static void write_key(struct buf *b, const struct search *k)
@@ -88,7 +94,7 @@ static const struct {
 int main(void)
 {
     struct arena a;
-    struct buf   tree;
+    struct buf tree;
 
     arena_init(&a, 1 << 20);
     buf_init(&tree, 1 << 16);

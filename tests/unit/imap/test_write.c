@@ -32,8 +32,8 @@ static void check_dates(struct buf *b)
 {
     static const struct {
         const char *note;
-        int64_t     seconds;
-        int         zone;
+        int64_t seconds;
+        int zone;
         const char *want;
     } cases[] = {
         {"epoch", 0, 0, "\"01-Jan-1970 00:00:00 +0000\""},
@@ -56,7 +56,7 @@ static void check_sets(struct buf *b)
 {
     static const struct {
         const char *note;
-        uint32_t    numbers[8]; /* pairs, 0 ends */
+        uint32_t numbers[8]; /* pairs, 0 ends */
         const char *want;
     } cases[] = {
         {"one", {5, 5}, "5"},
@@ -78,10 +78,10 @@ static void check_sets(struct buf *b)
 static void check_resolved(struct buf *b)
 {
     static const struct {
-        const char      *note;
+        const char *note;
         struct uid_range ranges[4];
-        size_t           count;
-        const char      *want;
+        size_t count;
+        const char *want;
     } cases[] = {
         {"order", {{5, 6}, {1, 2}}, 2, "1:2,5:6"},
         {"overlap", {{1, 5}, {3, 8}}, 2, "1:8"},
@@ -97,7 +97,7 @@ static void check_resolved(struct buf *b)
     arena_init(&a, 1 << 16);
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct imap_set_writer w = {.out = b};
-        struct uid_range       ranges[4];
+        struct uid_range ranges[4];
         memcpy(ranges, cases[i].ranges, sizeof(ranges));
         struct imap_set set = imap_set_resolve(&a, (struct imap_set){ranges, cases[i].count}, 10);
         buf_reset(b);
@@ -111,10 +111,10 @@ static void check_resolved(struct buf *b)
 
 static void check_spans(void)
 {
-    struct imap_span     items[] = {{2, 4}, {7, 8}};
-    struct imap_spans    spans = {items, 2};
+    struct imap_span items[] = {{2, 4}, {7, 8}};
+    struct imap_spans spans = {items, 2};
     struct imap_spans_at at = {0};
-    uint32_t             p;
+    uint32_t p;
 
     CHECK("size", imap_spans_size(&spans) == 3);
     CHECK("walk", imap_spans_next(&spans, &at, &p) && p == 2);
