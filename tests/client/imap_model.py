@@ -526,7 +526,7 @@ def settle(sessions, opts, world):
                 raise Wrong("session %s was not told of a change" % s.name)
 
 
-def run(opts):
+def play(opts):
     rng = random.Random(opts.seed)
     world = World()
     sessions, acting = [], None
@@ -557,6 +557,14 @@ def run(opts):
     return 0
 
 
+def run(c):
+    """As a theme of tests/client/run."""
+    user, seed = c.users[0], c.random.randrange(1 << 30)
+    opts = argparse.Namespace(host=c.host, port=c.port("imap"), user=user, password=c.password(user), sessions=20,
+                              steps=1500, seed=seed)
+    c.ok("%d steps of %d sessions, seed %d" % (opts.steps, opts.sessions, seed), play(opts) == 0)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--host", default="127.0.0.1")
@@ -569,7 +577,7 @@ def main():
     opts = parser.parse_args()
     print("seed %d" % opts.seed, flush=True)
     began = time.monotonic()
-    status = run(opts)
+    status = play(opts)
     if status == 0:
         print("%d steps of %d sessions in %.0f s: nothing the model forbids" %
               (opts.steps, opts.sessions, time.monotonic() - began))
