@@ -128,8 +128,9 @@ bool address_key_join(struct slice local, struct slice domain, struct address_ke
 
     buf_init(&folded, sizeof out->text - 1 - host.len);
     unicode_casefold(&folded, out->given);
-    bool fits = !folded.failed;
-    if (fits) {
+    /* Folding may bring forth what stands in no address: U+037E becomes a semicolon. */
+    bool ok = !folded.failed && (local.len == 0 || is_dot_string(buf_slice(&folded)));
+    if (ok) {
         out->local_len = folded.len;
         out->len = folded.len + 1 + host.len;
         if (folded.len > 0)
@@ -138,7 +139,7 @@ bool address_key_join(struct slice local, struct slice domain, struct address_ke
         memcpy(out->text + folded.len + 1, host.text, host.len);
     }
     buf_finish(&folded);
-    return fits;
+    return ok;
 }
 
 bool address_key_parse(struct slice address, struct address_key *out)

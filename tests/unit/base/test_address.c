@@ -44,6 +44,7 @@ static const struct {
     {"empty quotes", "\"\"@example.org", NULL, NULL},
     {"one quote", "\"@example.org", NULL, NULL},
     {"invalid UTF-8", "an\xffn@example.org", NULL, NULL},
+    {"what folds to a semicolon", "an\xcd\xben@example.org", NULL, NULL},
     {"C1 control", "an\xc2\x85n@example.org", NULL, NULL},
     {"no-break space", "an\xc2\xa0n@example.org", NULL, NULL},
     {"domain: dot last", "ann@example.org.", NULL, NULL},
