@@ -190,7 +190,7 @@ int load_commands(const struct options *o)
     char subject[200], text[200];
 
     (void)snprintf(subject, sizeof subject, "UID SEARCH SUBJECT \"%s\"", o->word);
-    (void)snprintf(text, sizeof text, "UID SEARCH TEXT \"%s\"", o->word);
+    (void)snprintf(text, sizeof text, "UID SEARCH TEXT \"%s\"", o->rare);
     const struct {
         const char *name, *command;
     } steps[] = {

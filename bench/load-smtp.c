@@ -72,14 +72,15 @@ static void open_session(struct run *r, struct session *s)
     r->open++;
 }
 
-static unsigned recipient_of(const struct run *r, const struct session *s, unsigned i)
+/* The accounts take turns, `stay` messages each. */
+static unsigned account_of(const struct options *o, unsigned message, unsigned recipient)
 {
-    return (s->message + i) % r->o->accounts;
+    return (message / o->stay + recipient) % o->accounts;
 }
 
 static void send_rcpt(struct run *r, struct session *s)
 {
-    buf_addf(&s->out, "RCPT TO:<u%u@%s>\r\n", recipient_of(r, s, s->rcpts_sent++), r->o->domain);
+    buf_addf(&s->out, "RCPT TO:<u%u@%s>\r\n", account_of(r->o, s->message, s->rcpts_sent++), r->o->domain);
 }
 
 /* The next message on this session, or its end. */
@@ -141,7 +142,7 @@ static void step_over(struct run *r, struct session *s, const char *reply)
         } else {
             s->step = CONTENT;
             s->replies = r->o->lmtp ? r->o->recipients : 1;
-            message_write(&s->out, r->o, s->message, recipient_of(r, s, 0));
+            message_write(&s->out, r->o, s->message, account_of(r->o, s->message, 0));
             buf_add(&s->out, SLICE(".\r\n"));
             s->dot_at = now_us();
         }
@@ -211,7 +212,7 @@ static struct boxes open_boxes(const struct options *o)
     }
     for (unsigned m = 0; m < o->messages; m++)
         for (unsigned r = 0; r < o->recipients; r++)
-            b.wanted[(m + r) % o->accounts]++;
+            b.wanted[account_of(o, m, r)]++;
     return b;
 }
 

@@ -24,7 +24,7 @@ static bool set_text(struct options *o, const char *name, const char *value)
     const struct {
         const char *name;
         const char **at;
-    } texts[] = {{"host", &o->host}, {"domain", &o->domain}, {"word", &o->word}};
+    } texts[] = {{"host", &o->host}, {"domain", &o->domain}, {"word", &o->word}, {"rare", &o->rare}};
 
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         if (strcmp(name, texts[i].name) == 0) {
@@ -46,7 +46,8 @@ static bool set_number(struct options *o, const char *name, const char *value)
                    {"messages", &o->messages},
                    {"size", &o->size},
                    {"accounts", &o->accounts},
-                   {"recipients", &o->recipients}};
+                   {"recipients", &o->recipients},
+                   {"stay", &o->stay}};
     const struct {
         const char *name;
         bool *at;
@@ -86,8 +87,10 @@ int main(int argc, char **argv)
                         .size = 4096,
                         .accounts = 100,
                         .recipients = 1,
+                        .stay = 1,
                         .domain = "example.test",
-                        .word = "harbour"};
+                        .word = "harbour",
+                        .rare = "zeppelin"};
     struct rlimit files;
 
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
@@ -101,6 +104,8 @@ int main(int argc, char **argv)
         if (value == NULL || (!set_text(&o, argv[i], value) && !set_number(&o, argv[i], value)))
             die("not understood: %s", argv[i]);
     }
+    if (o.accounts == 0 || o.stay == 0 || o.sessions == 0)
+        die("accounts, stay and sessions: at least 1");
     for (size_t i = 0; argc > 1 && i < ARRAY_LEN(scenarios); i++)
         if (strcmp(argv[1], scenarios[i].name) == 0)
             return scenarios[i].run(&o);

@@ -20,6 +20,7 @@ struct options {
     unsigned messages;
     unsigned size;
     unsigned accounts;
+    unsigned stay;       /* messages in a row for the same account */
     unsigned recipients; /* of one message */
     const char *domain;
     bool new_connection; /* for each message */
@@ -28,6 +29,7 @@ struct options {
     bool tls;         /* implicit, for IMAP */
     bool see;         /* count messages when they are visible by IMAP */
     bool steps;       /* say "ready" and "done", and wait for a line each time */
+    const char *rare; /* that no message has: every one is read to its end */
     const char *word; /* that searches look for */
 };
 
