@@ -6,7 +6,8 @@
 In each round clients send by SMTP (to one and to fifty recipients) and append,
 flag and expunge by IMAP, while they write down what was asked and what was
 acknowledged; then the whole process group is killed with SIGKILL at a random
-moment, sometimes while it is starting.  After the restart the mailboxes are read:
+moment, sometimes while it is starting.  Every third time the power is cut as well
+(libpower.c): what was not synced is gone.  After the restart the mailboxes are read:
 
   * every acknowledged message is there once for each recipient, byte for byte;
     one that was not acknowledged at most once, and for all recipients or none;
@@ -30,7 +31,7 @@ import time
 sys.dont_write_bytecode = True
 
 from ledger import Ledger, Mailbox, Names, verify, verify_all  # noqa: E402
-from post import (PROGRAM, Dismissed, Lost, Refused, Server, address, free_port_base, make_message,  # noqa: E402
+from post import (PROGRAM, Dismissed, Lost, PowerCut, Refused, Server, address, free_port_base, make_message,  # noqa: E402
                   remove_folder, select)
 
 ACCOUNTS = 50
@@ -103,7 +104,7 @@ def imap_client(server, account, ledger, names, rng, stop):
 
 
 def load(server, ledger, names, rng, seconds):
-    """Clients at work until the server is killed under them."""
+    """Clients at work until the server is killed under them: how many writes the power cut took, if it was one."""
     stop = threading.Event()
     threads = [threading.Thread(target=smtp_client, args=(server, ledger, names, random.Random(rng.random()), stop))
                for _ in range(SMTP_CLIENTS)]
@@ -113,26 +114,39 @@ def load(server, ledger, names, rng, seconds):
     for thread in threads:
         thread.start()
     time.sleep(seconds)
-    server.kill()
+    taken = server.kill()
     stop.set()
     for thread in threads:
         thread.join()
+    return taken
+
+
+def power_cuts(args, data, folder):
+    """None if the shim was not built."""
+    library = os.path.join(os.path.dirname(args.posthorn), "tests/fault/libpower.so")
+    if os.access(library, os.R_OK):
+        return PowerCut(library, data, os.path.join(folder, "power"))
+    print("no power cuts: no " + library)
+    return None
 
 
 def run(args, folder):
     rng = random.Random(args.seed)
-    server = Server(os.path.abspath(args.posthorn), os.path.join(folder, "demo"), args.port_base, ACCOUNTS,
-                    os.path.join(folder, "server.log"))
+    data = os.path.join(folder, "demo")
+    server = Server(os.path.abspath(args.posthorn), data, args.port_base, ACCOUNTS, os.path.join(folder, "server.log"))
+    power, cut, taken = power_cuts(args, data, folder), 0, 0
     ledger, names, problems = Ledger(), Names(), []
     mailboxes = [Mailbox(a) for a in range(ACCOUNTS)]
     began = time.monotonic()
     server.start()
     for number in range(1, args.rounds + 1):
-        load(server, ledger, names, rng, 0.05 + rng.random() * LOAD_SECONDS)
+        taken += load(server, ledger, names, rng, 0.05 + rng.random() * LOAD_SECONDS)
+        cut += server.power is not None
+        server.power = power if number % 3 == 0 else None  # of the round that begins now
         while rng.random() < 0.15:  # and once more while it is coming up
             server.spawn()
             time.sleep(rng.random() * 0.3)
-            server.kill()
+            taken += server.kill()
         server.start()
         some = mailboxes[:BUSY] + [mailboxes[rng.randrange(BUSY, ACCOUNTS)]]
         if number % ALL_EVERY == 0 or number == args.rounds:
@@ -151,8 +165,8 @@ def run(args, folder):
         if len(ledger.refusals) > args.rounds:
             problems.append("refusals")
     server.kill() if problems else server.stop()
-    print("kill: %d rounds, seed %d, %d acknowledged of %d sent, %.0f s"
-          % (number, args.seed, ledger.acknowledged, len(ledger.sent), time.monotonic() - began))
+    print("kill: %d rounds, %d power cuts (%d writes gone), seed %d, %d acknowledged of %d sent, %.0f s"
+          % (number, cut, taken, args.seed, ledger.acknowledged, len(ledger.sent), time.monotonic() - began))
     return not problems and ledger.acknowledged > 0
 
 

@@ -3,7 +3,7 @@
 import threading
 import time
 
-from post import fetch, read_message, select
+from post import Dismissed, Lost, Refused, fetch, read_message, select
 
 
 RECENT = 300  # messages of a mailbox that are read again every time
@@ -149,14 +149,21 @@ class Mailbox:
 
 def verify(server, mailboxes, ledger, problems, whole=False):
     """Reads these mailboxes; what is recovered in the background may take a moment."""
-    deadline = time.monotonic() + 20
     for mailbox in mailboxes:
-        mailbox.read(server, ledger, problems, whole)
-        while not problems and mailbox.missing(ledger) and time.monotonic() < deadline:
-            time.sleep(0.05)
-            mailbox.read(server, ledger, problems)
-        for name in mailbox.missing(ledger)[:5]:
-            problems.append("u%d: %s was acknowledged and is lost" % (mailbox.account, name))
+        try:
+            verify_one(server, mailbox, ledger, problems, whole)
+        except (Dismissed, Lost, Refused) as why:
+            problems.append("u%d: reading it: %s: %s" % (mailbox.account, type(why).__name__, why))
+
+
+def verify_one(server, mailbox, ledger, problems, whole):
+    deadline = time.monotonic() + 20
+    mailbox.read(server, ledger, problems, whole)
+    while not problems and mailbox.missing(ledger) and time.monotonic() < deadline:
+        time.sleep(0.05)
+        mailbox.read(server, ledger, problems)
+    for name in mailbox.missing(ledger)[:5]:
+        problems.append("u%d: %s was acknowledged and is lost" % (mailbox.account, name))
 
 
 def verify_all(server, mailboxes, ledger, problems):

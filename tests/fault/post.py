@@ -13,6 +13,7 @@ import selectors
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import time
 
@@ -59,6 +60,7 @@ class Server:
     def __init__(self, program, folder, base, accounts, log_path, env=None):
         self.program, self.folder, self.base, self.accounts = program, folder, base, accounts
         self.env = dict(os.environ, **(env or {}))
+        self.power = None  # a PowerCut that watches this server
         self.log_path = log_path
         self.process = None
         adopt_orphans()
@@ -68,8 +70,8 @@ class Server:
             self.process = subprocess.Popen(
                 [self.program, "demo", "--dir", self.folder, "--port-base", str(self.base),
                  "--accounts", str(self.accounts)],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=self.env,
-                start_new_session=True)
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
+                env=self.env if self.power is None else dict(self.env, **self.power.env), start_new_session=True)
 
     def wait_ready(self, seconds=60):
         """Until it says so; its other lines are dropped."""
@@ -92,7 +94,7 @@ class Server:
         self.wait_ready()
 
     def kill(self):
-        """SIGKILL to all of it; returns when all of it is gone."""
+        """SIGKILL to all of it; returns when all of it is gone: how many writes went along with it."""
         group = self.process.pid
         try:
             os.killpg(group, signal.SIGKILL)
@@ -106,6 +108,7 @@ class Server:
         except ChildProcessError:
             pass
         self.process = None
+        return self.power.pull_the_plug() if self.power is not None else 0
 
     def stop(self):
         """As an administrator would."""
@@ -132,6 +135,82 @@ class Server:
 
 def address(account):
     return "u%d@example.test" % account
+
+
+class PowerCut:
+    """What libpower.so notes, and putting files back as they were when they were last synced."""
+
+    RECORD = struct.Struct("=QQQ")
+
+    def __init__(self, library, data, notes):
+        self.notes = notes
+        self.env = {"LD_PRELOAD": os.path.abspath(library), "FAULT_DIR": data, "POWER_LOG": notes}
+        self.forget()
+
+    def forget(self):
+        shutil.rmtree(self.notes, ignore_errors=True)
+        os.mkdir(self.notes)
+
+    def pull_the_plug(self):
+        """Of a server that was killed.  How many writes were taken back."""
+        count = 0
+        for name in os.listdir(self.notes):
+            inode, kind = name.split(".")
+            if kind == "undo":
+                count += self.undo(int(inode))
+        for name in os.listdir(self.notes):
+            if name.endswith(".made"):
+                with open(os.path.join(self.notes, name), encoding="utf-8") as made:
+                    for path in made.read().splitlines():
+                        count += self.unmake(path)
+        self.forget()
+        return count
+
+    @staticmethod
+    def unmake(path):
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+        elif os.path.exists(path):
+            os.unlink(path)
+        else:
+            return 0
+        return 1
+
+    def undo(self, inode):
+        try:
+            with open(os.path.join(self.notes, "%d.path" % inode), encoding="utf-8") as f:
+                path = f.read()
+            if os.stat(path).st_ino != inode:
+                path = self.renamed(path, inode)
+        except FileNotFoundError:
+            path = self.renamed(path, inode)
+        if path is None:
+            return 0
+        with open(os.path.join(self.notes, "%d.undo" % inode), "rb") as f:
+            text = f.read()
+        records, at = [], 0
+        while at + self.RECORD.size <= len(text):
+            offset, size, length = self.RECORD.unpack_from(text, at)
+            at += self.RECORD.size
+            if at + length > len(text):
+                break  # killed while noting it: it was not written
+            records.append((offset, size, text[at:at + length]))
+            at += length
+        with open(path, "r+b") as f:
+            for offset, size, old in reversed(records):
+                os.pwrite(f.fileno(), old, offset)
+                os.ftruncate(f.fileno(), size)
+        return len(records)
+
+    @staticmethod
+    def renamed(path, inode):
+        """The same file under its new name in the same folder, if it is there."""
+        folder = os.path.dirname(path)
+        if os.path.isdir(folder):
+            for entry in os.scandir(folder):
+                if entry.inode() == inode:
+                    return entry.path
+        return None
 
 
 # ---- messages ----
