@@ -137,7 +137,7 @@ void imap_append(struct imap_session *s, struct imap_reader *args, const struct 
     struct slice name = read_append(args, a);
     if (message == NULL)
         imap_fail(args, "the message as a literal");
-    if (args->failed) {
+    if (message == NULL || args->failed) {
         imap_bad_args(s, args);
         return;
     }

@@ -44,6 +44,11 @@ static void write_modseq(struct buf *out, const struct view_entry *e)
     buf_add_char(out, ')');
 }
 
+static bool in_view(const struct fetch_item *item)
+{
+    return item->kind == ITEM_UID || item->kind == ITEM_FLAGS || item->kind == ITEM_MODSEQ;
+}
+
 static void write_structure(struct buf *out, const struct mime_part *root, bool extended)
 {
     buf_add(out, extended ? SLICE("BODYSTRUCTURE ") : SLICE("BODY "));
@@ -53,11 +58,14 @@ static void write_structure(struct buf *out, const struct mime_part *root, bool 
         buf_add(out, SLICE("(\"text\" \"plain\" NIL NIL NIL \"7bit\" 0 0)"));
 }
 
+/* `m` is NULL where plan() found that the view knows all that was asked for. */
 static void write_item(struct imap_session *s, struct fetch *f, const struct fetch_item *item,
                        const struct view_entry *e, struct fetch_message *m)
 {
     struct buf *out = conn_out(s->conn);
 
+    if (m == NULL && !in_view(item))
+        bug("item %d is not in the view", (int)item->kind);
     switch (item->kind) {
     case ITEM_UID:
         buf_add(out, SLICE("UID "));
@@ -144,10 +152,9 @@ static bool next_message(struct fetch *f, const struct view *v, struct fetch_ent
 static enum turn answer_from_view(struct imap_session *s, struct fetch *f)
 {
     struct fetch_entry e;
-    struct fetch_message none = {0};
 
     while (next_message(f, s->box.view, &e)) {
-        write_message(s, f, &e, &none);
+        write_message(s, f, &e, NULL);
         if (conn_is_full(s->conn))
             return TURN_MORE;
     }
@@ -242,8 +249,7 @@ static void plan(struct fetch *f)
     for (const struct fetch_item *i = f->args.items; i != NULL; i = i->next) {
         bool structure = i->kind == ITEM_BODY || i->kind == ITEM_BODYSTRUCTURE ||
                          (i->kind == ITEM_SECTION && (i->depth > 0 || i->part != PART_ALL));
-        if (i->kind != ITEM_UID && i->kind != ITEM_FLAGS && i->kind != ITEM_MODSEQ)
-            f->only_view = false;
+        f->only_view = f->only_view && in_view(i);
         if (i->kind == ITEM_ENVELOPE)
             f->what |= FETCH_ENVELOPE;
         if (structure) {

@@ -72,18 +72,29 @@ void imap_expect_end(struct imap_reader *r)
         imap_fail(r, "the end of the command");
 }
 
-/* atom-specials = "(" / ")" / "{" / SP / CTL / list-wildcards / quoted-specials / resp-specials */
-static bool is_atom_char(char c)
+/*
+ * ATOM-CHAR      = <any CHAR except atom-specials>
+ * atom-specials  = "(" / ")" / "{" / SP / CTL / list-wildcards / quoted-specials / resp-specials
+ */
+bool imap_is_atom_char(char c)
 {
-    unsigned char u = (unsigned char)c;
-
-    return u > ' ' && u < 0x7f && memchr("(){%*\"\\]", c, 8) == NULL;
+    switch (c) {
+    case '(':
+    case ')':
+    case '{':
+    case '%':
+    case '*':
+    case '"':
+    case '\\':
+    case ']': return false;
+    default: return c > ' ' && c < 0x7f;
+    }
 }
 
 /* ASTRING-CHAR = ATOM-CHAR / resp-specials */
 static bool is_astring_char(char c)
 {
-    return is_atom_char(c) || c == ']';
+    return imap_is_atom_char(c) || c == ']';
 }
 
 /* list-char = ATOM-CHAR / list-wildcards / resp-specials */
@@ -116,7 +127,8 @@ bool imap_accept_word(struct imap_reader *r, const char *word)
     struct slice w = slice_of(word);
     struct slice rest = slice_from(r->text, r->at);
 
-    if (r->failed || !slice_starts_nocase(rest, w) || (rest.len > w.len && is_atom_char(rest.ptr[w.len])))
+    if (r->failed || !slice_starts_nocase(rest, w) ||
+        (rest.len > w.len && imap_is_atom_char(rest.ptr[w.len])))
         return false;
     r->at += w.len;
     return true;
@@ -142,7 +154,7 @@ struct slice imap_read_tag(struct imap_reader *r)
 
 struct slice imap_read_atom(struct imap_reader *r)
 {
-    return read_chars(r, is_atom_char, "a word");
+    return read_chars(r, imap_is_atom_char, "a word");
 }
 
 /*
@@ -313,7 +325,7 @@ static void read_flag(struct imap_reader *r, struct imap_flags *out, size_t *cap
         imap_fail(r, "a system flag that can be set");
         return;
     }
-    struct slice keyword = read_chars(r, is_atom_char, "a flag");
+    struct slice keyword = read_chars(r, imap_is_atom_char, "a flag");
     if (r->failed)
         return;
     if (out->keyword_count == *cap) {

@@ -27,6 +27,7 @@ void imap_reader_init(struct imap_reader *r, struct slice text, struct arena *a,
 /* Fails with "expected ..."; the first failure is kept.  Returns false. */
 bool imap_fail(struct imap_reader *r, const char *expected);
 
+bool imap_is_atom_char(char c);
 /* The next byte, NUL at the end or after a failure. */
 char imap_peek(const struct imap_reader *r);
 bool imap_at_end(const struct imap_reader *r);

@@ -169,7 +169,8 @@ static void refuse_message(struct imap_session *s, const struct frame_found *mes
     if (message->synchronising)
         return;
     if (s->state == IMAP_FRESH || message->octets / SKIP_FACTOR > s->service->limits.append_bytes) {
-        imap_bye(s, "The message is too large to be read to its end");
+        imap_bye(s,
+                 s->state == IMAP_FRESH ? "Log in first" : "The message is too large to be read to its end");
         return;
     }
     s->skip = message->octets;

@@ -55,10 +55,8 @@ void imap_write_astring(struct buf *b, struct slice s)
 {
     bool atom = s.len > 0;
 
-    for (size_t i = 0; i < s.len && atom; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-        atom = c > ' ' && c < 0x7f && memchr("(){%*\"\\]", c, 8) == NULL;
-    }
+    for (size_t i = 0; i < s.len && atom; i++)
+        atom = imap_is_atom_char(s.ptr[i]);
     if (atom)
         buf_add(b, s);
     else
