@@ -128,7 +128,10 @@ bool deliver_open(struct store *st, struct volumes *v, struct directory *dir,
     if (ok) {
         job_register(d, &d->replay);
         d->replay_end = d->replay.floor;
-        d->replay.floor = d->saved_mark;
+        if (d->saved_mark < d->replay_end)
+            d->replay.floor = d->saved_mark;
+        else
+            keeper_save_mark(d); /* takes it back if it is ahead of all that is to come */
         d->replay.left = 1;
         ok = start_threads(d, why);
     }

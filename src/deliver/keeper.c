@@ -4,7 +4,9 @@
  * Layer: deliver.  One thread: at first it goes through the records above the mark
  * that was saved and queues what has no row yet; then it saves the mark now and
  * then.  The mark only spares work: one that is too low costs a longer look at
- * the next start and nothing else.
+ * the next start and nothing else.  One that is too high would cost mail: a volume
+ * that never came to hold a record leaves no number behind, so after a start the
+ * next record may be below a mark that was saved in it.  Then the mark goes back.
  */
 #include <stdlib.h>
 
@@ -19,7 +21,7 @@ void keeper_save_mark(struct deliver *d)
 
     (void)pthread_mutex_lock(&d->lock);
     volume_ref mark = d->first_job != NULL ? d->first_job->floor : volume_end(d->volumes);
-    bool moved = mark > d->saved_mark;
+    bool moved = mark != d->saved_mark;
     (void)pthread_mutex_unlock(&d->lock);
     if (!moved)
         return;
@@ -88,13 +90,14 @@ static bool replay_record(void *ctx, volume_ref ref, const struct record *rec)
     return true;
 }
 
-static void replay_all(struct deliver *d)
+/* false: the volumes could not all be read. */
+static bool replay_all(struct deliver *d)
 {
     struct replay r = {.d = d};
     uint64_t damaged = 0;
     struct fail why = {0};
 
-    bool ok = volume_scan(d->volumes, d->saved_mark, replay_record, &r, &damaged, &why);
+    bool ok = volume_scan(d->volumes, d->replay.floor, replay_record, &r, &damaged, &why);
     if (!ok || damaged > 0 || r.queued > 0)
         log_event(ok && damaged == 0 ? LOG_INFO : LOG_ERROR, "deliver.replayed", LOG_U64("records", r.seen),
                   LOG_U64("placed", r.queued), LOG_U64("damaged", damaged), LOG_FAIL(&why));
@@ -102,17 +105,20 @@ static void replay_all(struct deliver *d)
     if (ok && !d->stopping)
         job_placed(d, &d->replay, 1); /* the scan; what it queued is still counted */
     (void)pthread_mutex_unlock(&d->lock);
+    return ok;
 }
 
 void *keeper_run(void *deliver)
 {
     struct deliver *d = deliver;
+    bool replayed = replay_all(d);
 
-    replay_all(d);
     (void)pthread_mutex_lock(&d->lock);
     while (!d->stopping) {
-        deliver_wait(d, &d->keep, (int64_t)d->limits.mark_seconds * 1000);
+        unsigned seconds = replayed ? d->limits.mark_seconds : d->limits.retry_seconds;
+        deliver_wait(d, &d->keep, (int64_t)seconds * 1000);
         (void)pthread_mutex_unlock(&d->lock);
+        replayed = replayed || replay_all(d); /* what it finds a second time is placed once */
         keeper_save_mark(d);
         (void)pthread_mutex_lock(&d->lock);
     }
