@@ -6,16 +6,28 @@ enum { STEPS = 3 };
 
 /* Responses in order; a first one of NULL means no initial response. */
 static const struct {
-    const char       *note, *mechanism;
-    struct slice      responses[STEPS];
-    const char       *challenge; /* of the first step, if that is one */
-    enum sasl_outcome outcome;   /* of the last */
-    struct slice      user, password;
+    const char *note, *mechanism;
+    struct slice responses[STEPS];
+    const char *challenge;     /* of the first step, if that is one */
+    enum sasl_outcome outcome; /* of the last */
+    struct slice user, password;
 } cases[] = {
     {"PLAIN", "PLAIN", {SLICE("\0ann\0secret")}, NULL, SASL_CREDENTIALS, SLICE("ann"), SLICE("secret")},
-    {"PLAIN in lower case", "plain", {SLICE("\0ann\0secret")}, NULL, SASL_CREDENTIALS, SLICE("ann"), SLICE("secret")},
+    {"PLAIN in lower case",
+     "plain",
+     {SLICE("\0ann\0secret")},
+     NULL,
+     SASL_CREDENTIALS,
+     SLICE("ann"),
+     SLICE("secret")},
     {"PLAIN for itself", "PLAIN", {SLICE("ann\0ann\0x")}, NULL, SASL_CREDENTIALS, SLICE("ann"), SLICE("x")},
-    {"PLAIN without initial response", "PLAIN", {{NULL, 0}, SLICE("\0ann\0x")}, "", SASL_CREDENTIALS, SLICE("ann"), SLICE("x")},
+    {"PLAIN without initial response",
+     "PLAIN",
+     {{NULL, 0}, SLICE("\0ann\0x")},
+     "",
+     SASL_CREDENTIALS,
+     SLICE("ann"),
+     SLICE("x")},
     {"PLAIN for somebody else", "PLAIN", {SLICE("bob\0ann\0x")}, NULL, SASL_MALFORMED, {0}, {0}},
     {"PLAIN, empty", "PLAIN", {SLICE("")}, NULL, SASL_MALFORMED, {0}, {0}},
     {"PLAIN, one NUL", "PLAIN", {SLICE("ann\0x")}, NULL, SASL_MALFORMED, {0}, {0}},
@@ -25,23 +37,47 @@ static const struct {
     {"PLAIN, no name", "PLAIN", {SLICE("\0\0x")}, NULL, SASL_MALFORMED, {0}, {0}},
     {"PLAIN, no password", "PLAIN", {SLICE("\0ann\0")}, NULL, SASL_MALFORMED, {0}, {0}},
     {"PLAIN, nothing said to the challenge", "PLAIN", {{NULL, 0}, SLICE("")}, "", SASL_MALFORMED, {0}, {0}},
-    {"LOGIN", "LOGIN", {{NULL, 0}, SLICE("ann"), SLICE("x")}, "Username:", SASL_CREDENTIALS, SLICE("ann"), SLICE("x")},
-    {"LOGIN with initial response", "LOGIN", {SLICE("ann"), SLICE("x")}, "Password:", SASL_CREDENTIALS, SLICE("ann"), SLICE("x")},
+    {"LOGIN",
+     "LOGIN",
+     {{NULL, 0}, SLICE("ann"), SLICE("x")},
+     "Username:",
+     SASL_CREDENTIALS,
+     SLICE("ann"),
+     SLICE("x")},
+    {"LOGIN with initial response",
+     "LOGIN",
+     {SLICE("ann"), SLICE("x")},
+     "Password:",
+     SASL_CREDENTIALS,
+     SLICE("ann"),
+     SLICE("x")},
     {"LOGIN, no name", "LOGIN", {{NULL, 0}, SLICE("")}, "Username:", SASL_MALFORMED, {0}, {0}},
-    {"LOGIN, no password", "LOGIN", {{NULL, 0}, SLICE("ann"), SLICE("")}, "Username:", SASL_MALFORMED, {0}, {0}},
+    {"LOGIN, no password",
+     "LOGIN",
+     {{NULL, 0}, SLICE("ann"), SLICE("")},
+     "Username:",
+     SASL_MALFORMED,
+     {0},
+     {0}},
     {"LOGIN, NUL in the name", "LOGIN", {{NULL, 0}, SLICE("a\0b")}, "Username:", SASL_MALFORMED, {0}, {0}},
-    {"LOGIN, NUL in the password", "LOGIN", {SLICE("ann"), SLICE("a\0b")}, "Password:", SASL_MALFORMED, {0}, {0}},
+    {"LOGIN, NUL in the password",
+     "LOGIN",
+     {SLICE("ann"), SLICE("a\0b")},
+     "Password:",
+     SASL_MALFORMED,
+     {0},
+     {0}},
 };
 
 int main(void)
 {
     struct sasl s;
-    char        long_name[SASL_USER_MAX + 4] = {0};
+    char long_name[SASL_USER_MAX + 4] = {0};
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct sasl_result r;
-        enum sasl_outcome  outcome = SASL_CHALLENGE;
-        unsigned           step = 0;
+        enum sasl_outcome outcome = SASL_CHALLENGE;
+        unsigned step = 0;
 
         CHECK(cases[i].note, sasl_begin(&s, slice_of(cases[i].mechanism)));
         for (; step < STEPS && outcome == SASL_CHALLENGE; step++) {
@@ -64,11 +100,14 @@ int main(void)
     struct sasl_result r;
     memset(long_name, 'a', sizeof long_name);
     CHECK("LOGIN", sasl_begin(&s, SLICE("LOGIN")));
-    CHECK("LOGIN, a name too long", sasl_step(&s, true, slice_make(long_name, SASL_USER_MAX + 1), &r) == SASL_MALFORMED);
-    CHECK("LOGIN, the longest name", sasl_step(&s, true, slice_make(long_name, SASL_USER_MAX), &r) == SASL_CHALLENGE);
+    CHECK("LOGIN, a name too long",
+          sasl_step(&s, true, slice_make(long_name, SASL_USER_MAX + 1), &r) == SASL_MALFORMED);
+    CHECK("LOGIN, the longest name",
+          sasl_step(&s, true, slice_make(long_name, SASL_USER_MAX), &r) == SASL_CHALLENGE);
     CHECK("PLAIN", sasl_begin(&s, SLICE("PLAIN")));
     long_name[0] = '\0';
     long_name[SASL_USER_MAX + 2] = '\0';
-    CHECK("PLAIN, a name too long", sasl_step(&s, true, slice_make(long_name, sizeof long_name), &r) == SASL_MALFORMED);
+    CHECK("PLAIN, a name too long",
+          sasl_step(&s, true, slice_make(long_name, sizeof long_name), &r) == SASL_MALFORMED);
     return check_done();
 }

@@ -10,21 +10,21 @@
 #include "base/log.h"
 #include "tests/unit/check.h"
 
-static char                path[64];
-static struct fail         why;
-static struct auth_limits  limits;
-static struct ipc_limits   ipc;
+static char path[64];
+static struct fail why;
+static struct auth_limits limits;
+static struct ipc_limits ipc;
 static struct auth_server *server;
-static struct ipc_server  *mail_server, *control_server;
+static struct ipc_server *mail_server, *control_server;
 static struct auth_client *client;
-static struct ipc_client  *control;
+static struct ipc_client *control;
 
 /* ---- a session that can be woken ---- */
 
 struct bell {
     pthread_mutex_t lock;
-    pthread_cond_t  rung;
-    unsigned        times, heard;
+    pthread_cond_t rung;
+    unsigned times, heard;
 };
 
 static void ring(void *ctx)
@@ -46,7 +46,7 @@ static void hear(struct bell *b)
     (void)pthread_mutex_unlock(&b->lock);
 }
 
-static struct bell  bell = {.lock = PTHREAD_MUTEX_INITIALIZER, .rung = PTHREAD_COND_INITIALIZER};
+static struct bell bell = {.lock = PTHREAD_MUTEX_INITIALIZER, .rung = PTHREAD_COND_INITIALIZER};
 static struct waker bell_waker = {.wake = ring, .ctx = &bell};
 
 static enum auth_state wait_for(struct auth_exchange *x, struct auth_answer *out)
@@ -58,8 +58,11 @@ static enum auth_state wait_for(struct auth_exchange *x, struct auth_answer *out
     return state;
 }
 
-static const struct auth_context about = {.service = {"imap", 4}, .peer = {"192.0.2.1", 9}, .session = {"k1", 2},
-                                          .domain = {"example.org", 11}, .tls = true};
+static const struct auth_context about = {.service = {"imap", 4},
+                                          .peer = {"192.0.2.1", 9},
+                                          .session = {"k1", 2},
+                                          .domain = {"example.org", 11},
+                                          .tls = true};
 
 /* ---- both ends ---- */
 
@@ -115,7 +118,7 @@ static void hear_of(uint64_t account)
 
 static void test_without_server(void)
 {
-    struct auth_answer    a;
+    struct auth_answer a;
     struct auth_exchange *x = auth_password(client, &about, SLICE("ann"), SLICE("secret"), bell_waker);
 
     CHECK("the session is woken", bell.times > 0);
@@ -130,8 +133,9 @@ static void test_passwords(void)
     hear_of(1);
     CHECK("set", auth_control_set_password(control, 2, SLICE("bob@example.org"), SLICE("x"), &why));
     hear_of(2);
-    CHECK("refused with the reason", !auth_control_set_password(control, 3, SLICE("ann@example.org"), SLICE("y"), &why) &&
-                                         why.kind == FAIL_PERM && why.reason == FAIL_EXISTS);
+    CHECK("refused with the reason",
+          !auth_control_set_password(control, 3, SLICE("ann@example.org"), SLICE("y"), &why) &&
+              why.kind == FAIL_PERM && why.reason == FAIL_EXISTS);
     CHECK("empty", !auth_control_set_password(control, 3, SLICE("eve@example.org"), SLICE(""), &why) &&
                        why.reason == FAIL_INVALID);
     CHECK("not there", !auth_control_remove(control, 9, &why) && why.reason == FAIL_NOT_FOUND);
@@ -139,7 +143,7 @@ static void test_passwords(void)
 
 static void test_password_logins(void)
 {
-    struct auth_answer    a;
+    struct auth_answer a;
     struct auth_exchange *x = auth_password(client, &about, SLICE("ANN"), SLICE("secret"), bell_waker);
 
     CHECK("right", wait_for(x, &a) == AUTH_OK && a.account == 1);
@@ -157,7 +161,12 @@ static void test_password_logins(void)
 
 static void test_sasl(void)
 {
-    static const struct { const char *note, *mechanism; struct slice first, second; enum auth_state end; enum fail_reason reason; } cases[] = {
+    static const struct {
+        const char *note, *mechanism;
+        struct slice first, second;
+        enum auth_state end;
+        enum fail_reason reason;
+    } cases[] = {
         {"PLAIN", "PLAIN", SLICE("\0ann\0secret"), {0}, AUTH_OK, FAIL_OTHER},
         {"PLAIN, asked", "PLAIN", {0}, SLICE("\0ann\0secret"), AUTH_OK, FAIL_OTHER},
         {"LOGIN", "LOGIN", SLICE("ann"), SLICE("secret"), AUTH_OK, FAIL_OTHER},
@@ -167,10 +176,10 @@ static void test_sasl(void)
     };
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        struct auth_answer    a;
-        struct auth_exchange *x = auth_start(client, &about, slice_of(cases[i].mechanism), cases[i].first.ptr != NULL,
-                                             cases[i].first, bell_waker);
-        enum auth_state       state = wait_for(x, &a);
+        struct auth_answer a;
+        struct auth_exchange *x = auth_start(client, &about, slice_of(cases[i].mechanism),
+                                             cases[i].first.ptr != NULL, cases[i].first, bell_waker);
+        enum auth_state state = wait_for(x, &a);
         CHECK(cases[i].note, (state == AUTH_CONTINUE) == (cases[i].second.ptr != NULL));
         if (state == AUTH_CONTINUE) {
             auth_respond(x, cases[i].second);
@@ -186,7 +195,7 @@ static void test_sasl(void)
 /* Exchanges do not meet. */
 static void test_two_at_once(void)
 {
-    struct auth_answer    a;
+    struct auth_answer a;
     struct auth_exchange *ann = auth_start(client, &about, SLICE("LOGIN"), true, SLICE("ann"), bell_waker);
     struct auth_exchange *bob = auth_start(client, &about, SLICE("LOGIN"), true, SLICE("bob"), bell_waker);
 
@@ -203,7 +212,7 @@ static void test_many_at_once(void)
 {
     enum { MANY = 40 };
     struct auth_exchange *x[MANY];
-    struct auth_answer    a;
+    struct auth_answer a;
 
     for (unsigned i = 0; i < MANY; i++)
         x[i] = auth_password(client, &about, i % 2 == 0 ? SLICE("ann") : SLICE("bob"),
@@ -220,8 +229,9 @@ static bool show(void *ctx, const struct auth_credential *k)
 {
     struct buf *out = ctx;
 
-    buf_addf(out, "%llu " PRIslice " %s " PRIslice " " PRIslice "\n", (unsigned long long)k->account, SLICE_ARG(k->login),
-             k->changed > 0 && k->last_used >= k->changed ? "used" : "unused", SLICE_ARG(k->last_service), SLICE_ARG(k->last_peer));
+    buf_addf(out, "%llu " PRIslice " %s " PRIslice " " PRIslice "\n", (unsigned long long)k->account,
+             SLICE_ARG(k->login), k->changed > 0 && k->last_used >= k->changed ? "used" : "unused",
+             SLICE_ARG(k->last_service), SLICE_ARG(k->last_peer));
     return true;
 }
 
@@ -241,11 +251,12 @@ static bool count_all(void *ctx, const struct auth_credential *k)
 static void test_list(void)
 {
     struct buf text;
-    unsigned   n = 0;
+    unsigned n = 0;
 
     buf_init(&text, 4096);
     CHECK("list", auth_control_list(control, show, &text, &why));
-    CHECK_SLICE("list", buf_slice(&text), SLICE("1 ann@example.org used imap 192.0.2.1\n2 bob@example.org used imap 192.0.2.1\n"));
+    CHECK_SLICE("list", buf_slice(&text),
+                SLICE("1 ann@example.org used imap 192.0.2.1\n2 bob@example.org used imap 192.0.2.1\n"));
     buf_finish(&text);
     for (uint64_t id = 100; id < 230; id++) {
         char login[32];
@@ -261,7 +272,7 @@ static void test_list(void)
 /* What was begun with one `auth` process means nothing to the next. */
 static void test_restart(void)
 {
-    struct auth_answer    a;
+    struct auth_answer a;
     struct auth_exchange *x = auth_start(client, &about, SLICE("LOGIN"), true, SLICE("ann"), bell_waker);
 
     CHECK("begun", wait_for(x, &a) == AUTH_CONTINUE);
@@ -282,7 +293,7 @@ static void test_restart(void)
 
 static void test_removal(void)
 {
-    struct auth_answer    a;
+    struct auth_answer a;
     struct auth_exchange *x;
 
     ipc_client_attach(control, connected(control_server));
@@ -297,12 +308,12 @@ static void test_removal(void)
 static void test_garbage(void)
 {
     static const uint16_t types[] = {1, 2, 3, 4, 5, 6, 7, 8, 99};
-    struct ipc_client    *c = ipc_client_create(&ipc, "auth", NULL, NULL, &why);
+    struct ipc_client *c = ipc_client_create(&ipc, "auth", NULL, NULL, &why);
 
     ipc_client_attach(c, connected(mail_server));
     for (size_t i = 0; i < ARRAY_LEN(types); i++) {
         struct ipc_message m;
-        struct ipc_reader  r;
+        struct ipc_reader r;
         ipc_message_init(&m, types[i]);
         ipc_add_bool(&m, true);
         struct ipc_call *call = ipc_call_start(c, &m, (struct waker){0}, &why);

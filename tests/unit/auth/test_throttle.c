@@ -7,7 +7,7 @@ enum { HALF_LIFE = 600 };
 
 static void test_counting(void)
 {
-    struct throttle     *t = throttle_create(64, HALF_LIFE);
+    struct throttle *t = throttle_create(64, HALF_LIFE);
     struct throttle_mark mark = {0};
 
     CHECK("nobody has failed yet", throttle_failures(t, 7, 0) == 0);
@@ -39,7 +39,7 @@ static void test_counting(void)
 static void test_flood(void)
 {
     struct throttle *t = throttle_create(8, HALF_LIFE);
-    uint64_t         guess;
+    uint64_t guess;
 
     for (guess = 1; guess <= 50; guess++)
         (void)throttle_begin(t, 42, guess, 0);
@@ -54,7 +54,7 @@ static void test_flood(void)
 static void test_verified(void)
 {
     static const unsigned char one[VERIFIED_MAC_BYTES] = {1}, two[VERIFIED_MAC_BYTES] = {1, [31] = 2};
-    struct verified           *v = verified_create(4, 100);
+    struct verified *v = verified_create(4, 100);
 
     CHECK("nothing yet", !verified_has(v, 5, one, 0) && !verified_knows_peer(v, 5, 77));
     verified_add(v, 5, one, 77, 0);
@@ -66,17 +66,20 @@ static void test_verified(void)
     verified_add_peer(v, 5, 78);
     verified_add_peer(v, 5, 77);
     verified_add_peer(v, 5, 79);
-    CHECK("three peers are", verified_knows_peer(v, 5, 77) && verified_knows_peer(v, 5, 78) && verified_knows_peer(v, 5, 79));
+    CHECK("three peers are",
+          verified_knows_peer(v, 5, 77) && verified_knows_peer(v, 5, 78) && verified_knows_peer(v, 5, 79));
     verified_add_peer(v, 5, 80);
-    CHECK("a fourth takes the place of the first", verified_knows_peer(v, 5, 80) && !verified_knows_peer(v, 5, 77));
+    CHECK("a fourth takes the place of the first",
+          verified_knows_peer(v, 5, 80) && !verified_knows_peer(v, 5, 77));
     verified_add(v, 5, two, 80, 0);
-    CHECK("a new password takes the old one's place", verified_has(v, 5, two, 1) && !verified_has(v, 5, one, 1));
+    CHECK("a new password takes the old one's place",
+          verified_has(v, 5, two, 1) && !verified_has(v, 5, one, 1));
     verified_drop(v, 5);
     CHECK("dropped", !verified_has(v, 5, two, 1) && !verified_knows_peer(v, 5, 80));
     for (uint64_t account = 1; account <= 5; account++)
         verified_add(v, account, one, 1, (int64_t)account);
-    CHECK("four fit: the one that expires first went", !verified_has(v, 1, one, 6) && verified_has(v, 2, one, 6) &&
-                                                           verified_has(v, 5, one, 6));
+    CHECK("four fit: the one that expires first went",
+          !verified_has(v, 1, one, 6) && verified_has(v, 2, one, 6) && verified_has(v, 5, one, 6));
     verified_destroy(&v);
 
     v = verified_create(0, 100);

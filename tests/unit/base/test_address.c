@@ -14,12 +14,23 @@ static const struct {
     {"all of atext", "!#$%&'*+-/=?^_`{|}~@x.org", "!#$%&'*+-/=?^_`{|}~@x.org", "!#$%&'*+-/=?^_`{|}~"},
     {"one label", "root@localhost", "root@localhost", "root"},
     {"quotes that need not be", "\"ann\"@example.org", "ann@example.org", "ann"},
-    {"U-label", "ann@B\xc3\xbc" "cher.example", "ann@xn--bcher-kva.example", "ann"},
-    {"U-label decomposed", "ann@bu\xcc\x88" "cher.example", "ann@xn--bcher-kva.example", "ann"},
+    {"U-label",
+     "ann@B\xc3\xbc"
+     "cher.example",
+     "ann@xn--bcher-kva.example", "ann"},
+    {"U-label decomposed",
+     "ann@bu\xcc\x88"
+     "cher.example",
+     "ann@xn--bcher-kva.example", "ann"},
     {"A-label", "ann@XN--BCHER-KVA.example", "ann@xn--bcher-kva.example", "ann"},
     {"local part in UTF-8", "J\xc3\x9cRG@example.org", "j\xc3\xbcrg@example.org", "J\xc3\x9cRG"},
     {"local part decomposed", "ju\xcc\x88rg@example.org", "j\xc3\xbcrg@example.org", "ju\xcc\x88rg"},
-    {"sharp s folds to two", "stra\xc3\x9f" "e@x.org", "strasse@x.org", "stra\xc3\x9f" "e"},
+    {"sharp s folds to two",
+     "stra\xc3\x9f"
+     "e@x.org",
+     "strasse@x.org",
+     "stra\xc3\x9f"
+     "e"},
     {"address literal", "ann@[192.0.2.1]", "ann@[192.0.2.1]", "ann"},
     {"address literal v6", "ann@[IPv6:2001:DB8::1]", "ann@[ipv6:2001:db8::1]", "ann"},
     {"64 octets before the @", A16 A16 A16 A16 "@x.org", A16 A16 A16 A16 "@x.org", A16 A16 A16 A16},

@@ -15,8 +15,8 @@ static struct fail why;
 
 struct bell {
     pthread_mutex_t lock;
-    pthread_cond_t  rung;
-    unsigned        times, heard;
+    pthread_cond_t rung;
+    unsigned times, heard;
 };
 
 static void ring(void *ctx)
@@ -38,9 +38,10 @@ static void hear(struct bell *b)
     (void)pthread_mutex_unlock(&b->lock);
 }
 
-static struct bell         bell = {.lock = PTHREAD_MUTEX_INITIALIZER, .rung = PTHREAD_COND_INITIALIZER};
-static struct waker        bell_waker = {.wake = ring, .ctx = &bell};
-static struct auth_context about = {.service = {"imap", 4}, .peer = {"192.0.2.1", 9}, .session = {"k1", 2}, .tls = true};
+static struct bell bell = {.lock = PTHREAD_MUTEX_INITIALIZER, .rung = PTHREAD_COND_INITIALIZER};
+static struct waker bell_waker = {.wake = ring, .ctx = &bell};
+static struct auth_context about = {
+    .service = {"imap", 4}, .peer = {"192.0.2.1", 9}, .session = {"k1", 2}, .tls = true};
 
 static enum login_state wait_for(struct login *l, struct login_answer *out)
 {
@@ -65,21 +66,26 @@ static enum login_state wait_through_delay(struct login *l, struct login_answer 
 }
 
 static const struct {
-    const char      *note, *user, *password;
+    const char *note, *user, *password;
     enum login_state state;
-    const char      *code, *log; /* what the line of the log holds */
+    const char *code, *log; /* what the line of the log holds */
 } cases[] = {
     {"right", "ann@example.org", "secret", LOGIN_OK, "",
      "info login.ok session=k1 service=imap peer=192.0.2.1 user=ann@example.org account=1"},
-    {"without domain", "Ann", "secret", LOGIN_OK, "", "info login.ok session=k1 service=imap peer=192.0.2.1 user=ann@example.org account=1"},
+    {"without domain", "Ann", "secret", LOGIN_OK, "",
+     "info login.ok session=k1 service=imap peer=192.0.2.1 user=ann@example.org account=1"},
     {"wrong", "ann@example.org", "x", LOGIN_FAILED, "5.7.8",
-     "info login.failed session=k1 service=imap peer=192.0.2.1 user=ann@example.org error=\"wrong name or password\""},
+     "info login.failed session=k1 service=imap peer=192.0.2.1 user=ann@example.org error=\"wrong name or "
+     "password\""},
     {"nobody", "a b", "x", LOGIN_FAILED, "5.7.8",
-     "info login.failed session=k1 service=imap peer=192.0.2.1 user=\"a b\" error=\"wrong name or password\""},
+     "info login.failed session=k1 service=imap peer=192.0.2.1 user=\"a b\" error=\"wrong name or "
+     "password\""},
     {"disabled", "off@example.org", "secret", LOGIN_FAILED, "5.7.13",
-     "info login.failed session=k1 service=imap peer=192.0.2.1 user=off@example.org error=\"the account is disabled\""},
+     "info login.failed session=k1 service=imap peer=192.0.2.1 user=off@example.org error=\"the account is "
+     "disabled\""},
     {"in auth but not in the directory", "gone@example.org", "secret", LOGIN_FAILED, "5.7.8",
-     "info login.failed session=k1 service=imap peer=192.0.2.1 user=gone@example.org error=\"the account has been removed\""},
+     "info login.failed session=k1 service=imap peer=192.0.2.1 user=gone@example.org error=\"the account has "
+     "been removed\""},
 };
 
 static void test_logins(const struct login_service *s, int log_fd)
@@ -88,9 +94,10 @@ static void test_logins(const struct login_service *s, int log_fd)
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct login_answer a;
-        bool                delayed;
-        off_t               from = lseek(log_fd, 0, SEEK_END);
-        struct login       *l = login_password(s, &about, slice_of(cases[i].user), slice_of(cases[i].password), bell_waker);
+        bool delayed;
+        off_t from = lseek(log_fd, 0, SEEK_END);
+        struct login *l =
+            login_password(s, &about, slice_of(cases[i].user), slice_of(cases[i].password), bell_waker);
 
         CHECK(cases[i].note, wait_through_delay(l, &a, &delayed) == cases[i].state);
         CHECK(cases[i].note, login_poll(l, &a) == cases[i].state);
@@ -112,7 +119,7 @@ static void test_logins(const struct login_service *s, int log_fd)
 static void test_sasl(const struct login_service *s)
 {
     struct login_answer a;
-    struct login       *l = login_start(s, &about, SLICE("LOGIN"), false, SLICE(""), bell_waker);
+    struct login *l = login_start(s, &about, SLICE("LOGIN"), false, SLICE(""), bell_waker);
 
     CHECK("asked for a name", wait_for(l, &a) == LOGIN_CONTINUE);
     CHECK_SLICE("asked for a name", a.challenge, SLICE("Username:"));
@@ -130,8 +137,13 @@ static void test_sasl(const struct login_service *s)
 
 static void test_allowed(struct login_service s)
 {
-    static const struct { bool tls, loopback, plaintext, allowed; } rows[] = {
-        {false, false, false, false}, {true, false, false, true}, {false, true, false, true}, {false, false, true, true},
+    static const struct {
+        bool tls, loopback, plaintext, allowed;
+    } rows[] = {
+        {false, false, false, false},
+        {true, false, false, true},
+        {false, true, false, true},
+        {false, false, true, true},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -155,13 +167,13 @@ static void fill(struct directory *d, struct auth_server *auth)
 
 int main(void)
 {
-    char                    dir[] = "/tmp/login-XXXXXX", path[3][64];
+    char dir[] = "/tmp/login-XXXXXX", path[3][64];
     struct directory_limits directory_limits;
-    struct auth_limits      auth_limits;
-    struct ipc_limits       ipc_limits;
-    struct directory       *d;
-    struct auth_server     *auth;
-    int                     ends[2];
+    struct auth_limits auth_limits;
+    struct ipc_limits ipc_limits;
+    struct directory *d;
+    struct auth_server *auth;
+    int ends[2];
 
     if (mkdtemp(dir) == NULL)
         return 1;
@@ -171,19 +183,19 @@ int main(void)
     directory_limits_default(&directory_limits);
     auth_limits_cheap(&auth_limits);
     ipc_limits_default(&ipc_limits);
-    if (!directory_open(path[0], &directory_limits, &d, &why) || !auth_server_open(path[1], &auth_limits, &auth, &why) ||
-        !ipc_socket_pair(ends, &why))
+    if (!directory_open(path[0], &directory_limits, &d, &why) ||
+        !auth_server_open(path[1], &auth_limits, &auth, &why) || !ipc_socket_pair(ends, &why))
         bug("%s", why.text);
 
-    struct ipc_service  service = auth_server_service(auth);
-    struct ipc_server  *server = ipc_server_create(&ipc_limits, &service, &why);
+    struct ipc_service service = auth_server_service(auth);
+    struct ipc_server *server = ipc_server_create(&ipc_limits, &service, &why);
     struct auth_client *client = auth_client_create(&ipc_limits, &why);
     if (server == NULL || client == NULL || !ipc_server_attach(server, ends[1], &why))
         bug("%s", why.text);
     auth_client_attach(client, ends[0]);
 
     struct login_service s = {.auth = client, .directory = d};
-    int                  log_fd = open(path[2], O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    int log_fd = open(path[2], O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     log_set_fd(log_fd);
     fill(d, auth);
     test_logins(&s, log_fd);

@@ -5,33 +5,45 @@
 #include "base/log.h"
 #include "tests/unit/store/room.h"
 
-static struct room     room;
-static struct fail     why;
+static struct room room;
+static struct fail why;
 static struct account *account;
-static struct view    *view;
-static uint64_t        inbox;
+static struct view *view;
+static uint64_t inbox;
 
 /* ---- messages ---- */
 
-#define DAY(n) ((int64_t)(n) * 24 * 3600)
+#define DAY(n) ((int64_t)(n)*24 * 3600)
 
-static const struct { const char *text; uint32_t flags; const char *keyword; int64_t date; int zone; } messages[] = {
+static const struct {
+    const char *text;
+    uint32_t flags;
+    const char *keyword;
+    int64_t date;
+    int zone;
+} messages[] = {
     /* 1: plain */
     {"From: Ann Lee <ann@example.org>\r\nTo: bob@example.org, \"Carol O'Hara\" <carol@Example.NET>\r\n"
      "Subject: Quarterly report\r\nDate: Mon, 02 Nov 2026 23:30:00 -0500\r\nMessage-ID: <one@example.org>\r\n"
      "X-Long: first half\r\n and second half\r\n\r\nThe numbers are GOOD this time.\r\n",
      STORE_SEEN, NULL, DAY(20000) + 3600, 0},
     /* 2: encoded words, Latin-1 in quoted-printable */
-    {"From: =?utf-8?q?J=C3=BCrgen_M=C3=BCller?= <juergen@example.org>\r\nTo: ann@example.org\r\nCc: team@example.org\r\n"
-     "Subject: =?iso-8859-1?q?Gr=FC=DFe?= aus\r\n =?utf-8?b?TcO8bmNoZW4=?=\r\nDate: Tue, 03 Nov 2026 08:00:00 +0000\r\n"
-     "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n"
+    {"From: =?utf-8?q?J=C3=BCrgen_M=C3=BCller?= <juergen@example.org>\r\nTo: ann@example.org\r\nCc: "
+     "team@example.org\r\n"
+     "Subject: =?iso-8859-1?q?Gr=FC=DFe?= aus\r\n =?utf-8?b?TcO8bmNoZW4=?=\r\nDate: Tue, 03 Nov 2026 "
+     "08:00:00 +0000\r\n"
+     "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: "
+     "quoted-printable\r\n"
      "\r\nDie Stra=DFe ist ge=\r\nsperrt.\r\n",
      STORE_FLAGGED, "Work", DAY(20001), 0},
     /* 3: multipart with base64, an attachment that is no text, a message inside */
-    {"From: carol@example.net\r\nTo: ann@example.org\r\nBcc: hidden@example.org\r\nSubject: pictures\r\nMIME-Version: 1.0\r\n"
-     "Content-Type: multipart/mixed; boundary=b\r\n\r\npreamble words\r\n--b\r\nContent-Type: text/html; charset=utf-8\r\n"
+    {"From: carol@example.net\r\nTo: ann@example.org\r\nBcc: hidden@example.org\r\nSubject: "
+     "pictures\r\nMIME-Version: 1.0\r\n"
+     "Content-Type: multipart/mixed; boundary=b\r\n\r\npreamble words\r\n--b\r\nContent-Type: text/html; "
+     "charset=utf-8\r\n"
      "Content-Transfer-Encoding: base64\r\n\r\nPGI+aGlkZGVuIMOcTUxBVVQ8L2I+\r\n--b\r\n"
-     "Content-Type: application/octet-stream\r\n\r\nbinarywords\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n"
+     "Content-Type: application/octet-stream\r\n\r\nbinarywords\r\n--b\r\nContent-Type: "
+     "message/rfc822\r\n\r\n"
      "Subject: nested subject\r\nX-Inner: innerfield\r\n\r\nnested body\r\n--b--\r\n",
      STORE_SEEN | STORE_ANSWERED, NULL, DAY(20001) + 7200, -180},
     /* 4: no subject, no date, no body; before 1970 */
@@ -45,17 +57,20 @@ static const struct { const char *text; uint32_t flags; const char *keyword; int
 static bool add_messages(void)
 {
     struct append_item items[ARRAY_LEN(messages)] = {0};
-    struct slice       keywords[ARRAY_LEN(messages)];
-    struct body       *bodies[ARRAY_LEN(messages)];
-    uint32_t           uidvalidity;
-    uint64_t           modseq;
+    struct slice keywords[ARRAY_LEN(messages)];
+    struct body *bodies[ARRAY_LEN(messages)];
+    uint32_t uidvalidity;
+    uint64_t modseq;
 
     for (size_t i = 0; i < ARRAY_LEN(messages); i++) {
         bodies[i] = room_body(&room, slice_of(messages[i].text));
         keywords[i] = slice_of(messages[i].keyword);
-        items[i] = (struct append_item){.body = bodies[i], .flags = messages[i].flags, .keywords = &keywords[i],
+        items[i] = (struct append_item){.body = bodies[i],
+                                        .flags = messages[i].flags,
+                                        .keywords = &keywords[i],
                                         .keyword_count = messages[i].keyword != NULL,
-                                        .internal_date = messages[i].date, .internal_zone = messages[i].zone};
+                                        .internal_date = messages[i].date,
+                                        .internal_zone = messages[i].zone};
     }
     bool ok = message_append(account, inbox, items, ARRAY_LEN(items), &uidvalidity, &modseq, &why);
     for (size_t i = 0; i < ARRAY_LEN(messages); i++)
@@ -67,7 +82,7 @@ static bool add_messages(void)
 static bool add_large(void)
 {
     static char text[200 * 1024];
-    const char  head[] = "Subject: large\r\nX-Id: needle-in-header\r\n\r\n";
+    const char head[] = "Subject: large\r\nX-Id: needle-in-header\r\n\r\n";
 
     memset(text, 'x', sizeof text);
     for (size_t i = 78; i + 1 < sizeof text; i += 80)
@@ -80,14 +95,20 @@ static bool add_large(void)
 /* One that was delivered, with a prefix longer than its text. */
 static bool add_delivered(void)
 {
-    struct body         *body = room_body(&room, SLICE("From: ZED <ZED@EXAMPLE.ORG>\r\nSubject: placed\r\n\r\nlast words"));
-    struct record_target target = {.kind = RECORD_LOCAL, .account = 1, .recipient = SLICE("u@example.org"),
-                                   .prefix = SLICE("Return-Path: <sender-of-placed@example.org>\r\n"
-                                                   "Delivered-To: somebody-with-a-long-name@example.org\r\n")};
-    struct record        record = {.kind = RECORD_DELIVERY, .targets = &target, .target_count = 1};
-    volume_ref           ref;
+    struct body *body =
+        room_body(&room, SLICE("From: ZED <ZED@EXAMPLE.ORG>\r\nSubject: placed\r\n\r\nlast words"));
+    struct record_target target = {.kind = RECORD_LOCAL,
+                                   .account = 1,
+                                   .recipient = SLICE("u@example.org"),
+                                   .prefix =
+                                       SLICE("Return-Path: <sender-of-placed@example.org>\r\n"
+                                             "Delivered-To: somebody-with-a-long-name@example.org\r\n")};
+    struct record record = {.kind = RECORD_DELIVERY, .targets = &target, .target_count = 1};
+    volume_ref ref;
     bool ok = volume_append(room.volumes, &record, body, &ref, &why) &&
-              message_place(account, &(struct place_item){.ref = ref, .target = &target, .internal_date = DAY(20000)}, 1, &why);
+              message_place(account,
+                            &(struct place_item){.ref = ref, .target = &target, .internal_date = DAY(20000)},
+                            1, &why);
 
     body_destroy(&body);
     return ok;
@@ -97,15 +118,37 @@ static bool add_delivered(void)
 
 static struct arena tree_arena;
 
-static const struct { const char *name; enum search_op op; enum { NONE, TEXT, NUMBER, RANGES, FLAGS, FIELD, ONE, TWO } takes; } words[] = {
-    {"ALL", SEARCH_ALL, NONE}, {"AND", SEARCH_AND, TWO}, {"OR", SEARCH_OR, TWO}, {"NOT", SEARCH_NOT, ONE},
-    {"POSITIONS", SEARCH_POSITIONS, RANGES}, {"UIDS", SEARCH_UIDS, RANGES}, {"FLAGS", SEARCH_FLAGS, FLAGS},
-    {"KEYWORD", SEARCH_KEYWORD, TEXT}, {"RECENT", SEARCH_RECENT, NUMBER}, {"MODSEQ", SEARCH_MODSEQ, NUMBER},
-    {"LARGER", SEARCH_LARGER, NUMBER}, {"SMALLER", SEARCH_SMALLER, NUMBER}, {"BEFORE", SEARCH_BEFORE, NUMBER},
-    {"ON", SEARCH_ON, NUMBER}, {"SINCE", SEARCH_SINCE, NUMBER}, {"SENTBEFORE", SEARCH_SENT_BEFORE, NUMBER},
-    {"SENTON", SEARCH_SENT_ON, NUMBER}, {"SENTSINCE", SEARCH_SENT_SINCE, NUMBER}, {"FROM", SEARCH_FROM, TEXT},
-    {"TO", SEARCH_TO, TEXT}, {"CC", SEARCH_CC, TEXT}, {"BCC", SEARCH_BCC, TEXT}, {"SUBJECT", SEARCH_SUBJECT, TEXT},
-    {"HEADER", SEARCH_HEADER, FIELD}, {"BODY", SEARCH_BODY, TEXT}, {"TEXT", SEARCH_TEXT, TEXT},
+static const struct {
+    const char *name;
+    enum search_op op;
+    enum { NONE, TEXT, NUMBER, RANGES, FLAGS, FIELD, ONE, TWO } takes;
+} words[] = {
+    {"ALL", SEARCH_ALL, NONE},
+    {"AND", SEARCH_AND, TWO},
+    {"OR", SEARCH_OR, TWO},
+    {"NOT", SEARCH_NOT, ONE},
+    {"POSITIONS", SEARCH_POSITIONS, RANGES},
+    {"UIDS", SEARCH_UIDS, RANGES},
+    {"FLAGS", SEARCH_FLAGS, FLAGS},
+    {"KEYWORD", SEARCH_KEYWORD, TEXT},
+    {"RECENT", SEARCH_RECENT, NUMBER},
+    {"MODSEQ", SEARCH_MODSEQ, NUMBER},
+    {"LARGER", SEARCH_LARGER, NUMBER},
+    {"SMALLER", SEARCH_SMALLER, NUMBER},
+    {"BEFORE", SEARCH_BEFORE, NUMBER},
+    {"ON", SEARCH_ON, NUMBER},
+    {"SINCE", SEARCH_SINCE, NUMBER},
+    {"SENTBEFORE", SEARCH_SENT_BEFORE, NUMBER},
+    {"SENTON", SEARCH_SENT_ON, NUMBER},
+    {"SENTSINCE", SEARCH_SENT_SINCE, NUMBER},
+    {"FROM", SEARCH_FROM, TEXT},
+    {"TO", SEARCH_TO, TEXT},
+    {"CC", SEARCH_CC, TEXT},
+    {"BCC", SEARCH_BCC, TEXT},
+    {"SUBJECT", SEARCH_SUBJECT, TEXT},
+    {"HEADER", SEARCH_HEADER, FIELD},
+    {"BODY", SEARCH_BODY, TEXT},
+    {"TEXT", SEARCH_TEXT, TEXT},
     {"NOTHING", SEARCH_NOTHING, NONE},
 };
 
@@ -130,8 +173,8 @@ static uint64_t next_number(struct slice *rest)
 static struct search *read_tree(struct slice *rest)
 {
     struct search *s = arena_new(&tree_arena, struct search);
-    struct slice   word = next_word(rest);
-    size_t         i = 0;
+    struct slice word = next_word(rest);
+    size_t i = 0;
 
     while (i < ARRAY_LEN(words) && !slice_eq(word, slice_of(words[i].name)))
         i++;
@@ -139,21 +182,14 @@ static struct search *read_tree(struct slice *rest)
         bug("no such key: " PRIslice, SLICE_ARG(word));
     s->op = words[i].op;
     switch (words[i].takes) {
-    case NONE:
-        break;
+    case NONE: break;
     case FIELD:
         s->field = next_word(rest);
         s->text = next_word(rest);
         break;
-    case TEXT:
-        s->text = next_word(rest);
-        break;
-    case NUMBER:
-        s->number = next_number(rest);
-        break;
-    case FLAGS:
-        s->flags = (uint32_t)next_number(rest);
-        break;
+    case TEXT: s->text = next_word(rest); break;
+    case NUMBER: s->number = next_number(rest); break;
+    case FLAGS: s->flags = (uint32_t)next_number(rest); break;
     case RANGES: /* two of them, in whatever order */
         s->range_count = 2;
         s->ranges = arena_new_array(&tree_arena, struct uid_range, 2);
@@ -162,9 +198,7 @@ static struct search *read_tree(struct slice *rest)
             s->ranges[k].last = (uint32_t)next_number(rest);
         }
         break;
-    case ONE:
-        s->children = read_tree(rest);
-        break;
+    case ONE: s->children = read_tree(rest); break;
     case TWO:
         s->children = read_tree(rest);
         s->children->next = read_tree(rest);
@@ -175,7 +209,9 @@ static struct search *read_tree(struct slice *rest)
 
 /* ---- searches ---- */
 
-static const struct { const char *search, *found; } cases[] = {
+static const struct {
+    const char *search, *found;
+} cases[] = {
     /* what the view knows */
     {"ALL", "1 2 3 4 5 6 7"},
     {"NOTHING", ""},
@@ -226,7 +262,9 @@ static const struct { const char *search, *found; } cases[] = {
     {"BCC hidden", "3"},
     {"SUBJECT REPORT", "1"},
     {"SUBJECT gr\xc3\xbcsse", "2"},
-    {"SUBJECT gr\xc3\xbc\xc3\x9f" "e", "2"},
+    {"SUBJECT gr\xc3\xbc\xc3\x9f"
+     "e",
+     "2"},
     {"SUBJECT \"aus m\xc3\xbcnchen\"", "2"},
     {"SUBJECT cafe\xcc\x81", "5"},
     {"SUBJECT nested", ""},
@@ -247,7 +285,9 @@ static const struct { const char *search, *found; } cases[] = {
     {"BODY good", "1"},
     {"BODY \"good  this\"", ""},
     {"BODY report", ""},
-    {"BODY stra\xc3\x9f" "e", "2"},
+    {"BODY stra\xc3\x9f"
+     "e",
+     "2"},
     {"BODY STRASSE", "2"},
     {"BODY gesperrt", "2"},
     {"BODY \xc3\xbcmlaut", "3"},
@@ -286,12 +326,12 @@ static const struct { const char *search, *found; } cases[] = {
 
 static struct slice run(const char *text, unsigned budget_ms, unsigned *pauses, struct buf *out)
 {
-    struct arena       arena;
-    const uint32_t    *found = NULL;
-    size_t             count = 0;
-    struct slice       rest = slice_of(text);
+    struct arena arena;
+    const uint32_t *found = NULL;
+    size_t count = 0;
+    struct slice rest = slice_of(text);
     struct search_run *r;
-    int                status;
+    int status;
 
     arena_init(&arena, 1 << 20);
     arena_reset(&tree_arena);
@@ -313,7 +353,7 @@ static struct slice run(const char *text, unsigned budget_ms, unsigned *pauses, 
 static void test_searches(void)
 {
     struct buf out;
-    unsigned   pauses;
+    unsigned pauses;
 
     buf_init(&out, 4096);
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -330,10 +370,10 @@ static void test_searches(void)
 static void test_expunged(void)
 {
     struct uid_range three = {3, 3};
-    struct uid_set   gone = {0};
-    uint64_t         modseq;
-    struct buf       out;
-    unsigned         pauses;
+    struct uid_set gone = {0};
+    uint64_t modseq;
+    struct buf out;
+    unsigned pauses;
 
     buf_init(&out, 4096);
     CHECK("expunged", message_expunge(account, inbox, &three, 1, true, &gone, &modseq, &why));
@@ -348,14 +388,15 @@ static void test_expunged(void)
 
 static void test_arena_full(void)
 {
-    struct arena       arena;
-    struct search      all = {.op = SEARCH_ALL};
-    const uint32_t    *found;
-    size_t             count;
+    struct arena arena;
+    struct search all = {.op = SEARCH_ALL};
+    const uint32_t *found;
+    size_t count;
 
     arena_init(&arena, 16);
     struct search_run *r = search_start(account, inbox, view, &all, &arena);
-    CHECK("no room for the search", search_continue(r, 10, &found, &count, &why) == -1 && why.reason == FAIL_LIMIT);
+    CHECK("no room for the search",
+          search_continue(r, 10, &found, &count, &why) == -1 && why.reason == FAIL_LIMIT);
     search_end(&r);
     arena_finish(&arena);
 }
