@@ -272,8 +272,10 @@ static bool open_whole(struct db *d, const struct db_options *options, struct fa
         return fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "%s: no such %s database", d->path, d->schema->what);
     if (!open_handle(d, !there, why) || !set_up(d, options, why))
         return false;
-    if (there && !d->read_only && !options->reopened && !sync_before_reading(d, why))
+    if (there && !d->read_only && !options->reopened && !sync_before_reading(d, why)) {
+        d->out_of_service = true; /* so that closing moves nothing from the WAL and drops what is cached */
         return false;
+    }
     if (!bring_up_to_date(d, why))
         return false;
     if (there)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 static atomic_int fault_syncs;  /* this many syncs from now on fail with EIO */
+static atomic_int fault_spared; /* ... but this many go well before them */
 static atomic_int fault_writes; /* this many writes fail with fault_errno */
 static atomic_int fault_errno;
 static atomic_uint fault_sync_count;
@@ -30,7 +31,7 @@ static int fault_take(atomic_int *left)
 int fdatasync(int fd)
 {
     atomic_fetch_add(&fault_sync_count, 1);
-    if (fault_take(&fault_syncs)) {
+    if (!fault_take(&fault_spared) && fault_take(&fault_syncs)) {
         errno = EIO;
         return -1;
     }

@@ -237,6 +237,38 @@ static void test_failed_commit(void)
     folder_remove(&f);
 }
 
+static void copy_file(const struct folder *f, const char *from, const char *to)
+{
+    char command[2 * PATH_MAX];
+
+    (void)snprintf(command, sizeof command, "cp '%s/%s' '%s/%s'", f->path, from, f->path, to);
+    CHECK(command, system(command) == 0);
+}
+
+/*
+ * What a killed process left could not be synced when it was opened: whatever the page cache
+ * says of it later, nothing of it goes into the database.
+ */
+static void test_failed_first_sync(int spared)
+{
+    struct folder f = folder_make();
+    struct db *d = must_open(&f, NULL);
+    struct fail why;
+
+    CHECK("before", add(d, 1, "one", &why));
+    copy_file(&f, "a.db", "b.db");
+    copy_file(&f, "a.db-wal", "b.db-wal");
+    db_close(&d);
+    atomic_store(&fault_spared, spared);
+    atomic_store(&fault_syncs, 1);
+    CHECK("not opened unsynced", !db_open(folder_file(&f, "b.db").path, &schema, NULL, &d, &why));
+    CHECK("that was why", atomic_load(&fault_syncs) == 0);
+    CHECK("nothing was moved from the WAL", access(folder_file(&f, "b.db-wal").path, F_OK) == 0);
+    CHECK("opened", db_open(folder_file(&f, "b.db").path, &schema, NULL, &d, &why) && count(d) == 1);
+    db_close(&d);
+    folder_remove(&f);
+}
+
 static void test_snapshot(void)
 {
     struct folder f = folder_make();
@@ -315,6 +347,8 @@ int main(void)
     test_formats();
     test_one_connection();
     test_failed_commit();
+    test_failed_first_sync(0); /* the database's */
+    test_failed_first_sync(1); /* the WAL's */
     test_snapshot();
     test_memory();
     return check_done();
