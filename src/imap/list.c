@@ -40,6 +40,9 @@ struct list_command {
     const struct mailbox_list *list;
     struct candidate *candidates;
     size_t candidate_count, candidate_cap, at;
+
+    size_t below_at, below_end; /* RECURSIVEMATCH: the levels above these are looked at first */
+    struct map made;            /* names without a mailbox, to their place in `candidates` plus one */
 };
 
 static void end_list(struct imap_session *s)
@@ -47,6 +50,7 @@ static void end_list(struct imap_session *s)
     struct list_command *c = s->step_data;
 
     mailbox_list_release(&c->list);
+    map_finish(&c->made);
 }
 
 /* ---- arguments ---- */
@@ -172,14 +176,14 @@ static struct candidate *add_candidate(struct arena *a, struct list_command *c)
  * A level above what is selected is listed too, if a pattern matches it (RFC 5258
  * section 3.5; RFC 3501 section 6.3.9).
  */
-static bool mark_levels_above(struct arena *a, struct list_command *c, struct slice name, struct map *made)
+static bool mark_levels_above(struct arena *a, struct list_command *c, struct slice name)
 {
     for (size_t cut = 0; cut < name.len; cut++) {
         struct slice above = slice_sub(name, 0, cut);
         if (name.ptr[cut] != '/' || !matches(c, above))
             continue;
         const struct mailbox_info *info = mailbox_in_list(c->list, above);
-        uintptr_t known = (uintptr_t)map_get(made, above);
+        uintptr_t known = (uintptr_t)map_get(&c->made, above);
         if (info != NULL) {
             c->candidates[info - c->list->items].below = true;
         } else if (known != 0) {
@@ -189,26 +193,10 @@ static bool mark_levels_above(struct arena *a, struct list_command *c, struct sl
             if (m == NULL)
                 return false;
             *m = (struct candidate){.name = above, .below = true};
-            map_put(made, above, (void *)(uintptr_t)c->candidate_count);
+            map_put(&c->made, above, (void *)(uintptr_t)c->candidate_count);
         }
     }
     return true;
-}
-
-static bool add_levels_above(struct arena *a, struct list_command *c)
-{
-    size_t count = c->candidate_count; /* those that are added need no look */
-    struct map made;                   /* names without a mailbox, to their place in `candidates` plus one */
-    bool ok = true;
-
-    map_init(&made);
-    for (size_t i = c->list->count; i < count; i++)
-        map_put(&made, c->candidates[i].name, (void *)(uintptr_t)(i + 1));
-    for (size_t i = 0; i < count && ok; i++)
-        if (is_selected(c, &c->candidates[i]) && !matches(c, c->candidates[i].name))
-            ok = mark_levels_above(a, c, c->candidates[i].name, &made);
-    map_finish(&made);
-    return ok;
 }
 
 /* The mailboxes first, in the list's order and places; then subscriptions without one. */
@@ -227,8 +215,10 @@ static bool gather(struct arena *a, struct list_command *c)
         if ((m = add_candidate(a, c)) == NULL)
             return false;
         *m = (struct candidate){.name = c->list->subscribed_only[i], .subscribed = true};
+        map_put(&c->made, m->name, (void *)(uintptr_t)c->candidate_count);
     }
-    return !(c->options & RECURSIVE) || add_levels_above(a, c);
+    c->below_end = (c->options & RECURSIVE) ? c->candidate_count : 0; /* those that are added need no look */
+    return true;
 }
 
 /* ---- answering ---- */
@@ -280,17 +270,27 @@ static void write_candidate(struct imap_session *s, const struct list_command *c
         (void)imap_write_status(s, m->info, c->status, &why);
 }
 
+/* Patterns and names can be made to match slowly: the turn is asked for after each. */
 static enum turn list_step(struct imap_session *s)
 {
     struct list_command *c = s->step_data;
 
+    while (c->below_at < c->below_end) {
+        const struct candidate *m = &c->candidates[c->below_at++];
+        if (is_selected(c, m) && !matches(c, m->name) && !mark_levels_above(&s->arena, c, m->name)) {
+            imap_no(s, "[LIMIT] Too many mailboxes");
+            return TURN_PARK;
+        }
+        if (conn_turn_over(s->conn))
+            return TURN_AGAIN;
+    }
     while (c->at < c->candidate_count) {
         const struct candidate *m = &c->candidates[c->at++];
         if (matches(c, m->name) && (is_selected(c, m) || m->below))
             write_candidate(s, c, m);
         if (conn_is_full(s->conn))
             return TURN_MORE;
-        if (c->at % 64 == 0 && conn_turn_over(s->conn))
+        if (conn_turn_over(s->conn))
             return TURN_AGAIN;
     }
     imap_ok(s, "Listed");
