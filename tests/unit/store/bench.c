@@ -296,6 +296,22 @@ static void idle_accounts(struct bench *b, unsigned idle_seconds)
     free(watches);
 }
 
+/* What the first command of a session in an account that nobody used of late costs. */
+static void open_files(struct bench *b, uint64_t accounts)
+{
+    struct fail why;
+    struct timer t = start();
+
+    for (uint64_t id = 1; id <= accounts; id++) {
+        const struct mailbox_list *list;
+        struct account *a = open_account(b, id);
+        must(mailbox_list(a, &list, &why), &why);
+        mailbox_list_release(&list);
+        account_release(&a);
+    }
+    stop(t, "account file opened, mailboxes listed", (double)accounts);
+}
+
 int main(int argc, char **argv)
 {
     struct bench b = {.dir = argc > 1 ? argv[1] : "."};
@@ -315,7 +331,7 @@ int main(int argc, char **argv)
     arena_init(&b.arena, 1 << 20);
     make_body(&b);
     const char *parts =
-        argc > 3 ? argv[3] : "fa14mb"; /* facts, accounts, 1 or 4 at a time, many, big; i: idle */
+        argc > 3 ? argv[3] : "fa14mb"; /* facts, accounts, 1 or 4 at a time, many, big; i: idle, o: open */
     struct timer t = start();
     for (int i = 0; i < (strchr(parts, 'f') != NULL ? 1000 : 1); i++)
         must(message_facts_compute(b.body, &b.arena, &b.facts, &why), &why);
@@ -326,6 +342,8 @@ int main(int argc, char **argv)
             must(store_account_create(b.store, id, &why), &why);
         stop(t, "account made", 1000);
     }
+    if (strchr(parts, 'o') != NULL)
+        open_files(&b, 400);
     place(&b, 100, 100, 100, 1, "place, 100 accounts, first open");
     if (strchr(parts, '1') != NULL)
         place(&b, 100, 100, 10000, 1, "place, 100 accounts, 1 at a time");

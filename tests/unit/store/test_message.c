@@ -100,6 +100,40 @@ static void test_flags(struct account *a, uint64_t inbox)
           !message_flags(a, inbox, &all, 1, &wrong, NULL, &modseq, &why) && why.reason == FAIL_INVALID);
 }
 
+/* What a change that failed had done until then must not be half there. */
+static void test_failure(struct room *r, struct account **a, uint64_t inbox)
+{
+    struct slice good[] = {SLICE("$Fresh")}, bad[] = {SLICE("two words")};
+    struct body *b = room_body(r, slice_of(mail));
+    struct append_item items[] = {
+        {.body = b, .keywords = good, .keyword_count = 1},
+        {.body = b, .keywords = bad, .keyword_count = 1},
+    };
+    struct flag_change add = {.op = FLAGS_ADD, .keywords = good, .keyword_count = 1};
+    struct uid_range one = {1, 1};
+    uint32_t uidvalidity;
+    uint64_t modseq;
+    struct view *before = NULL, *after = NULL;
+    struct fail why;
+
+    CHECK("view", view_open(*a, inbox, &before, &why));
+    CHECK("all or none",
+          !message_append(*a, inbox, items, 2, &uidvalidity, &modseq, &why) && why.reason == FAIL_INVALID);
+    CHECK("none", view_open(*a, inbox, &after, &why) && after == before);
+    view_release(&before);
+    view_release(&after);
+    CHECK("the keyword is written again", message_flags(*a, inbox, &one, 1, &add, NULL, &modseq, &why));
+    account_release(a);
+    room_close(r);
+    room_open(r);
+    *a = room_account(r, 5);
+    CHECK("view", view_open(*a, inbox, &after, &why) && view_count(after) == 2);
+    struct keyword_set set = account_keyword_set(*a, view_at(after, 0).keyword_set);
+    CHECK("kept", set.count == 2 && slice_eq(set.names[0], SLICE("$Fresh")));
+    view_release(&after);
+    body_destroy(&b);
+}
+
 static void test_copy_move_expunge(struct room *r, struct account *a, uint64_t inbox)
 {
     uint64_t trash = room_mailbox(a, SLICE("Trash")), modseq;
@@ -201,6 +235,7 @@ int main(void)
     uint64_t inbox = room_mailbox(a, SLICE("inbox"));
     test_append_and_read(&r, a, inbox);
     test_flags(a, inbox);
+    test_failure(&r, &a, inbox);
     test_copy_move_expunge(&r, a, inbox);
     test_place(&r, a, inbox);
     test_recent(&r, &a, inbox);

@@ -36,6 +36,24 @@ static void expect(struct shared *s, bool ok, const char *what)
     s->failures++;
 }
 
+/* Fails after its first message was added: the others in the same transaction must not notice. */
+static bool half_an_append(struct shared *s, uint64_t box)
+{
+    struct slice good[] = {SLICE("good")}, bad[] = {SLICE("not good")};
+    struct body *b = room_body(s->room, SLICE("A: b\r\n\r\n"));
+    struct append_item items[] = {
+        {.body = b, .keywords = good, .keyword_count = 1},
+        {.body = b, .keywords = bad, .keyword_count = 1},
+    };
+    uint32_t uidvalidity;
+    uint64_t modseq;
+    struct fail why;
+    bool ok = message_append(s->account, box, items, 2, &uidvalidity, &modseq, &why);
+
+    body_destroy(&b);
+    return ok;
+}
+
 static void *write_some(void *ctx)
 {
     struct writer *w = ctx;
@@ -51,7 +69,7 @@ static void *write_some(void *ctx)
         struct flag_change change = {.op = (enum flag_op)pick(&w->seed, 3), .flags = pick(&w->seed, 32)};
         struct copy_result copied;
         bool ok = true;
-        switch (pick(&w->seed, 8)) {
+        switch (pick(&w->seed, 9)) {
         case 0:
         case 1:
         case 2:
@@ -66,6 +84,7 @@ static void *write_some(void *ctx)
             if (ok)
                 uid_set_finish(&copied.source);
             break;
+        case 7: ok = !half_an_append(s, box); break;
         default: ok = message_expunge(s->account, box, &range, 1, false, NULL, &modseq, &why);
         }
         expect(s, ok, "a change");
@@ -79,7 +98,7 @@ static bool see(void *ctx, const struct message_info *m)
     return true;
 }
 
-static void look(struct shared *s, struct view **view, struct view_token *token)
+static void look(struct shared *s, struct view **view, struct view_token *token, uint32_t *recent)
 {
     struct view *now = NULL, *restored = NULL;
     const struct mailbox_list *list = NULL;
@@ -88,6 +107,7 @@ static void look(struct shared *s, struct view **view, struct view_token *token)
     struct arena arena;
     struct fail why;
     uint64_t bytes = 0;
+    uint32_t first_recent = 0;
 
     arena_init(&arena, 1 << 20);
     expect(s, view_open(s->account, s->inbox, &now, &why), "open");
@@ -101,6 +121,9 @@ static void look(struct shared *s, struct view **view, struct view_token *token)
            "restore");
     expect(s, mailbox_list(s->account, &list, &why) && list->count == 6, "list");
     expect(s, message_fetch(s->account, s->inbox, &all, 1, FETCH_ENVELOPE, see, &bytes, &why), "fetch");
+    expect(s, mailbox_recent(s->account, s->inbox, true, &first_recent, &why) && first_recent >= *recent,
+           "\\Recent never comes back");
+    *recent = first_recent;
     mailbox_list_release(&list);
     view_release(&restored);
     view_release(view);
@@ -120,13 +143,14 @@ static void *follow(void *ctx)
     struct watch watch;
     struct view *view;
     struct fail why;
+    uint32_t recent = 0;
 
     if (!view_open(s->account, s->inbox, &view, &why))
         room_die("view", &why);
     struct view_token token = view_token(view);
     watch_begin(&watch, s->account, s->inbox, (struct waker){wake, &s->woken});
     while (!s->done) {
-        look(s, &view, &token);
+        look(s, &view, &token, &recent);
         (void)watch_take(&watch);
     }
     watch_end(&watch);

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "store/internal.h"
+#include "tests/unit/storage/fault.h"
 #include "tests/unit/store/room.h"
 
 enum { DAY = 86400 };
@@ -116,6 +117,26 @@ static void test_purge(struct room *r)
     CHECK("check", problems(r) == 0);
     account_release(&one);
     account_release(&other);
+}
+
+/* A log shorter than expunged messages are kept is as long as they are. */
+static void test_short_log(struct room *r)
+{
+    struct account *a = room_account(r, 3);
+    unsigned days = r->store->limits.change_log_days;
+    struct uid_set gone;
+    struct fail why;
+    bool complete;
+
+    CHECK("append", room_append(r, a, 1, slice_of(mail), 0) == 1);
+    CHECK("expunge", message_expunge(a, 1, NULL, 0, true, NULL, NULL, &why));
+    r->store->limits.change_log_days = 1;
+    CHECK("purge", release_purge(a, clock_now() + 5 * DAY, &why));
+    CHECK("remembered",
+          message_vanished(a, 1, 0, &gone, &complete, &why) && complete && uid_set_has(&gone, 1));
+    uid_set_finish(&gone);
+    r->store->limits.change_log_days = days;
+    account_release(&a);
 }
 
 static void account_file(const struct room *r, uint64_t id, const char *folder, char out[200])
@@ -275,12 +296,31 @@ static void test_daily(struct room *r)
     CHECK("nothing changed: no other", stat(file, &again) == 0 && again.st_ino == first.st_ino);
 }
 
+/* Nothing else writes yet: the failed sync is node.db's. */
+static void test_node_comes_back(struct room *r)
+{
+    uint32_t first, next;
+    uint64_t mark;
+    struct fail why;
+
+    CHECK("before", node_new_uidvalidity(r->store, &first, &why));
+    atomic_store(&fault_syncs, 1);
+    CHECK("the disk fails", !store_set_low_water(r->store, 64, &why));
+    atomic_store(&fault_syncs, 0);
+    CHECK("and works again", store_set_low_water(r->store, 64, &why));
+    CHECK("kept", store_low_water(r->store, &mark, &why) && mark == 64);
+    CHECK("no UIDVALIDITY twice", node_new_uidvalidity(r->store, &next, &why) && next > first);
+    CHECK("back to where it was", store_set_low_water(r->store, 0, &why));
+}
+
 int main(void)
 {
     struct room r;
 
     room_init(&r);
+    test_node_comes_back(&r);
     test_purge(&r);
+    test_short_log(&r);
     test_rebuild(&r);
     test_check(&r);
     test_formats(&r);

@@ -103,6 +103,24 @@ static void thin_out(struct view **v, struct plain *p)
     uid_set_finish(&gone);
 }
 
+/* A restored view has today's chunks and an old modseq: what is above it has changed. */
+static void check_restored(struct view *now, uint64_t since)
+{
+    struct view *restored = view_ref(now);
+    struct view_diff d;
+    struct arena arena;
+    uint32_t changed = 0;
+
+    arena_init(&arena, 1 << 24);
+    view_stamp(&restored, view_uidnext(now), since);
+    for (uint32_t i = 0; i < view_count(now); i++)
+        changed += view_at(now, i).modseq > since;
+    CHECK("restored", view_diff(restored, now, &arena, &d) && d.gone_count == 0 && d.added == 0);
+    CHECK("changed since", d.changed_count == changed);
+    view_release(&restored);
+    arena_finish(&arena);
+}
+
 /* `now` as view_diff tells it from `then` must be `now`. */
 static void check_diff(struct view *then, struct view *now)
 {
@@ -171,6 +189,7 @@ int main(void)
         CHECK("the old one is as it was", round == 0 || same(old, &then));
         check_find(v, &now);
         check_diff(old, v);
+        check_restored(v, then.modseq);
         view_release(&old);
     }
     CHECK("many chunks", v->slot_count > 3);
