@@ -104,6 +104,13 @@ void credentials_close(struct credentials **cp)
     *cp = NULL;
 }
 
+/* After a failed write nobody could sign in any more until the next start: so it is opened again. */
+static void lock(struct credentials *c)
+{
+    (void)pthread_mutex_lock(&c->lock);
+    db_revive(c->db);
+}
+
 static void unlock(struct credentials *c)
 {
     db_rollback(c->db);
@@ -123,7 +130,7 @@ static struct hash_text hash_of(struct slice text)
 bool credentials_find(struct credentials *c, struct slice login, struct credential *out, bool *found,
                       struct fail *why)
 {
-    (void)pthread_mutex_lock(&c->lock);
+    lock(c);
     struct db_stmt *q = db_stmt(c->db, SQL_FIND, why);
     bool ok = q != NULL;
     if (ok) {
@@ -152,7 +159,7 @@ static bool set_locked(struct credentials *c, uint64_t account, struct slice log
 bool credentials_set(struct credentials *c, uint64_t account, struct slice login,
                      const struct hash_text *hash, const struct scram_keys *scram, struct fail *why)
 {
-    (void)pthread_mutex_lock(&c->lock);
+    lock(c);
     bool ok = set_locked(c, account, login, hash, scram, why);
     unlock(c);
     if (!ok && why->reason == FAIL_EXISTS)
@@ -164,7 +171,7 @@ bool credentials_set(struct credentials *c, uint64_t account, struct slice login
 bool credentials_rehash(struct credentials *c, const struct credential *old, const struct hash_text *hash,
                         struct fail *why)
 {
-    (void)pthread_mutex_lock(&c->lock);
+    lock(c);
     bool ok = db_begin(c->db, why) &&
               db_run(c->db, SQL_REHASH, why, "itt", (int64_t)old->account, slice_of(old->hash.text),
                      slice_of(hash->text)) &&
@@ -175,7 +182,7 @@ bool credentials_rehash(struct credentials *c, const struct credential *old, con
 
 bool credentials_remove(struct credentials *c, uint64_t account, struct fail *why)
 {
-    (void)pthread_mutex_lock(&c->lock);
+    lock(c);
     bool ok = db_begin(c->db, why) && db_run(c->db, SQL_REMOVE, why, "i", (int64_t)account);
     if (ok && db_changes(c->db) == 0)
         ok = fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "account %llu has no password",
@@ -230,7 +237,7 @@ bool credentials_save_uses(struct credentials *c, struct fail *why)
 
     bool ok = true;
     if (uses.count > 0) {
-        (void)pthread_mutex_lock(&c->lock);
+        lock(c);
         ok = save_locked(c, &uses, why);
         unlock(c);
     }
@@ -265,7 +272,7 @@ bool credentials_list(struct credentials *c, uint64_t after, struct arena *a, st
     if (!credentials_save_uses(c, why))
         return false;
     *count = 0;
-    (void)pthread_mutex_lock(&c->lock);
+    lock(c);
     bool ok = list_locked(c, after, a, out, count, why);
     (void)pthread_mutex_unlock(&c->lock);
     return ok;

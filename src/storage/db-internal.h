@@ -15,9 +15,10 @@ struct db_stmt {
 };
 
 struct db {
-    sqlite3 *handle;
+    sqlite3 *handle; /* NULL: out of service, and it could not be opened again */
     const struct db_schema *schema;
     char *path;
+    unsigned cache_pages;
     struct db_stmt *statements; /* schema->statement_count of them */
     uint64_t wal_bytes;
     bool out_of_service;

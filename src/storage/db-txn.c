@@ -14,7 +14,7 @@
 
 bool db_in_transaction(const struct db *d)
 {
-    return sqlite3_get_autocommit(d->handle) == 0;
+    return d->handle != NULL && sqlite3_get_autocommit(d->handle) == 0;
 }
 
 bool db_begin(struct db *d, struct fail *why)

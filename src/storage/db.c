@@ -19,6 +19,7 @@
 
 #include "base/encode.h"
 #include "base/io.h"
+#include "base/log.h"
 #include "base/scoped.h"
 
 enum {
@@ -296,6 +297,7 @@ bool db_open(const char *path, const struct db_schema *schema, const struct db_o
     d->path = xstrdup(path);
     d->statements = xcalloc(schema->statement_count > 0 ? schema->statement_count : 1, sizeof *d->statements);
     d->read_only = options->read_only;
+    d->cache_pages = options->cache_pages;
     if (!open_whole(d, options, why)) {
         db_close(&d);
         return false;
@@ -312,6 +314,19 @@ static void finalize_all(struct db *d)
     }
 }
 
+/* Out of service, the files are left as they are, and what the page cache says of them is forgotten. */
+static void close_handle(struct db *d)
+{
+    finalize_all(d);
+    if (d->out_of_service && d->handle != NULL)
+        (void)sqlite3_db_config(d->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    if (sqlite3_close(d->handle) != SQLITE_OK)
+        bug("%s: closed with a statement or copy in use", d->path);
+    d->handle = NULL;
+    if (d->out_of_service)
+        db_drop_cached(d->path, true);
+}
+
 void db_close(struct db **dp)
 {
     struct db *d = *dp;
@@ -319,16 +334,27 @@ void db_close(struct db **dp)
     if (d == NULL)
         return;
     *dp = NULL;
-    finalize_all(d);
-    if (d->out_of_service)
-        (void)sqlite3_db_config(d->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    if (sqlite3_close(d->handle) != SQLITE_OK)
-        bug("%s: closed with a statement or copy in use", d->path);
-    if (d->out_of_service)
-        db_drop_cached(d->path, true);
+    close_handle(d);
     free(d->statements);
     free(d->path);
     free(d);
+}
+
+void db_revive(struct db *d)
+{
+    const struct db_options options = {.cache_pages = d->cache_pages, .must_exist = true};
+    struct fail why;
+
+    if (!d->out_of_service)
+        return;
+    close_handle(d);
+    d->out_of_service = false;
+    if (open_whole(d, &options, &why)) {
+        log_event(LOG_INFO, "storage.db.revived", LOG_CSTR("path", d->path));
+        return;
+    }
+    d->out_of_service = true;
+    close_handle(d);
 }
 
 bool db_checkpoint(struct db *d, bool truncate, struct fail *why)
@@ -351,5 +377,6 @@ uint64_t db_wal_bytes(const struct db *d)
 void db_shrink(struct db *d)
 {
     finalize_all(d);
-    (void)sqlite3_db_release_memory(d->handle);
+    if (d->handle != NULL)
+        (void)sqlite3_db_release_memory(d->handle);
 }

@@ -96,6 +96,12 @@ bool db_savepoint_release(struct db *d, struct fail *why);
 void db_savepoint_rollback(struct db *d);
 bool db_in_transaction(const struct db *d); /* sqlite3_get_autocommit() == 0 */
 bool db_out_of_service(const struct db *d);
+/*
+ * If it is out of service: closes it and opens it again, and if that cannot be done it stays
+ * out of service.  For who keeps nothing in memory that the disk may know better; not while it
+ * is being copied.
+ */
+void db_revive(struct db *d);
 
 /* Moves the WAL into the file; `truncate` also gives its space back. */
 bool db_checkpoint(struct db *d, bool truncate, struct fail *why);

@@ -198,8 +198,8 @@ static bool fit_to_disk(struct volumes *v, struct fail *why)
     uint64_t most = total / 64 > 4 * MB ? total / 64 : 4 * MB;
     if (l->volume_bytes > most)
         l->volume_bytes = most;
-    if (l->volume_bytes > UINT64_C(2048) * MB) /* an offset has 32 bits */
-        l->volume_bytes = UINT64_C(2048) * MB;
+    if (l->volume_bytes > UINT32_MAX) /* an offset has 32 bits */
+        l->volume_bytes = UINT32_MAX;
     return true;
 }
 

@@ -38,6 +38,13 @@ static bool write_number(struct store *st, struct slice name, uint64_t value, st
     return ok;
 }
 
+/* What memory knows of the file may lag behind it, never be ahead: so it may be opened again at any time. */
+static void node_lock(struct store *st)
+{
+    (void)pthread_mutex_lock(&st->node_lock);
+    db_revive(st->node);
+}
+
 bool node_open(struct store *st, struct fail *why)
 {
     char path[STORE_PATH_BYTES];
@@ -84,7 +91,7 @@ static bool next_uidvalidity(struct store *st, uint32_t *out, struct fail *why)
 
 bool node_new_uidvalidity(struct store *st, uint32_t *out, struct fail *why)
 {
-    (void)pthread_mutex_lock(&st->node_lock);
+    node_lock(st);
     bool ok = next_uidvalidity(st, out, why);
     (void)pthread_mutex_unlock(&st->node_lock);
     return ok;
@@ -93,7 +100,7 @@ bool node_new_uidvalidity(struct store *st, uint32_t *out, struct fail *why)
 bool store_low_water(struct store *st, uint64_t *ref, struct fail *why)
 {
     (void)why;
-    (void)pthread_mutex_lock(&st->node_lock);
+    node_lock(st);
     *ref = st->low_water;
     (void)pthread_mutex_unlock(&st->node_lock);
     return true;
@@ -101,7 +108,7 @@ bool store_low_water(struct store *st, uint64_t *ref, struct fail *why)
 
 bool store_set_low_water(struct store *st, uint64_t ref, struct fail *why)
 {
-    (void)pthread_mutex_lock(&st->node_lock);
+    node_lock(st);
     bool ok = write_number(st, SLICE("low_water"), ref, why);
     if (ok)
         st->low_water = ref;
@@ -125,7 +132,7 @@ static bool is_released(struct db *node, volume_ref ref, uint64_t account, bool 
 
 bool node_is_released(struct store *st, volume_ref ref, uint64_t account, bool *released, struct fail *why)
 {
-    (void)pthread_mutex_lock(&st->node_lock);
+    node_lock(st);
     bool ok = is_released(st->node, ref, account, released, why);
     (void)pthread_mutex_unlock(&st->node_lock);
     return ok;
@@ -155,7 +162,7 @@ static bool for_each(struct store *st,
                      uint64_t account, struct node_release *list, size_t count, struct fail *why)
 {
     block_begin();
-    (void)pthread_mutex_lock(&st->node_lock);
+    node_lock(st);
     bool ok = db_begin(st->node, why);
     for (size_t i = 0; ok && i < count; i++)
         ok = one(st->node, account, &list[i], why);
@@ -194,7 +201,7 @@ bool node_released(struct store *st, volume_ref after, struct node_release *out,
     struct db_stmt *q;
 
     *count = 0;
-    (void)pthread_mutex_lock(&st->node_lock);
+    node_lock(st);
     q = db_stmt(st->node, NODE_RELEASED_ALL, why);
     bool ok = q != NULL;
     if (ok) {

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "tests/unit/check.h"
+#include "tests/unit/storage/fault.h"
 
 /* In two pieces, or the c would belong to the escape before it. */
 #define IDN_DOMAIN                                                                                           \
@@ -274,6 +275,16 @@ static void test_list(void)
     arena_finish(&a);
 }
 
+/* A note of who used his account is written now and then: that must not lock everybody out. */
+static void test_failed_write(void)
+{
+    credentials_used(credentials, 1, 1000, SLICE("imap"), SLICE("192.0.2.1"));
+    atomic_store(&fault_syncs, 1);
+    CHECK("the disk fails", !credentials_save_uses(credentials, &why));
+    atomic_store(&fault_syncs, 0);
+    test_logins("after a failed write");
+}
+
 int main(void)
 {
     char dir[] = "/tmp/auth-XXXXXX";
@@ -291,6 +302,8 @@ int main(void)
     test_refused_passwords();
     restart();
     test_logins("after a restart");
+    restart();
+    test_failed_write();
     test_change();
     test_throttling();
     test_many_successes();

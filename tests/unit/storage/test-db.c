@@ -237,6 +237,37 @@ static void test_failed_commit(void)
     folder_remove(&f);
 }
 
+static void test_revived(void)
+{
+    struct folder f = folder_make();
+    struct db *d = must_open(&f, NULL);
+    struct fail why;
+
+    CHECK("before", add(d, 1, "one", &why));
+    db_revive(d);
+    CHECK("in service it stays as it is", db_begin(d, &why) && add(d, 2, "two", &why));
+    atomic_store(&fault_syncs, 1);
+    CHECK("the commit fails", !db_commit(d, &why) && db_out_of_service(d));
+    atomic_store(&fault_syncs, 1);
+    db_revive(d);
+    CHECK("the disk still fails", db_out_of_service(d) && !db_begin(d, &why) && !db_in_transaction(d));
+    db_rollback(d);
+    db_shrink(d);
+    db_revive(d);
+    CHECK("back in service, and nothing lost", !db_out_of_service(d) && count(d) >= 1 && add(d, 3, "three", &why));
+    atomic_store(&fault_syncs, 1);
+    CHECK("a second time", !add(d, 4, "four", &why) && db_out_of_service(d));
+    atomic_store(&fault_syncs, 1);
+    db_revive(d);
+    CHECK("closed as it is", db_out_of_service(d));
+    db_close(&d);
+    atomic_store(&fault_syncs, 0);
+    d = must_open(&f, NULL);
+    CHECK("all there", count(d) >= 2);
+    db_close(&d);
+    folder_remove(&f);
+}
+
 static void copy_file(const struct folder *f, const char *from, const char *to)
 {
     char command[2 * PATH_MAX];
@@ -347,6 +378,7 @@ int main(void)
     test_formats();
     test_one_connection();
     test_failed_commit();
+    test_revived();
     test_failed_first_sync(0); /* the database's */
     test_failed_first_sync(1); /* the WAL's */
     test_snapshot();
