@@ -39,8 +39,10 @@ bool imap_take_recent(struct imap_session *s, uint64_t mailbox, bool read_only, 
 
 void imap_add_recent(struct imap_session *s, uint32_t first, uint32_t end)
 {
-    for (uint32_t uid = first; uid < end; uid++)
-        uid_set_add(&s->box.recent, uid);
+    if (first >= end)
+        return;
+    uid_set_add(&s->box.recent, first);
+    s->box.recent.ranges[s->box.recent.count - 1].last = end - 1;
 }
 
 uint32_t imap_count_recent(const struct imap_session *s)
