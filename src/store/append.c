@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/scoped.h"
 #include "store/internal.h"
 
 /* One append_item on its way. */
@@ -90,16 +91,18 @@ static bool append_record(struct account *a, uint64_t mailbox_id, struct appendi
 
 /*
  * Records without rows: given back, unless nobody can say whether the rows were
- * written after all.
+ * written after all.  They are on disk: what a reference means that was never
+ * synced, a crash may yet change.
  */
 static void give_back(struct account *a, const struct append *append, const struct fail *why)
 {
+    SCOPED(scoped_free) struct node_release *list = xcalloc(append->count, sizeof *list);
+
     if (why->reason == FAIL_OUT_OF_SERVICE)
         return;
-    for (size_t i = 0; i < append->count; i++) {
-        if (append->items[i].ref != 0)
-            volume_release(a->store->volumes, append->items[i].ref, append->items[i].facts.size);
-    }
+    for (size_t i = 0; i < append->count; i++)
+        list[i] = (struct node_release){.ref = append->items[i].ref, .size = append->items[i].facts.size};
+    (void)release_records(a->store, a->id, list, append->count, NULL);
 }
 
 static bool append_all(struct account *a, struct append *append, struct arena *arena, struct fail *why)
@@ -110,8 +113,12 @@ static bool append_all(struct account *a, struct append *append, struct arena *a
         if (!append_record(a, append->mailbox_id, &append->items[i], arena, why))
             return false;
     }
-    return volume_sync(v, append->items[0].ref, append->items[append->count - 1].ref, why) &&
-           change_run(a, CHANGE_TOGETHER, add_rows, append, why);
+    if (!volume_sync(v, append->items[0].ref, append->items[append->count - 1].ref, why))
+        return false;
+    bool ok = change_run(a, CHANGE_TOGETHER, add_rows, append, why);
+    if (!ok)
+        give_back(a, append, why);
+    return ok;
 }
 
 /* Asked before anything is written; asked again inside the transaction. */
@@ -144,10 +151,8 @@ bool message_append(struct account *a, uint64_t mailbox_id, struct append_item *
     if (ok) {
         *uidvalidity = append.uidvalidity;
         *modseq = append.modseq;
-    } else {
-        give_back(a, &append, &local);
-        if (why != NULL)
-            *why = local;
+    } else if (why != NULL) {
+        *why = local;
     }
     arena_finish(&arena);
     return ok;

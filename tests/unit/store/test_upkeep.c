@@ -280,6 +280,35 @@ static void test_remove(struct room *r)
     account_release(&b);
 }
 
+static bool note_ref(void *ctx, volume_ref ref, const struct record *rec)
+{
+    (void)rec;
+    *(volume_ref *)ctx = ref;
+    return true;
+}
+
+/* A client may send the same large message with the same bad keyword all day. */
+static void test_refused_append(struct room *r)
+{
+    struct account *a = room_account(r, 61);
+    struct body *b = room_body(r, slice_of(mail));
+    struct slice bad = SLICE("no keyword");
+    struct append_item item = {.body = b, .keywords = &bad, .keyword_count = 1};
+    volume_ref ref = 0;
+    uint32_t uidvalidity;
+    uint64_t modseq, damaged;
+    struct fail why;
+
+    CHECK("refused", !message_append(a, 1, &item, 1, &uidvalidity, &modseq, &why));
+    CHECK("a record is left", volume_scan(r->volumes, 0, note_ref, &ref, &damaged, &why) && ref != 0);
+    CHECK("and given back", released(r, ref, 0));
+    CHECK("taken", room_append(r, a, 1, slice_of(mail), 0) == 1);
+    CHECK("the next one", volume_scan(r->volumes, ref + 1, note_ref, &ref, &damaged, &why));
+    CHECK("is kept", !released(r, ref, 0));
+    body_destroy(&b);
+    account_release(&a);
+}
+
 static void test_daily(struct room *r)
 {
     struct account *a = room_account(r, 51);
@@ -326,6 +355,7 @@ int main(void)
     test_formats(&r);
     test_remove(&r);
     test_daily(&r);
+    test_refused_append(&r);
     room_finish(&r);
     return check_done();
 }
