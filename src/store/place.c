@@ -68,7 +68,10 @@ static bool find_message(struct db *db, volume_ref ref, uint64_t *id, struct fai
     return db_done(q, why);
 }
 
-/* One record may go to two mailboxes of an account: is it in this one, or was it? */
+/*
+ * One record may go to two mailboxes of an account: is it in this one, or was it?
+ * (What a mailbox held that was deleted is known as long as what was expunged.)
+ */
 static bool is_in_mailbox(struct db *db, uint64_t message_id, uint64_t mailbox_id, bool *is, struct fail *why)
 {
     struct db_stmt *q = db_stmt(db, SQL_IS_IN_MAILBOX, why);
@@ -99,7 +102,8 @@ static bool place_one(struct change *c, const struct place_item *item, const str
     bool there = false;
 
     if (box == NULL || !find_message(c->db, item->ref, &id, why) ||
-        (id != 0 && !is_in_mailbox(c->db, id, box->row.id, &there, why)))
+        (id != 0 && t->mailbox != 0 && !is_in_mailbox(c->db, id, t->mailbox, &there, why)) ||
+        (id != 0 && !there && !is_in_mailbox(c->db, id, box->row.id, &there, why)))
         return false;
     return there ||
            (keywords_of(c, t->keywords, &m.keyword_set, why) &&

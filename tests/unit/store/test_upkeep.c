@@ -280,6 +280,27 @@ static void test_remove(struct room *r)
     account_release(&b);
 }
 
+/* Filed, thrown away with its mailbox, and then placed once more after a crash: it stays away. */
+static void test_placed_where_nothing_is(struct room *r)
+{
+    struct account *one = room_account(r, 71), *other = room_account(r, 72);
+    uint64_t work, lost;
+    struct fail why;
+
+    CHECK("mailbox", mailbox_create(one, SLICE("Work"), USE_NONE, &work, &why));
+    CHECK("another", mailbox_create(one, SLICE("Lost"), USE_NONE, &lost, &why));
+    volume_ref ref = deliver(r, one, other, work);
+    struct record_target t = {.kind = RECORD_LOCAL, .account = 71, .mailbox = work};
+    struct place_item again = {.ref = ref, .target = &t, .internal_date = 5};
+    CHECK("filed", count(one, "Work") == 1 && count(one, "INBOX") == 0);
+    CHECK("deleted", mailbox_delete(one, SLICE("Work"), &why) && mailbox_delete(one, SLICE("Lost"), &why));
+    CHECK("once more", message_place(one, &again, 1, &why) && count(one, "INBOX") == 0);
+    t.mailbox = lost;
+    CHECK("it never was in that one", message_place(one, &again, 1, &why) && count(one, "INBOX") == 1);
+    account_release(&one);
+    account_release(&other);
+}
+
 static bool note_ref(void *ctx, volume_ref ref, const struct record *rec)
 {
     (void)rec;
@@ -356,6 +377,7 @@ int main(void)
     test_remove(&r);
     test_daily(&r);
     test_refused_append(&r);
+    test_placed_where_nothing_is(&r);
     room_finish(&r);
     return check_done();
 }
