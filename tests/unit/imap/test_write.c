@@ -15,6 +15,10 @@ static void check_strings(struct buf *b)
         {"quotes", "a\"b\\c", "\"a\\\"b\\\\c\"", "\"a\\\"b\\\\c\""},
         {"space", "a b", "\"a b\"", "\"a b\""},
         {"line end", "a\r\nb", "{4}\r\na\r\nb", "{4}\r\na\r\nb"},
+        {"CR", "a\rb", "{3}\r\na\rb", "{3}\r\na\rb"},
+        {"LF", "a\nb", "{3}\r\na\nb", "{3}\r\na\nb"},
+        {"bracket", "a]b", "\"a]b\"", "\"a]b\""},
+        {"wildcard", "a*b", "\"a*b\"", "\"a*b\""},
         {"8-bit", "\xc3\xa9", "{2}\r\n\xc3\xa9", "{2}\r\n\xc3\xa9"},
     };
 
@@ -25,6 +29,66 @@ static void check_strings(struct buf *b)
         buf_reset(b);
         imap_write_astring(b, slice_of(cases[i].input));
         CHECK_SLICE(cases[i].note, buf_slice(b), slice_of(cases[i].astring));
+    }
+}
+
+static void check_long_strings(struct buf *b)
+{
+    char text[1001];
+
+    memset(text, 'x', sizeof(text));
+    buf_reset(b);
+    imap_write_string(b, slice_make(text, 1000));
+    CHECK("a thousand bytes are quoted", b->data[0] == '"' && b->len == 1002);
+    buf_reset(b);
+    imap_write_string(b, slice_make(text, 1001));
+    CHECK("one more is a literal", slice_starts(buf_slice(b), SLICE("{1001}\r\nxxx")));
+    buf_reset(b);
+    imap_write_string(b, slice_make("a\0b", 3));
+    CHECK("NUL", slice_eq(buf_slice(b), slice_make("{3}\r\na\0b", 8)));
+    buf_reset(b);
+    imap_write_nstring(b, SLICE("x"), false);
+    CHECK_SLICE("NIL", buf_slice(b), SLICE("NIL"));
+}
+
+static void check_mailboxes(struct buf *b)
+{
+    static const struct {
+        const char *note, *name, *want;
+    } cases[] = {
+        {"plain", "a/b", "\"a/b\""},
+        {"umlaut", "Entw\xc3\xbcrfe", "\"Entw&APw-rfe\""},
+        {"ampersand", "a&b", "\"a&-b\""},
+        {"quote", "a\"b", "\"a\\\"b\""},
+        {"one letter of four bytes", "\xf0\x9f\x93\xaf", "\"&2D3c7w-\""},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        buf_reset(b);
+        imap_write_mailbox(b, slice_of(cases[i].name));
+        CHECK_SLICE(cases[i].note, buf_slice(b), slice_of(cases[i].want));
+    }
+}
+
+static void check_flags(struct buf *b)
+{
+    static const struct {
+        const char *note;
+        uint32_t flags;
+        bool recent;
+        const char *want;
+    } cases[] = {
+        {"none", 0, false, "()"},
+        {"one", STORE_SEEN, false, "(\\Seen)"},
+        {"recent", 0, true, "(\\Recent)"},
+        {"all", STORE_FLAGS, true, "(\\Answered \\Flagged \\Deleted \\Seen \\Draft \\Recent)"},
+        {"what only views have is no flag", VIEW_GONE | STORE_DRAFT, false, "(\\Draft)"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        buf_reset(b);
+        imap_write_flags(b, NULL, cases[i].flags, 0, cases[i].recent);
+        CHECK_SLICE(cases[i].note, buf_slice(b), slice_of(cases[i].want));
     }
 }
 
@@ -42,6 +106,11 @@ static void check_dates(struct buf *b)
         {"west", 1, -300, "\"31-Dec-1969 19:00:01 -0500\""},
         {"leap day", 1709164800, 0, "\"29-Feb-2024 00:00:00 +0000\""},
         {"last second of a year", 1735689599, 0, "\"31-Dec-2024 23:59:59 +0000\""},
+        {"midnight before the epoch", -86400, 0, "\"31-Dec-1969 00:00:00 +0000\""},
+        {"the last that can be said", 253402300799, 0, "\"31-Dec-9999 23:59:59 +0000\""},
+        {"one second more", 253402300800, 0, "\"01-Jan-1970 00:00:00 +0000\""},
+        {"the first", -62167219200, 0, "\"01-Jan-0000 00:00:00 +0000\""},
+        {"one second less", -62167219201, 0, "\"01-Jan-1970 00:00:00 +0000\""},
         {"beyond what can be said", INT64_MAX / 4, 0, "\"01-Jan-1970 00:00:00 +0000\""},
     };
 
@@ -132,6 +201,9 @@ int main(void)
 
     buf_init(&b, 1 << 16);
     check_strings(&b);
+    check_long_strings(&b);
+    check_mailboxes(&b);
+    check_flags(&b);
     check_dates(&b);
     check_sets(&b);
     check_resolved(&b);
