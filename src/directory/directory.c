@@ -39,8 +39,8 @@ static const char *const directory_sql[] = {
     [SQL_DOMAIN_PAGE] = "SELECT name FROM domain WHERE name > ?1 ORDER BY name LIMIT 256",
     [SQL_ACCOUNT_PAGE] =
         "SELECT id, address, disabled, created FROM account WHERE address > ?1 ORDER BY address LIMIT 256",
-    [SQL_ALIAS_PAGE] = "SELECT address, member FROM alias WHERE (address, member) > (?1, ?2) ORDER BY "
-                       "address, member LIMIT 256",
+    [SQL_ALIAS_PAGE] =
+        "SELECT address, member FROM alias WHERE (address, member) > (?1, ?2) ORDER BY 1, 2 LIMIT 256",
 };
 
 static const struct db_schema directory_schema = {
