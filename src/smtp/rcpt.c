@@ -57,6 +57,11 @@ static bool reserve_recipient(struct smtp_transaction *tx)
     return true;
 }
 
+static void reply_too_many(struct smtp_session *s)
+{
+    smtp_reply(s, 452, "4.5.3", "too many recipients: send the rest in another message");
+}
+
 /*
  * rcpt = "RCPT TO:" ( "<Postmaster@" Domain ">" / "<Postmaster>" / Forward-path ) [SP Rcpt-parameters]
  *                                                             RFC 5321 section 4.1.1.3
@@ -70,7 +75,12 @@ static bool read_recipient(struct smtp_session *s, struct slice args, struct smt
         return false;
     }
     args = slice_trim(slice_from(args, 3));
-    if (!smtp_read_path(&args, &s->tx->arena, path) || path->address.len == 0 ||
+    const bool is_path = smtp_read_path(&args, &s->tx->arena, path);
+    if (s->tx->arena.failed) {
+        reply_too_many(s); /* no fault of the address */
+        return false;
+    }
+    if (!is_path || path->address.len == 0 ||
         (path->domain.len == 0 && !slice_eq_nocase(path->local, SLICE("postmaster")))) {
         smtp_reply(s, 553, "5.1.3", "that is not an address in angle brackets");
         return false;
@@ -96,15 +106,19 @@ void smtp_rcpt(struct smtp_session *s, struct slice args)
     struct delivery_recipient r = {0};
     struct fail why = {0};
 
-    if (!read_recipient(s, args, &path))
-        return;
+    /* First of all: what is refused for their number must not cost memory either. */
     if (tx->recipient_count >= s->service->limits.recipients || !reserve_recipient(tx)) {
-        smtp_reply(s, 452, "4.5.3", "too many recipients: send the rest in another message");
+        reply_too_many(s);
         return;
     }
+    if (!read_recipient(s, args, &path))
+        return;
     r.address = path.address;
     if (!directory_route(s->service->directory, path.address, &tx->arena, &r.route, &why)) {
-        smtp_reply_fail(s, &why, 451, 550);
+        if (tx->arena.failed)
+            reply_too_many(s);
+        else
+            smtp_reply_fail(s, &why, 451, 550);
         return;
     }
     if (!accept_route(s, &r))
