@@ -47,6 +47,8 @@ bool db_failed(struct db *d, int status, const char *doing, struct fail *why)
     if (primary == SQLITE_BUSY || primary == SQLITE_LOCKED)
         return fail_set(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "%s: %s: somebody else has it open", d->path,
                         doing);
+    if (primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB) /* it will not be better for waiting */
+        return fail_set(why, FAIL_PERM, FAIL_OUT_OF_SERVICE, "%s: %s: %s", d->path, doing, text);
     if (primary == SQLITE_IOERR && status != SQLITE_IOERR_READ && status != SQLITE_IOERR_SHORT_READ) {
         d->out_of_service = true;
         db_drop_cached(d->path, false);
@@ -207,7 +209,7 @@ static bool bring_up_to_date(struct db *d, struct fail *why)
     if (version == schema->version)
         return true;
     if (version < 0 || version > schema->version)
-        return fail_set(why, FAIL_PERM, FAIL_INVALID,
+        return fail_set(why, FAIL_PERM, FAIL_NOT_ALLOWED,
                         "%s: its %s format %lld is newer than this program's %u", d->path, schema->what,
                         (long long)version, schema->version);
     if (d->read_only || (version == 0 && tables > 0))

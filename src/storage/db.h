@@ -43,8 +43,9 @@ struct db_options {
 };
 
 /*
- * Older formats are upgraded in one transaction, newer ones refused (FAIL_PERM).
- * FAIL_OUT_OF_SERVICE while anybody else has it open.  `schema` must outlive it.
+ * Older formats are upgraded in one transaction, newer ones refused (FAIL_PERM, FAIL_NOT_ALLOWED).
+ * FAIL_TEMP, FAIL_OUT_OF_SERVICE while anybody else has it open.  Any other FAIL_PERM: it is missing
+ * or damaged.  `schema` must outlive it.
  */
 bool db_open(const char *path, const struct db_schema *schema, const struct db_options *options,
              struct db **out, struct fail *why);

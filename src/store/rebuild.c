@@ -146,21 +146,27 @@ static bool rebuild_derived(struct rebuilding *r, struct account *a, struct fail
 
 /* ---- the file ---- */
 
-/* true: it opens, and SQLite finds nothing wrong with it. */
-static bool file_is_sound(struct rebuilding *r, struct account *a)
+/* NOT_NOW: nobody can say; a file that is in use, or of a newer program, is no lost one. */
+enum soundness { SOUND, LOST, NOT_NOW };
+
+static enum soundness look_at_file(struct rebuilding *r, struct account *a, struct fail *why)
 {
-    struct fail why = {0};
+    struct fail found = {0};
 
     a->retry_ms = 0;
-    if (!account_lock(a, &why)) {
-        tell(r, "account %llu: %s", (unsigned long long)r->id, why.text);
-        return false;
+    if (account_lock(a, &found)) {
+        bool sound = db_check(a->db, &found);
+        account_unlock(a);
+        if (sound)
+            return SOUND;
     }
-    bool sound = db_check(a->db, &why);
-    account_unlock(a);
-    if (!sound)
-        tell(r, "account %llu: %s", (unsigned long long)r->id, why.text);
-    return sound;
+    if (found.kind == FAIL_PERM && found.reason != FAIL_NOT_ALLOWED) {
+        tell(r, "account %llu: %s", (unsigned long long)r->id, found.text);
+        return LOST;
+    }
+    if (why != NULL)
+        *why = found;
+    return NOT_NOW;
 }
 
 static bool copy_file(const char *from, const char *to, struct fail *why)
@@ -222,7 +228,17 @@ static bool renew(struct rebuilding *r, struct db *db, struct fail *why)
     return true;
 }
 
-/* Made beside, renamed into place when it is whole. */
+/* What an earlier attempt left beside it: its WAL would be taken for the new file's. */
+static bool clear_draft(const char *fresh, struct fail *why)
+{
+    char wal[STORE_PATH_BYTES + 16];
+
+    (void)snprintf(wal, sizeof wal, "%s-wal", fresh);
+    return ((unlink(fresh) == 0 || errno == ENOENT) && (unlink(wal) == 0 || errno == ENOENT)) ||
+           fail_errno(why, errno, "%s", fresh);
+}
+
+/* Made beside, renamed into place when it is whole: also when nothing of it is in its WAL any more. */
 static bool make_file(struct rebuilding *r, const char *path, struct fail *why)
 {
     char fresh[STORE_PATH_BYTES + 8], snapshot[STORE_PATH_BYTES];
@@ -231,7 +247,8 @@ static bool make_file(struct rebuilding *r, const char *path, struct fail *why)
     if (!account_path(r->store, "snapshots", r->id, "mail.db", snapshot, why))
         return false;
     (void)snprintf(fresh, sizeof fresh, "%s.new", path);
-    (void)unlink(fresh);
+    if (!clear_draft(fresh, why))
+        return false;
     if (access(snapshot, F_OK) == 0) {
         tell(r, "account %llu: from its snapshot", (unsigned long long)r->id);
         if (!copy_file(snapshot, fresh, why))
@@ -243,7 +260,7 @@ static bool make_file(struct rebuilding *r, const char *path, struct fail *why)
     }
     if (!db_open(fresh, &account_schema, NULL, &db, why))
         return false;
-    bool ok = db_begin(db, why) && renew(r, db, why) && db_commit(db, why);
+    bool ok = db_begin(db, why) && renew(r, db, why) && db_commit(db, why) && db_checkpoint(db, true, why);
     if (!ok)
         db_rollback(db);
     db_close(&db);
@@ -370,7 +387,8 @@ bool store_rebuild(struct store *st, uint64_t id, void (*report)(void *ctx, cons
 {
     struct rebuilding r = {.store = st, .id = id, .report = report, .ctx = ctx};
     struct account *a = store_pin(st, id);
-    bool ok = file_is_sound(&r, a) || rebuild_file(&r, a, why);
+    enum soundness found = look_at_file(&r, a, why);
+    bool ok = found == SOUND || (found == LOST && rebuild_file(&r, a, why));
 
     ok = ok && rebuild_derived(&r, a, why);
     store_unpin(a);

@@ -236,6 +236,72 @@ static void test_check(struct room *r)
     CHECK("an APPEND without a row is given back, and no problem", problems(r) == 0);
 }
 
+/* Who cannot open a file just now must not take it for a lost one. */
+static void test_rebuild_of_a_sound_one(struct room *r)
+{
+    struct account *a = room_account(r, 14);
+    char file[200];
+    sqlite3 *shell = NULL;
+    struct fail why;
+
+    CHECK("append", room_append(r, a, 2, slice_of(mail), 0) == 1);
+    CHECK("snapshot", store_snapshot(r->store, 14, &why));
+    CHECK("after the snapshot", mailbox_create(a, SLICE("Later"), USE_NONE, NULL, &why));
+    account_release(&a);
+    room_close(r);
+    account_file(r, 14, "accounts", file);
+    CHECK("an administrator's shell", sqlite3_open(file, &shell) == SQLITE_OK &&
+                                          sqlite3_exec(shell, "BEGIN EXCLUSIVE", NULL, NULL, NULL) == SQLITE_OK);
+    room_open(r);
+    CHECK("in use", !store_rebuild(r->store, 14, report, NULL, &why) && why.kind == FAIL_TEMP);
+    (void)sqlite3_close(shell);
+    CHECK("rebuild", store_rebuild(r->store, 14, report, NULL, &why));
+    a = room_account(r, 14);
+    CHECK("nothing was lost", room_mailbox(a, SLICE("Later")) != 0);
+    account_release(&a);
+}
+
+/*
+ * Rebuilding fails here and there, or is killed: what it says is done is done, and what it leaves
+ * behind harms no later one.
+ */
+static void test_rebuild_cut_short(struct room *r)
+{
+    struct account *a = room_account(r, 15), *other = room_account(r, 16);
+    char file[200], others[200], left[220], command[450];
+    bool done = false;
+    struct fail why;
+
+    CHECK("append", room_append(r, a, 2, slice_of(mail), 0) == 1 && room_append(r, other, 2, slice_of(mail), 0) == 1);
+    CHECK("snapshot", store_snapshot(r->store, 15, &why));
+    account_release(&a);
+    account_file(r, 16, "accounts", others);
+    account_file(r, 15, "accounts", file);
+    (void)snprintf(left, sizeof left, "%s.new-wal", file);
+    (void)snprintf(command, sizeof command, "cp '%s-wal' '%s'", others, left);
+    CHECK("a WAL of something else", system(command) == 0);
+    account_release(&other);
+    room_close(r);
+    CHECK("lost", unlink(file) == 0);
+    room_open(r);
+    CHECK("rebuilt all the same", store_rebuild(r->store, 15, report, NULL, &why));
+    for (int spared = 0; !done; spared++) {
+        room_close(r);
+        (void)unlink(file);
+        room_open(r);
+        atomic_store(&fault_spared, spared);
+        atomic_store(&fault_syncs, 1);
+        bool ok = store_rebuild(r->store, 15, report, NULL, &why);
+        done = atomic_exchange(&fault_syncs, 0) == 1;
+        atomic_store(&fault_spared, 0);
+        CHECK("said to be done, and in the file itself", !ok || access(left, F_OK) != 0);
+        CHECK("in the end", ok || store_rebuild(r->store, 15, report, NULL, &why));
+        a = room_account(r, 15);
+        CHECK("all there", count(a, "Drafts") == 1);
+        account_release(&a);
+    }
+}
+
 static void test_formats(struct room *r)
 {
     struct account *a = room_account(r, 31);
@@ -248,6 +314,7 @@ static void test_formats(struct room *r)
     room_open(r);
     a = room_account(r, 31);
     CHECK("a newer format is refused", !account_usage(a, &usage, &why) && strstr(why.text, "newer") != NULL);
+    CHECK("and not thrown away", !store_rebuild(r->store, 31, report, NULL, &why) && strstr(why.text, "newer") != NULL);
     account_release(&a);
     room_close(r);
     spoil(r, 31, "PRAGMA user_version = 1");
@@ -372,6 +439,8 @@ int main(void)
     test_purge(&r);
     test_short_log(&r);
     test_rebuild(&r);
+    test_rebuild_of_a_sound_one(&r);
+    test_rebuild_cut_short(&r);
     test_check(&r);
     test_formats(&r);
     test_remove(&r);
