@@ -184,7 +184,7 @@ static bool answer_message(void *ctx, const struct message_info *info)
     write_message(s, f, &f->batch[f->batch_at++], &m);
     store_body_release(&m.body);
     arena_reset(&f->scratch);
-    return !conn_is_full(s->conn);
+    return !conn_is_full(s->conn) && !f->costly;
 }
 
 /* The UIDs of what is left of the batch, neighbours joined. */
@@ -223,6 +223,10 @@ static enum turn answer_from_store(struct imap_session *s, struct fetch *f)
         }
         if (conn_is_full(s->conn))
             return TURN_MORE;
+        if (f->costly) {
+            f->costly = false;
+            return TURN_AGAIN;
+        }
         f->missing = f->missing || f->batch_at < f->batch_count;
         f->batch_at = f->batch_count;
     }

@@ -7,11 +7,14 @@
 
 #include "imap/session.h"
 
-enum { ITEMS_MAX = 200 }; /* a short command must not ask for thousands of bodies */
+enum {
+    ITEMS_MAX = 200,  /* a short command must not ask for thousands of bodies */
+    FIELDS_MAX = 500, /* header fields named in all: each is compared with each of a message */
+};
 
 struct reading {
     struct imap_reader *r;
-    unsigned count;
+    unsigned count, fields;
     struct fetch_args *args;
     struct fetch_item **tail;
 };
@@ -48,14 +51,17 @@ static struct slice read_name(struct imap_reader *r)
 }
 
 /* header-list = "(" header-fld-name *(SP header-fld-name) ")" */
-static void read_fields(struct imap_reader *r, struct fetch_item *item)
+static void read_fields(struct reading *g, struct fetch_item *item)
 {
+    struct imap_reader *r = g->r;
     size_t cap = 0;
 
     imap_expect_space(r);
     imap_expect(r, '(');
     do {
         struct slice name = imap_read_astring(r);
+        if (g->fields++ == FIELDS_MAX)
+            imap_fail(r, "at most 500 header fields");
         if (r->failed)
             return;
         if (item->field_count == cap) {
@@ -80,8 +86,9 @@ static void read_fields(struct imap_reader *r, struct fetch_item *item)
  * section-msgtext = "HEADER" / "HEADER.FIELDS" [".NOT"] SP header-list / "TEXT"
  * section-text    = section-msgtext / "MIME"
  */
-static void read_section_text(struct imap_reader *r, struct fetch_item *item)
+static void read_section_text(struct reading *g, struct fetch_item *item)
 {
+    struct imap_reader *r = g->r;
     struct slice name = read_name(r);
 
     if (slice_eq_nocase(name, SLICE("HEADER"))) {
@@ -92,18 +99,19 @@ static void read_section_text(struct imap_reader *r, struct fetch_item *item)
         item->part = PART_MIME;
     } else if (slice_eq_nocase(name, SLICE("HEADER.FIELDS"))) {
         item->part = PART_FIELDS;
-        read_fields(r, item);
+        read_fields(g, item);
     } else if (slice_eq_nocase(name, SLICE("HEADER.FIELDS.NOT"))) {
         item->part = PART_FIELDS_NOT;
-        read_fields(r, item);
+        read_fields(g, item);
     } else {
         imap_fail(r, "HEADER, HEADER.FIELDS, HEADER.FIELDS.NOT, MIME or TEXT");
     }
 }
 
 /* section-part = nz-number *("." nz-number) */
-static void read_section(struct imap_reader *r, struct fetch_item *item)
+static void read_section(struct reading *g, struct fetch_item *item)
 {
+    struct imap_reader *r = g->r;
     unsigned max = r->limits->nesting;
 
     item->path = arena_new_array(r->arena, uint32_t, max);
@@ -119,7 +127,7 @@ static void read_section(struct imap_reader *r, struct fetch_item *item)
         more = imap_accept(r, '.');
     }
     if (more)
-        read_section_text(r, item);
+        read_section_text(g, item);
 }
 
 /* "<" number "." nz-number ">" */
@@ -184,7 +192,7 @@ static void read_body(struct reading *g, bool peek)
     imap_expect(g->r, '[');
     if (item == NULL || g->r->failed)
         return;
-    read_section(g->r, item);
+    read_section(g, item);
     imap_expect(g->r, ']');
     read_partial(g->r, item);
     if (g->r->failed)

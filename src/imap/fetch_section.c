@@ -11,7 +11,10 @@
 #include "message/header.h"
 #include "message/message.h"
 
-enum { FIELDS_HEADER_MAX = 1024 * 1024 }; /* HEADER.FIELDS looks at so much of a header */
+enum {
+    FIELDS_HEADER_MAX = 1024 * 1024, /* HEADER.FIELDS looks at so much of a header */
+    FIELDS_COSTLY = 64 * 1024,       /* more than that at a time is not fair to others */
+};
 
 struct range {
     uint64_t begin, end;
@@ -121,6 +124,7 @@ static void write_fields(struct imap_session *s, struct fetch *f, const struct f
         buf_add(conn_out(s->conn), SLICE(" NIL"));
         return;
     }
+    f->costly = f->costly || n > FIELDS_COSTLY;
     buf_init(&lines, n + 8);
     for (size_t at = 0; header_next(slice_make(header, n), &at, &field);)
         if (is_listed(item, field.name) == (item->part == PART_FIELDS))

@@ -8,20 +8,24 @@
 #include "imap/set.h"
 #include "message/decode.h"
 
-enum { STRING_MAX = 1024 * 1024 }; /* a search string in UTF-8 */
+enum {
+    STRING_MAX = 1024 * 1024, /* a search string in UTF-8 */
+    KEYS_MAX = 500,           /* each is asked of each message */
+};
 
 struct reading {
     struct imap_reader *r;
     const struct search_scope *scope;
     struct search_args *args;
+    unsigned keys;
 };
 
 static struct search *new_key(struct reading *g, enum search_op op)
 {
-    struct search *key = arena_new(g->r->arena, struct search);
+    struct search *key = g->keys++ < KEYS_MAX ? arena_new(g->r->arena, struct search) : NULL;
 
     if (key == NULL)
-        imap_fail(g->r, "a shorter search");
+        imap_fail(g->r, "at most 500 search keys");
     else
         key->op = op;
     return key;

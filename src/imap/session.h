@@ -109,7 +109,6 @@ void imap_bye(struct imap_session *s, const char *text);
 
 /* quoted, or a literal where it must be */
 void imap_write_string(struct buf *b, struct slice s);
-void imap_write_nstring(struct buf *b, struct slice s, bool present);
 /* As an atom if it can be one. */
 void imap_write_astring(struct buf *b, struct slice s);
 /* A mailbox name in modified UTF-7, quoted. */

@@ -43,14 +43,6 @@ void imap_write_string(struct buf *b, struct slice s)
     buf_add(b, s);
 }
 
-void imap_write_nstring(struct buf *b, struct slice s, bool present)
-{
-    if (present)
-        imap_write_string(b, s);
-    else
-        buf_add(b, SLICE("NIL"));
-}
-
 void imap_write_astring(struct buf *b, struct slice s)
 {
     bool atom = s.len > 0;

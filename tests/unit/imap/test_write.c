@@ -46,9 +46,6 @@ static void check_long_strings(struct buf *b)
     buf_reset(b);
     imap_write_string(b, slice_make("a\0b", 3));
     CHECK("NUL", slice_eq(buf_slice(b), slice_make("{3}\r\na\0b", 8)));
-    buf_reset(b);
-    imap_write_nstring(b, SLICE("x"), false);
-    CHECK_SLICE("NIL", buf_slice(b), SLICE("NIL"));
 }
 
 static void check_mailboxes(struct buf *b)
