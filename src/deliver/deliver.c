@@ -239,11 +239,29 @@ void deliver_stats(struct deliver *d, struct deliver_stats *out)
     (void)pthread_mutex_unlock(&d->lock);
 }
 
+/* Is every job that there was at the call done?  Waits no longer than until `until`; < 0: as long as it takes. */
+static bool settle(struct deliver *d, int64_t until)
+{
+    bool done;
+
+    (void)pthread_mutex_lock(&d->lock);
+    const uint64_t number = d->next_number;
+    while (!(done = d->first_job == NULL || d->first_job->number >= number) && !d->stopping) {
+        int64_t left = until < 0 ? -1 : until - clock_mono_ms();
+        if (until >= 0 && left <= 0)
+            break;
+        deliver_wait(d, &d->done, left);
+    }
+    (void)pthread_mutex_unlock(&d->lock);
+    return done;
+}
+
 void deliver_settle(struct deliver *d)
 {
-    (void)pthread_mutex_lock(&d->lock);
-    const uint64_t until = d->next_number;
-    while (d->first_job != NULL && d->first_job->number < until && !d->stopping)
-        deliver_wait(d, &d->done, -1);
-    (void)pthread_mutex_unlock(&d->lock);
+    (void)settle(d, -1);
+}
+
+bool deliver_settle_within(struct deliver *d, unsigned seconds)
+{
+    return settle(d, clock_mono_ms() + (int64_t)seconds * 1000);
 }

@@ -63,5 +63,7 @@ struct deliver_stats {
 void deliver_stats(struct deliver *d, struct deliver_stats *out);
 /* Waits until everything that was accepted before the call has its rows (tests, shutdown). */
 void deliver_settle(struct deliver *d);
+/* The same, but no longer than that: what is on the retry list may stay there for days.  false: not all has. */
+bool deliver_settle_within(struct deliver *d, unsigned seconds);
 
 #endif

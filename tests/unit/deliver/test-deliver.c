@@ -408,9 +408,11 @@ static void test_retry(void)
         deliver_stats(w.deliver, &stats);
     while (stats.retrying == 0 || stats.placed == 0);
     CHECK("the others have it", count(&w, 0) == 1 && stats.waiting == 0);
+    CHECK("who asks is not kept waiting for it", !deliver_settle_within(w.deliver, 0) && !deliver_settle_within(w.deliver, 1));
     CHECK("the file is back", store_account_create(w.store, w.ids[3], &w.why));
     deliver_settle(w.deliver);
     CHECK("and so is the message", count(&w, 3) == 1);
+    CHECK("nothing is left", deliver_settle_within(w.deliver, 0));
 
     deliver_close(&w.deliver, 10);
     (void)append_beside(&w, 999, w.ids[1]);
