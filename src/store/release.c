@@ -67,8 +67,6 @@ bool release_purge(struct account *a, int64_t now, struct fail *why)
     };
     bool due = false;
 
-    if (p.log_before > p.bodies_before)
-        p.log_before = p.bodies_before; /* the log remembers at least what is kept */
     return store_low_water(a->store, &p.low_water, why) && purge_is_due(a, &p, &due, why) &&
            (!due || change_run(a, CHANGE_ALONE, purge_rows, &p, why));
 }

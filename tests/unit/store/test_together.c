@@ -66,7 +66,13 @@ static void *write_some(void *ctx)
                  other = box == s->inbox ? s->trash : s->inbox;
         uint32_t first = 1 + pick(&w->seed, 100);
         struct uid_range range = {first, first + pick(&w->seed, 10)};
-        struct flag_change change = {.op = (enum flag_op)pick(&w->seed, 3), .flags = pick(&w->seed, 32)};
+        struct slice good[] = {SLICE("good")};
+        struct flag_change change = {
+            .op = (enum flag_op)pick(&w->seed, 3),
+            .flags = pick(&w->seed, 32),
+            .keywords = good,
+            .keyword_count = pick(&w->seed, 2),
+        };
         struct copy_result copied;
         bool ok = true;
         switch (pick(&w->seed, 9)) {
@@ -123,7 +129,8 @@ static void look(struct shared *s, struct view **view, struct view_token *token,
     expect(s, message_fetch(s->account, s->inbox, &all, 1, FETCH_ENVELOPE, see, &bytes, &why), "fetch");
     expect(s, mailbox_recent(s->account, s->inbox, true, &first_recent, &why) && first_recent >= *recent,
            "\\Recent never comes back");
-    *recent = first_recent;
+    expect(s, mailbox_recent(s->account, s->inbox, false, recent, &why) && *recent >= first_recent,
+           "\\Recent taken");
     mailbox_list_release(&list);
     view_release(&restored);
     view_release(view);
@@ -188,6 +195,8 @@ int main(void)
     struct room r;
     struct shared s = {.room = &r};
     struct writer writers[WRITERS];
+    struct check_totals totals;
+    struct fail why;
     pthread_t threads[WRITERS + FOLLOWERS];
 
     room_init(&r);
@@ -221,6 +230,7 @@ int main(void)
     buf_finish(&before_trash);
     buf_finish(&after_trash);
     account_release(&s.account);
+    CHECK("check", store_check(r.store, NULL, NULL, NULL, &totals, &why) && totals.problems == 0);
     room_finish(&r);
     return check_done();
 }
