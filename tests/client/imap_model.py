@@ -18,6 +18,7 @@ The commands follow from the printed seed; how the server's threads run beside e
 """
 
 import argparse
+import os
 import random
 import re
 import socket
@@ -561,7 +562,7 @@ def run(c):
     """As a theme of tests/client/run."""
     user, seed = c.users[0], c.random.randrange(1 << 30)
     opts = argparse.Namespace(host=c.host, port=c.port("imap"), user=user, password=c.password(user), sessions=20,
-                              steps=1500, seed=seed)
+                              steps=int(os.environ.get("MODEL_STEPS", "1500")), seed=seed)
     c.ok("%d steps of %d sessions, seed %d" % (opts.steps, opts.sessions, seed), play(opts) == 0)
 
 
