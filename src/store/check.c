@@ -3,8 +3,8 @@
  *
  * Layer: store.  Every account's file and counts, every message against its
  * record and that record's CRCs, and every record against the accounts it names.
- * Nothing is changed, but that records which no account will ever have a row for
- * (an APPEND that a crash cut short) are given back.
+ * Nothing is changed, and nothing is given back: a record without a row may be the
+ * only copy of a message whose row was lost.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -188,16 +188,6 @@ static bool check_account(void *ctx, uint64_t id)
 
 /* ---- records ---- */
 
-/* An APPEND of an earlier process that has no row will never get one. */
-static void give_back(struct checking *k, volume_ref ref, const struct record *rec, uint64_t account)
-{
-    struct node_release release = {.ref = ref, .size = rec->size};
-    struct fail why;
-
-    if (ref < k->store->first_ref && !release_records(k->store, account, &release, 1, &why))
-        find(k, "record %llx: %s", (unsigned long long)ref, why.text);
-}
-
 static bool check_record(void *ctx, volume_ref ref, const struct record *rec)
 {
     struct checking *k = ctx;
@@ -212,9 +202,7 @@ static bool check_record(void *ctx, volume_ref ref, const struct record *rec)
         if (!release_is_accounted_for(k->store, t->account, ref, &accounted, &why))
             find(k, "record %llx: account %llu: %s", (unsigned long long)ref, (unsigned long long)t->account,
                  why.text);
-        else if (!accounted && rec->kind == RECORD_APPEND)
-            give_back(k, ref, rec, t->account);
-        else if (!accounted)
+        else if (!accounted && rec->kind == RECORD_DELIVERY) /* an APPEND that a crash cut short has none */
             find(k, "record %llx: account %llu has no row for it", (unsigned long long)ref,
                  (unsigned long long)t->account);
     }

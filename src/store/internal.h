@@ -107,7 +107,6 @@ struct store {
     pthread_t upkeep, daily;
     bool upkeep_runs, daily_runs;
     pthread_cond_t daily_wanted;
-    volume_ref first_ref; /* the records of earlier processes are below it */
 
     pthread_mutex_t node_lock; /* node.db and the numbers below */
     struct db *node;

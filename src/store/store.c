@@ -96,7 +96,6 @@ bool store_open(const char *dir, struct volumes *volumes, const struct store_lim
     (void)pthread_cond_init(&st->upkeep_wanted, &monotonic);
     (void)pthread_cond_init(&st->daily_wanted, &monotonic);
     (void)pthread_condattr_destroy(&monotonic);
-    st->first_ref = volume_end(volumes);
     if (!make_folders(st, why) || !node_open(st, why) || !upkeep_start(st, why) || !daily_start(st, why)) {
         upkeep_stop(st);
         store_free(st);
