@@ -253,6 +253,8 @@ static bool next_command(struct imap_session *s)
 
 static enum turn run(struct imap_session *s)
 {
+    const struct account *entered = s->account;
+
     for (;;) {
         if (s->answer.len > 0) {
             if (!finish_command(s))
@@ -262,8 +264,8 @@ static enum turn run(struct imap_session *s)
                 conn_start_tls(s->conn);
                 return TURN_PARK;
             }
-            if (!s->closing && conn_turn_over(s->conn))
-                return TURN_AGAIN;
+            if (!s->closing && (conn_turn_over(s->conn) || s->account != entered))
+                return TURN_AGAIN; /* or logged in just now: the account's gate comes first */
         } else if (s->step != NULL) {
             imap_step *step = s->step;
             enum turn t = step(s);
