@@ -53,7 +53,10 @@ void store_close(struct store **st);
 bool store_account_create(struct store *st, uint64_t account_id, struct fail *why);
 /* Removes the file; its bodies are released.  Sessions using it see FAIL_OUT_OF_SERVICE. */
 bool store_account_remove(struct store *st, uint64_t account_id, struct fail *why);
-/* Makes `*out` the caller's until account_release().  FAIL_NOT_FOUND, FAIL_OUT_OF_SERVICE. */
+/*
+ * Makes `*out` the caller's until account_release().  FAIL_NOT_FOUND, FAIL_OUT_OF_SERVICE.
+ * Looks only whether there is a file; it is opened by the first call that needs it.
+ */
 bool store_account(struct store *st, uint64_t account_id, struct account **out, struct fail *why);
 void account_release(struct account **a);
 uint64_t account_id(const struct account *a);
@@ -103,7 +106,8 @@ bool mailbox_list(struct account *a, const struct mailbox_list **out, struct fai
 void mailbox_list_release(const struct mailbox_list **l);
 /* In the list, NULL if there is none.  `INBOX` in any case. */
 const struct mailbox_info *mailbox_in_list(const struct mailbox_list *l, struct slice name);
-/* By name or by id, into the arena.  FAIL_NOT_FOUND. */
+/* By name (in any spelling that mailbox_name_check makes the same) or by id, into the arena.  FAIL_NOT_FOUND.
+ */
 bool mailbox_find(struct account *a, struct slice name, struct arena *arena, struct mailbox_info *out,
                   struct fail *why);
 bool mailbox_get(struct account *a, uint64_t mailbox_id, struct arena *arena, struct mailbox_info *out,
@@ -216,13 +220,15 @@ enum { FETCH_ENVELOPE = 1, FETCH_STRUCTURE = 2, FETCH_PREVIEW = 4 };
 /*
  * Calls `each` for every message of the ranges that is there, or was there and is
  * still kept (a session that has not been told of the EXPUNGE may fetch it), in
- * ascending order; stops when it says false.  `what`: FETCH_ bits.
+ * ascending order; stops when it says false.  `what`: FETCH_ bits.  No lock is held
+ * meanwhile: `each` may call the store, and may take its time.
  */
 bool message_fetch(struct account *a, uint64_t mailbox_id, const struct uid_range *ranges, size_t range_count,
                    unsigned what, bool (*each)(void *ctx, const struct message_info *m), void *ctx,
                    struct fail *why);
 
-/* A message's bytes, prefix included; counted, independent of what happens to the mailbox meanwhile. */
+/* A message's bytes; counted, independent of what happens to the mailbox meanwhile.  `size` includes the
+ * prefix. */
 struct store_body;
 struct store_body *store_body_open(struct store *st, uint64_t ref, struct slice prefix, uint64_t size);
 struct store_body *store_body_ref(struct store_body *b);

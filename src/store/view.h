@@ -44,11 +44,14 @@ struct view_cursor {
 void view_cursor_init(struct view_cursor *c, const struct view *v, uint32_t position);
 bool view_next(struct view_cursor *c, struct view_entry *out);
 
-/* How `now` differs from `then` (an earlier view of the same mailbox); arrays in the arena. */
+/*
+ * How `now` differs from `then` (an earlier view of the same mailbox, which may be
+ * a restored one or hold kept ones); arrays in the arena.  false: its limit is reached.
+ */
 struct view_diff {
     const uint32_t *gone; /* positions in `then`, ascending */
     size_t gone_count;
-    const uint32_t *changed; /* positions in `now` of messages both have, with another modseq */
+    const uint32_t *changed; /* positions in `now` of messages both have, changed since `then` */
     size_t changed_count;
     uint32_t added; /* messages at the end of `now` that `then` lacks */
 };
