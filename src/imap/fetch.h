@@ -28,6 +28,7 @@ struct fetch {
     unsigned              what;    /* FETCH_ bits; of no use when `only_view` */
     bool                  only_view, needs_root;
     bool                  missing; /* a message is gone for good */
+    bool                  costly;  /* the last message took its time: others have their turn */
 
     struct fetch_entry    batch[FETCH_BATCH];
     size_t                batch_count, batch_at;

@@ -11,13 +11,14 @@
 enum {
     STRING_MAX = 1024 * 1024, /* a search string in UTF-8 */
     KEYS_MAX = 500,           /* each is asked of each message */
+    WHOLE_MAX = 50,           /* BODY and TEXT among them: each reads whole messages */
 };
 
 struct reading {
     struct imap_reader *r;
     const struct search_scope *scope;
     struct search_args *args;
-    unsigned keys;
+    unsigned keys, whole;
 };
 
 static struct search *new_key(struct reading *g, enum search_op op)
@@ -190,6 +191,8 @@ static struct search *argument_key(struct reading *g, struct slice word)
         if (!slice_eq_nocase(word, slice_of(keys[i].name)))
             continue;
         struct search *key = new_key(g, keys[i].op);
+        if ((keys[i].op == SEARCH_BODY || keys[i].op == SEARCH_TEXT) && ++g->whole > WHOLE_MAX)
+            imap_fail(g->r, "at most 50 of BODY and TEXT");
         imap_expect_space(g->r);
         if (key == NULL)
             return NULL;

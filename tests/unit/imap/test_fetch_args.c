@@ -52,6 +52,28 @@ static const struct {
     {"no set", " FLAGS", NULL, false, false},
 };
 
+/* As many header fields as may be named in one command, and one more: in one section, and in two. */
+static void test_many_fields(struct arena *a)
+{
+    for (unsigned sections = 1; sections <= 2; sections++) {
+        for (unsigned count = 500; count <= 501; count++) {
+            struct imap_reader r;
+            struct buf text;
+
+            buf_init(&text, 1 << 16);
+            buf_add(&text, SLICE(" 1 (BODY[HEADER.FIELDS (x"));
+            for (unsigned i = 1; i < count; i++)
+                buf_add(&text, sections == 2 && i == 100 ? SLICE(")] BODY[1.HEADER.FIELDS.NOT (x") : SLICE(" x"));
+            buf_add(&text, SLICE(")])"));
+            arena_reset(a);
+            imap_reader_init(&r, buf_slice(&text), a, &limits);
+            (void)fetch_args_read(&r);
+            CHECK("many fields", r.failed == (count > 500));
+            buf_finish(&text);
+        }
+    }
+}
+
 int main(void)
 {
     struct arena a;
@@ -78,6 +100,7 @@ int main(void)
         CHECK(cases[i].note, args.has_modseq == cases[i].modseq);
     }
     buf_finish(&labels);
+    test_many_fields(&a);
     arena_finish(&a);
     return check_done();
 }

@@ -91,6 +91,22 @@ static const struct {
     {"space at the end", " SEEN ", NULL},
 };
 
+/* `count` keys of one command: are they too many? */
+static void test_many_keys(struct arena *a, const char *key, unsigned count, bool too_many)
+{
+    struct imap_reader r;
+    struct buf text;
+
+    buf_init(&text, 1 << 16);
+    for (unsigned i = 0; i < count; i++)
+        buf_addf(&text, " %s", key);
+    arena_reset(a);
+    imap_reader_init(&r, buf_slice(&text), a, &limits);
+    (void)search_args_read(&r, &scope);
+    CHECK(key, r.failed == too_many);
+    buf_finish(&text);
+}
+
 int main(void)
 {
     struct arena a;
@@ -111,6 +127,11 @@ int main(void)
         CHECK_SLICE(cases[i].note, buf_slice(&tree), slice_of(cases[i].tree));
     }
     buf_finish(&tree);
+    test_many_keys(&a, "SEEN", 499, false); /* and the one that joins them */
+    test_many_keys(&a, "SEEN", 500, true);
+    test_many_keys(&a, "BODY x", 50, false);
+    test_many_keys(&a, "TEXT x", 51, true);
+    test_many_keys(&a, "SUBJECT x", 51, false);
     arena_finish(&a);
     return check_done();
 }
