@@ -15,7 +15,7 @@ struct ipc_client;
 /*
  * Sets or changes it; cached logins are dropped and `mail` is told to end the account's
  * sessions.  `login` is the account's address.  FAIL_INVALID: empty, too long, a control
- * character in it; FAIL_EXISTS: the login is another account's.
+ * character in it; FAIL_EXISTS: the login is a later account's.
  */
 bool auth_control_set_password(struct ipc_client *c, uint64_t account, struct slice login,
                                struct slice password, struct fail *why);

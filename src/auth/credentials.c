@@ -19,6 +19,7 @@ enum sql {
     SQL_ADD,
     SQL_REHASH,
     SQL_REMOVE,
+    SQL_REMOVE_EARLIER,
     SQL_USED,
     SQL_LIST,
 };
@@ -37,6 +38,8 @@ static const char *const credentials_sql[] = {
         " scram_server_key, changed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     [SQL_REHASH] = "UPDATE credential SET hash = ?3 WHERE account = ?1 AND hash = ?2",
     [SQL_REMOVE] = "DELETE FROM credential WHERE account = ?1",
+    /* Ids ascend and are never used again: an earlier account of the same name is gone. */
+    [SQL_REMOVE_EARLIER] = "DELETE FROM credential WHERE login = ?1 AND account < ?2",
     [SQL_USED] = "UPDATE credential SET last_used = ?2, last_service = ?3, last_peer = ?4 WHERE account = ?1",
     [SQL_LIST] = "SELECT account, login, changed, last_used, last_service, last_peer FROM credential"
                  " WHERE account > ?1 ORDER BY account LIMIT ?2",
@@ -149,6 +152,7 @@ static bool set_locked(struct credentials *c, uint64_t account, struct slice log
                        const struct hash_text *hash, const struct scram_keys *scram, struct fail *why)
 {
     return db_begin(c->db, why) && db_run(c->db, SQL_REMOVE, why, "i", (int64_t)account) &&
+           db_run(c->db, SQL_REMOVE_EARLIER, why, "ti", login, (int64_t)account) &&
            db_run(c->db, SQL_ADD, why, "ittibbbi", (int64_t)account, login, slice_of(hash->text),
                   (int64_t)scram->iterations, slice_make(scram->salt, sizeof scram->salt),
                   slice_make(scram->stored_key, sizeof scram->stored_key),

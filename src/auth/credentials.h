@@ -26,7 +26,7 @@ void credentials_close(struct credentials **c);
 /* *found false: there is no such login.  The function is false if it could not be found out. */
 bool credentials_find(struct credentials *c, struct slice login, struct credential *out, bool *found,
                       struct fail *why);
-/* FAIL_EXISTS if the login is another account's. */
+/* An earlier account of that login is gone, and its password goes.  FAIL_EXISTS if a later one has it. */
 bool credentials_set(struct credentials *c, uint64_t account, struct slice login,
                      const struct hash_text *hash, const struct scram_keys *scram, struct fail *why);
 /* The same password at another cost; nothing happens if it was changed meanwhile. */

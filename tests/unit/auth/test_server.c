@@ -134,7 +134,7 @@ static void test_passwords(void)
     CHECK("set", auth_control_set_password(control, 2, SLICE("bob@example.org"), SLICE("x"), &why));
     hear_of(2);
     CHECK("refused with the reason",
-          !auth_control_set_password(control, 3, SLICE("ann@example.org"), SLICE("y"), &why) &&
+          !auth_control_set_password(control, 1, SLICE("bob@example.org"), SLICE("y"), &why) &&
               why.kind == FAIL_PERM && why.reason == FAIL_EXISTS);
     CHECK("empty", !auth_control_set_password(control, 3, SLICE("eve@example.org"), SLICE(""), &why) &&
                        why.reason == FAIL_INVALID);

@@ -108,18 +108,22 @@ static void test_refused_passwords(void)
     CHECK("too long",
           !verifier_set_password(v, 1, SLICE("ann@example.org"), slice_make(long_one, 1025), &why));
     CHECK("account 0", !verifier_set_password(v, 0, SLICE("ann@example.org"), SLICE("x"), &why));
-    CHECK("another's login", !verifier_set_password(v, 9, SLICE("ann@example.org"), SLICE("x"), &why) &&
-                                 why.reason == FAIL_EXISTS);
+    CHECK("a later account's login", !verifier_set_password(v, 1, SLICE("bob@example.org"), SLICE("x"), &why) &&
+                                         why.reason == FAIL_EXISTS);
 
     struct verified_login out;
     CHECK("the longest is fit",
           verifier_set_password(v, 4, SLICE("l@example.org"), slice_make(long_one, 1024), &why));
     CHECK("and right",
           check_from("192.0.2.9", SLICE("l"), slice_make(long_one, 1024), &out) == VERDICT_RIGHT);
+    CHECK("an account that is gone leaves its login to the next one of that name",
+          verifier_set_password(v, 9, SLICE("l@example.org"), SLICE("new"), &why) &&
+              check_from("192.0.2.9", SLICE("l"), SLICE("new"), &out) == VERDICT_RIGHT && out.account == 9 &&
+              check_from("192.0.2.9", SLICE("l"), slice_make(long_one, 1024), &out) == VERDICT_WRONG);
     CHECK("and no longer one is",
           check_from("192.0.2.9", SLICE("l"), slice_make(long_one, 1025), &out) == VERDICT_WRONG);
-    CHECK("it goes", verifier_remove(v, 4, &why));
-    CHECK("it is gone", !verifier_remove(v, 4, &why) && why.reason == FAIL_NOT_FOUND);
+    CHECK("it goes", verifier_remove(v, 9, &why));
+    CHECK("it is gone", !verifier_remove(v, 9, &why) && why.reason == FAIL_NOT_FOUND);
     CHECK("nobody signs in with it",
           check_from("192.0.2.9", SLICE("l"), slice_make(long_one, 1024), &out) == VERDICT_WRONG);
 }
