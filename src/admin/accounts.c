@@ -16,6 +16,18 @@ static void put_account(struct admin_call *c, const struct directory_account *a)
     admin_put(c, "disabled", json_boolean(a->disabled));
 }
 
+/* An account with a name and no mail: what was cut short is made whole by asking for it again. */
+static bool finish_account(struct admin_call *c)
+{
+    struct directory_account account;
+    struct fail              local;
+
+    if (!admin_account(c, &account, &local) || !store_account_create(c->on->store, account.id, &local))
+        return false;
+    put_account(c, &account);
+    return true;
+}
+
 /* The store first would leave a file without a name behind; so the name first, taken back if the file fails. */
 bool admin_account_add(struct admin_call *c, struct fail *why)
 {
@@ -23,8 +35,10 @@ bool admin_account_add(struct admin_call *c, struct fail *why)
     struct directory_account account;
     uint64_t                 id;
 
-    if (!admin_text(c, "address", &address, why) || !directory_account_add(c->on->directory, address, &id, why))
+    if (!admin_text(c, "address", &address, why))
         return false;
+    if (!directory_account_add(c->on->directory, address, &id, why))
+        return why->reason == FAIL_EXISTS && finish_account(c);
     if (!store_account_create(c->on->store, id, why)) {
         (void)directory_account_remove(c->on->directory, id, NULL);
         return false;

@@ -58,10 +58,12 @@ bool setup_domain(struct reach *r, const char *domain, struct fail *why)
 
 bool setup_account(struct reach *r, const char *address, struct slice password, struct fail *why)
 {
-    json_t *account = NULL;
+    json_t     *account = NULL;
+    struct fail local;
 
-    if (!reach_ask(r, json_pack("{s:s, s:s}", "do", "account.find", "address", address), &account, why) &&
-        !reach_ask(r, json_pack("{s:s, s:s}", "do", "account.add", "address", address), &account, why))
+    /* Added first: that also finishes one that was cut short. */
+    if (!reach_ask(r, json_pack("{s:s, s:s}", "do", "account.add", "address", address), &account, why) &&
+        !reach_ask(r, json_pack("{s:s, s:s}", "do", "account.find", "address", address), &account, &local))
         return false;
     uint64_t    id = (uint64_t)json_integer_value(json_object_get(account, "id"));
     const char *login = json_string_value(json_object_get(account, "address"));

@@ -67,6 +67,7 @@ bool account_make_file(struct store *st, uint64_t id, const char *path, struct f
         db_rollback(db);
         ok = false;
     }
+    ok = ok && db_checkpoint(db, true, why); /* it may be renamed: all must be in the one file */
     db_close(&db);
     return ok;
 }
@@ -81,18 +82,52 @@ static bool make_folder_of(char *path, struct fail *why)
     return ok;
 }
 
+/* Beside its place, then renamed: a file that is there is whole, whatever happens meanwhile. */
+static bool make_in_place(struct account *a, char *path, struct fail *why)
+{
+    char fresh[STORE_PATH_BYTES + sizeof ".new"], fresh_wal[sizeof fresh + sizeof "-wal"];
+
+    (void)snprintf(fresh, sizeof fresh, "%s.new", path);
+    (void)snprintf(fresh_wal, sizeof fresh_wal, "%s-wal", fresh);
+    (void)unlink(fresh); /* what a crash left of an earlier attempt */
+    (void)unlink(fresh_wal);
+    if (!account_make_file(a->store, a->id, fresh, why))
+        return false;
+    if (rename(fresh, path) != 0)
+        return fail_errno(why, errno, "%s", path);
+    char *end = strrchr(path, '/');
+    *end = '\0';
+    bool ok = io_sync_dir(path, why);
+    *end = '/';
+    return ok;
+}
+
+/* Is there one, or was there one whose file is lost?  That one is for `rebuild`. */
+static bool was_made(const struct account *a, const char *path, bool *yes, struct fail *why)
+{
+    char snapshot[STORE_PATH_BYTES];
+
+    if (!account_path(a->store, "snapshots", a->id, "mail.db", snapshot, why))
+        return false;
+    *yes = access(path, F_OK) == 0 || access(snapshot, F_OK) == 0;
+    return true;
+}
+
 static bool make_account(struct account *a, struct fail *why)
 {
     char path[STORE_PATH_BYTES];
+    bool there = a->db != NULL;
 
     if (a->removed)
         return fail_set(why, FAIL_PERM, FAIL_NOT_ALLOWED,
                         "account %llu was removed; ids are never used again", (unsigned long long)a->id);
-    if (a->db != NULL)
+    if (!account_path(a->store, "accounts", a->id, "mail.db", path, why) ||
+        (!there && !was_made(a, path, &there, why)))
+        return false;
+    if (there)
         return fail_set(why, FAIL_PERM, FAIL_EXISTS, "there is an account %llu already",
                         (unsigned long long)a->id);
-    return account_path(a->store, "accounts", a->id, "mail.db", path, why) && make_folder_of(path, why) &&
-           account_make_file(a->store, a->id, path, why);
+    return make_folder_of(path, why) && make_in_place(a, path, why);
 }
 
 bool store_account_create(struct store *st, uint64_t id, struct fail *why)
