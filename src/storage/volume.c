@@ -22,7 +22,7 @@
 #include "base/scoped.h"
 #include "storage/volume-internal.h"
 
-enum { LEFTOVERS_MAX = 4 }; /* volumes without an END that one process may have left behind */
+enum { LOOKED_AT = 8 }; /* of the latest volumes: those that one process may have left without an END */
 
 #define MB (UINT64_C(1) << 20)
 
@@ -115,10 +115,8 @@ static bool has_end(int fd, const struct volume_header *h, uint64_t size)
            record_header_intact(bytes, &end);
 }
 
-enum leftover { LEFTOVER_ENDED, LEFTOVER_EMPTY, LEFTOVER_TRIMMED };
-
-/* See the top.  A header that is damaged is left for `check` to tell. */
-static bool tidy(struct volumes *v, uint32_t id, enum leftover *found, struct fail *why)
+/* See the top.  *empty: it was, and is gone.  A header that is damaged is left for `check` to tell. */
+static bool tidy(struct volumes *v, uint32_t id, bool *empty, struct fail *why)
 {
     struct volume_name name = volume_name(id);
     SCOPED(scoped_close) int fd = openat(v->dir_fd, name.text, O_RDWR | O_CLOEXEC);
@@ -134,16 +132,15 @@ static bool tidy(struct volumes *v, uint32_t id, enum leftover *found, struct fa
     if (!file_pread(fd, header, sizeof header, 0, &got, why))
         return false;
     bool good = got == sizeof header && volume_header_get(header, &h);
-    *found = LEFTOVER_ENDED;
+    *empty = false;
     if (good && (h.table_at != 0 || has_end(fd, &h, size)))
         return true;
     if (!find_end(fd, size, &end, why))
         return false;
     if (end <= VOLUME_HEADER_BYTES) {
-        *found = LEFTOVER_EMPTY;
+        *empty = true;
         return unlinkat(v->dir_fd, name.text, 0) == 0 || fail_errno(why, errno, "%s/%s", v->dir, name.text);
     }
-    *found = LEFTOVER_TRIMMED;
     if (!good)
         log_event(LOG_ERROR, "storage.volume.header", LOG_U64("volume", id));
     if ((end < size && ftruncate(fd, (off_t)end) != 0) || fsync(fd) != 0)
@@ -167,18 +164,18 @@ static void remove_drafts(const struct volumes *v)
 static bool tidy_folder(struct volumes *v, struct fail *why)
 {
     SCOPED(scoped_free) uint32_t *ids = NULL;
-    size_t count, tidied = 0;
-    enum leftover found = LEFTOVER_TRIMMED;
+    size_t count, kept = 0;
+    bool empty;
 
     remove_drafts(v);
     if (!list_volumes(v, &ids, &count, why))
         return false;
-    for (size_t left = count; left > 0 && tidied < LEFTOVERS_MAX && found != LEFTOVER_ENDED; left--) {
-        if (!tidy(v, ids[left - 1], &found, why))
+    for (size_t left = count; left > 0 && kept < LOOKED_AT; left--) {
+        if (!tidy(v, ids[left - 1], &empty, why))
             return false;
-        if (found == LEFTOVER_EMPTY) /* it never had a record: its number is free */
+        if (empty) /* it never had a record: its number is free */
             continue;
-        tidied++;
+        kept++;
         if (v->last_kept < ids[left - 1])
             v->last_kept = ids[left - 1];
     }

@@ -354,6 +354,30 @@ static void test_after_a_kill(void)
     folder_remove(&copy);
 }
 
+/* Volumes are ended in no certain order: one without an END may lie below one that has it. */
+static void test_below_an_ended_one(void)
+{
+    struct folder f = folder_make();
+    struct volumes *v = NULL;
+    struct fail why;
+    volume_ref ref = 0;
+    struct stat before, after;
+
+    for (int i = 0; i < 2; i++) {
+        CHECK("opened", volumes_open(f.path, &limits, &v, &why));
+        volume_ref last = put(v, f.path, "x", 1, 100);
+        ref = ref == 0 ? last : ref;
+        volumes_close(&v);
+    }
+    int fd = folder_open(&f, volume_name(ref_volume(ref)).text);
+    CHECK("as a kill leaves it", fstat(fd, &before) == 0 && ftruncate(fd, 3 << 20) == 0);
+    CHECK("opened", volumes_open(f.path, &limits, &v, &why));
+    CHECK("synced and trimmed", fstat(fd, &after) == 0 && after.st_size == before.st_size);
+    (void)close(fd);
+    volumes_close(&v);
+    folder_remove(&f);
+}
+
 static void test_starts_leave_nothing(void)
 {
     struct folder f = folder_make();
@@ -456,6 +480,7 @@ int main(void)
     test_scan();
     test_volume_header();
     test_after_a_kill();
+    test_below_an_ended_one();
     test_starts_leave_nothing();
     test_round_trip();
     test_reclaim(5000, "compacted");
