@@ -300,6 +300,8 @@ uint64_t imap_read_number(struct imap_reader *r, uint64_t min, uint64_t max)
     return n;
 }
 
+enum { KEYWORDS_MAX = 1000 }; /* in one list: each is compared with those of each message */
+
 /*
  * flag = "\Answered" / "\Flagged" / "\Deleted" / "\Seen" / "\Draft" / flag-keyword / flag-extension
  *
@@ -326,6 +328,8 @@ static void read_flag(struct imap_reader *r, struct imap_flags *out, size_t *cap
         return;
     }
     struct slice keyword = read_chars(r, imap_is_atom_char, "a flag");
+    if (out->keyword_count == KEYWORDS_MAX)
+        imap_fail(r, "at most 1000 keywords");
     if (r->failed)
         return;
     if (out->keyword_count == *cap) {

@@ -177,7 +177,7 @@ static void answer_modified(struct imap_session *s, const struct store_command *
 static enum turn store_step(struct imap_session *s)
 {
     struct store_command *c = s->step_data;
-    uint32_t position;
+    uint32_t position, looked = 0;
 
     if (c->news != NULL && !imap_news_tell(s, c->news))
         return TURN_MORE;
@@ -185,6 +185,8 @@ static enum turn store_step(struct imap_session *s)
         tell_outcome(s, c, position);
         if (conn_is_full(s->conn))
             return TURN_MORE;
+        if (++looked % 16 == 0 && conn_turn_over(s->conn)) /* .SILENT says nothing, and may compare long */
+            return TURN_AGAIN;
     }
     if (c->refused.count > 0)
         answer_modified(s, c);

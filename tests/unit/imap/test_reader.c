@@ -172,6 +172,26 @@ static void check_flags(struct arena *a)
     }
 }
 
+static void check_many_keywords(struct arena *a)
+{
+    for (unsigned count = 1000; count <= 1001; count++) {
+        struct imap_reader r;
+        struct buf text;
+
+        buf_init(&text, 1 << 16);
+        buf_add(&text, SLICE("(\\Seen"));
+        for (unsigned i = 0; i < count; i++)
+            buf_addf(&text, " k%u", i);
+        buf_add_char(&text, ')');
+        arena_reset(a);
+        imap_reader_init(&r, buf_slice(&text), a, &limits);
+        struct imap_flags got = imap_read_flag_list(&r);
+        CHECK("many keywords", r.failed == (count > 1000));
+        CHECK("many keywords", r.failed || got.keyword_count == count);
+        buf_finish(&text);
+    }
+}
+
 static void check_dates(struct arena *a)
 {
     static const struct {
@@ -234,6 +254,7 @@ int main(void)
     check_numbers(&a);
     check_sets(&a);
     check_flags(&a);
+    check_many_keywords(&a);
     check_dates(&a);
     arena_finish(&a);
     return check_done();
