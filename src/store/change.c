@@ -280,7 +280,7 @@ static void run_batch(struct account *a, struct member *batch)
         db_rollback(a->db);
         fail_all(batch, &why);
     }
-    keyword_table_committed(a, ok);
+    keyword_table_committed(a, ok && c.wrote);
     if (ok && c.wrote)
         publish(&c);
     change_finish(&c);

@@ -242,6 +242,8 @@ void view_stamp(struct view **v, uint32_t uidnext, uint64_t modseq);
 
 /* ---- keywords.c ---- */
 
+enum { KEYWORD_SET_MAX = (1 << 26) - 1 }; /* view-internal.h packs a set's id into so many bits */
+
 bool keyword_table_load(struct account *a, struct db *db, struct fail *why);
 void keyword_table_free(struct account *a);
 /* The id of the set `base` with `names` added, removed, or replaced by them; a new set is written along. */

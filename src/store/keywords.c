@@ -33,6 +33,7 @@ struct keyword_table {
     struct map by_names; /* folded text to entry */
     struct map names;    /* folded to struct keyword_name */
     uint32_t last_id;
+    uint64_t text_bytes; /* of all sets */
     struct keyword_entry *written;
 };
 
@@ -182,6 +183,7 @@ static struct keyword_entry *enter_set(struct keyword_table *t, uint32_t id, con
         buf_add(&text, e->names[i]);
     }
     e->text = arena_keep(&t->arena, buf_slice(&text));
+    t->text_bytes += e->text.len;
     buf_finish(&text);
     (void)idmap_put(&t->by_id, id, e);
     (void)map_put(&t->by_names, key, e);
@@ -257,6 +259,10 @@ static bool names_fit(const struct store_limits *l, const struct keyword_table *
     if (d->count > l->keywords_per_message)
         return fail_set(why, FAIL_PERM, FAIL_LIMIT, "a message has more than %u keywords",
                         l->keywords_per_message);
+    if (t->by_id.count >= l->keyword_sets || t->last_id >= KEYWORD_SET_MAX ||
+        t->text_bytes > (uint64_t)l->keyword_sets * l->keyword_bytes)
+        return fail_set(why, FAIL_PERM, FAIL_LIMIT,
+                        "the account has too many combinations of keywords already");
     for (size_t i = 0; i < d->count; i++)
         fresh += map_get(&t->names, d->names[i].folded) == NULL;
     return t->names.count + fresh <= l->keywords ||

@@ -201,7 +201,10 @@ static bool rename_mailbox(struct change *c, void *ctx, struct fail *why)
 static bool subscribe(struct change *c, void *ctx, struct fail *why)
 {
     const struct restructure *r = ctx;
+    const struct store_limits *l = &c->account->store->limits;
 
+    if (r->on && c->account->state->subscribed_count >= l->mailboxes)
+        return fail_set(why, FAIL_PERM, FAIL_LIMIT, "the account has %u subscriptions already", l->mailboxes);
     if (!db_run(c->db, r->on ? SQL_SUBSCRIBE : SQL_UNSUBSCRIBE, why, "t", r->name))
         return false;
     if (db_changes(c->db) > 0) {

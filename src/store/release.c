@@ -20,6 +20,7 @@ enum { DAY = 86400, SWEEP_SOME = 256 };
 struct purge {
     int64_t bodies_before, log_before; /* what was expunged before these times */
     uint64_t low_water;
+    int64_t sets_spared; /* unused combinations of keywords go when there are more */
 };
 
 static bool purge_rows(struct change *c, void *ctx, struct fail *why)
@@ -32,7 +33,9 @@ static bool purge_rows(struct change *c, void *ctx, struct fail *why)
         !db_run(c->db, SQL_PURGE_CACHED, why, "") || !db_run(c->db, SQL_PURGE_MESSAGES, why, "") ||
         !db_get_i64(c->db, SQL_FORGET_MODSEQ, &forgotten, why, "i", p->log_before) ||
         !db_run(c->db, SQL_FORGET_EXPUNGED, why, "i", p->log_before) ||
-        !db_run(c->db, SQL_FORGET_MAILBOXES, why, "i", p->log_before))
+        !db_run(c->db, SQL_FORGET_MAILBOXES, why, "i", p->log_before) ||
+        !db_run(c->db, SQL_KEYWORD_SET_PURGE, why, "i", p->sets_spared) ||
+        !keyword_table_load(c->account, c->db, why))
         return false;
     c->row.forgotten_modseq = (uint64_t)forgotten;
     c->wrote = true;
@@ -51,6 +54,7 @@ static bool purge_is_due(struct account *a, const struct purge *p, bool *due, st
     if (ok) {
         db_bind_i64(q, 1, p->bodies_before);
         db_bind_i64(q, 2, p->log_before);
+        db_bind_i64(q, 3, p->sets_spared);
         *due = db_step(q, why);
         ok = db_done(q, why);
     }
@@ -64,6 +68,7 @@ bool release_purge(struct account *a, int64_t now, struct fail *why)
     struct purge p = {
         .bodies_before = now - (int64_t)l->keep_expunged_days * DAY,
         .log_before = now - (int64_t)l->change_log_days * DAY,
+        .sets_spared = (int64_t)l->keyword_sets / 2,
     };
     bool due = false;
 

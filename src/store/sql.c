@@ -51,6 +51,10 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
     [SQL_KEYWORD_SET_ALL] = "SELECT id, names FROM keyword_set",
     [SQL_KEYWORD_SET_NEW] = "INSERT OR IGNORE INTO keyword_set(id, names) VALUES (?1, ?2)",
 
+    [SQL_KEYWORD_SET_PURGE] =
+        "DELETE FROM keyword_set WHERE (SELECT count(*) FROM keyword_set) > ?1"
+        " AND id NOT IN (SELECT keywords FROM entry UNION SELECT keywords FROM expunged)",
+
     [SQL_MESSAGE_NEW] = "INSERT INTO message(id, ref, size, internal_date, internal_zone, prefix)"
                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     [SQL_MESSAGE_BY_REF] = "SELECT id FROM message WHERE ref = ?1",
@@ -102,7 +106,8 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
     /* ?1: what was expunged before that; ?2: records from there on may still be placed once more. */
     [SQL_PURGE_DUE] = "SELECT 1 FROM expunged WHERE expunged_at < ?1 AND message <> 0"
                       " UNION ALL SELECT 1 FROM expunged WHERE expunged_at < ?2"
-                      " UNION ALL SELECT 1 FROM mailbox WHERE deleted_at < ?2 LIMIT 1",
+                      " UNION ALL SELECT 1 FROM mailbox WHERE deleted_at < ?2"
+                      " UNION ALL SELECT 1 WHERE (SELECT count(*) FROM keyword_set) > ?3 LIMIT 1",
     [SQL_PURGE_BURY] =
         "INSERT OR IGNORE INTO dead(ref, size) SELECT m.ref, m.size FROM message m WHERE m.ref < ?2"
         " AND m.id IN (SELECT message FROM expunged WHERE expunged_at < ?1 AND message <> 0)"

@@ -29,6 +29,7 @@ void store_limits_default(struct store_limits *l)
         .mailboxes = 10000,
         .keywords = 2000,
         .keywords_per_message = 200,
+        .keyword_sets = 10000,
         .keyword_bytes = 100,
         .workers_per_account = 4,
         .keep_expunged_days = 14,

@@ -30,6 +30,7 @@ struct store_limits {
     unsigned mailboxes;            /* per account; default 10000 */
     unsigned keywords;             /* different ones per account; default 2000 */
     unsigned keywords_per_message; /* default 200 */
+    unsigned keyword_sets;         /* combinations of them per account, keyword_bytes each; default 10000 */
     unsigned keyword_bytes;        /* of one; default 100 */
     unsigned workers_per_account;  /* that may wait for one account at a time; default 4 */
     unsigned keep_expunged_days;   /* default 14 */

@@ -1,6 +1,8 @@
 /* store: names, lists, create, delete, rename, subscribe; who is told; the gate. */
 #include <stdatomic.h>
 
+#include "base/clock.h"
+#include "store/internal.h"
 #include "tests/unit/store/room.h"
 
 static const char mail[] = "Subject: x\r\n\r\nbody\r\n";
@@ -169,11 +171,12 @@ static void test_limits(struct room *r)
     room_close(r);
     r->limits.mailboxes = 8;
     r->limits.keywords = 3;
+    r->limits.keyword_sets = 2;
     room_open(r);
     a = room_account(r, 9);
     CHECK("up to the limit", mailbox_create(a, SLICE("x/y"), USE_NONE, &id, &why));
     CHECK("no further", !mailbox_create(a, SLICE("z"), USE_NONE, &id, &why) && why.reason == FAIL_LIMIT);
-    CHECK("append", room_append(r, a, id == 0 ? 1 : 1, slice_of(mail), 0) == 1);
+    CHECK("append", room_append(r, a, 1, slice_of(mail), 0) == 1);
     struct slice four[] = {SLICE("a"), SLICE("b"), SLICE("c"), SLICE("d")};
     struct flag_change change = {.op = FLAGS_ADD, .keywords = four, .keyword_count = 4};
     struct uid_range all = {1, UINT32_MAX};
@@ -182,9 +185,24 @@ static void test_limits(struct room *r)
           !message_flags(a, 1, &all, 1, &change, NULL, &modseq, &why) && why.reason == FAIL_LIMIT);
     change.keyword_count = 3;
     CHECK("three", message_flags(a, 1, &all, 1, &change, NULL, &modseq, &why));
+    change.op = FLAGS_REPLACE;
+    change.keyword_count = 2;
+    CHECK("two combinations", message_flags(a, 1, &all, 1, &change, NULL, &modseq, &why));
+    change.keyword_count = 1;
+    CHECK("no third",
+          !message_flags(a, 1, &all, 1, &change, NULL, &modseq, &why) && why.reason == FAIL_LIMIT);
+    CHECK("subscribe",
+          mailbox_subscribe(a, SLICE("p"), true, &why) && mailbox_subscribe(a, SLICE("q"), true, &why));
+    CHECK("to no more", !mailbox_subscribe(a, SLICE("r"), true, &why) && why.reason == FAIL_LIMIT);
+    CHECK("unused combinations go", release_purge(a, clock_now(), &why));
+    account_release(&a);
+    room_close(r);
+    room_open(r);
+    a = room_account(r, 9);
+    CHECK("then there is room", message_flags(a, 1, &all, 1, &change, NULL, &modseq, &why));
     struct arena arena;
     arena_init(&arena, 1 << 16);
-    CHECK("known", account_keywords(a, &arena).count == 3);
+    CHECK("known", account_keywords(a, &arena).count == 2);
     arena_finish(&arena);
     account_release(&a);
 }
