@@ -523,7 +523,7 @@ def settle(sessions, opts, world):
         for i, (m, w) in enumerate(zip(s.messages, want)):
             if m.uid not in (None, w.uid) or m.flags not in (None, w.flags) or m.modseq not in (None, w.modseq):
                 s.trace.append("%s: message %d in %s: knows %s %s %s, true is %s %s %s" % (
-                    s.name, i + 1, s.box, m.uid, sorted(m.flags or ()), m.modseq, w.uid, sorted(w.flags), w.modseq))
+                    s.name, i + 1, s.box, m.uid, sorted(m.flags or ()), m.modseq, w.uid, sorted(w.flags or ()), w.modseq))
                 raise Wrong("session %s was not told of a change" % s.name)
 
 
