@@ -58,6 +58,7 @@ const struct config_limit config_limits[] = {
     COUNT(store, mailboxes, 10, MANY),
     COUNT(store, keywords, 1, 1000000),
     COUNT(store, keywords_per_message, 1, 100000),
+    COUNT(store, keyword_sets, 10, 1000000),
     BYTES(store, keyword_bytes, 8, 4 * KB),
     COUNT(store, workers_per_account, 1, 1024),
     COUNT(store, keep_expunged_days, 0, 36500),
