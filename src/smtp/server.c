@@ -7,7 +7,10 @@
 
 #include "smtp/session.h"
 
-enum { AUTH_LINE_MAX = 12288 }; /* RFC 4954 section 4 */
+enum {
+    AUTH_LINE_MAX = 12288,   /* RFC 4954 section 4 */
+    INPUT_MAX = 1025 * 1024, /* held for one session; what bounds it is line_bytes, at most 1 MB */
+};
 
 void smtp_limits_default(struct smtp_limits *l)
 {
@@ -136,4 +139,5 @@ const struct conn_protocol smtp_protocol = {.name = "smtp",
                                             .input = session_input,
                                             .last_words = session_last_words,
                                             .close = session_close,
-                                            .refusal = "421 4.7.0 too many connections from there\r\n"};
+                                            .refusal = "421 4.7.0 too many connections from there\r\n",
+                                            .input_max = INPUT_MAX};
