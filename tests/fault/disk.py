@@ -22,7 +22,7 @@ sys.dont_write_bytecode = True
 
 from ledger import Ledger, Mailbox, Names, verify, verify_all  # noqa: E402
 from post import (PROGRAM, Dismissed, Lost, Refused, Server, address, free_port_base, make_message,  # noqa: E402
-                  remove_folder, select)
+                  preload, remove_folder, select)
 
 ACCOUNTS = 4
 CLIENTS = 6
@@ -142,18 +142,15 @@ class Case:
         if not self.problems:
             verify_all(self.server, self.mailboxes, self.ledger, self.problems)
         status = self.server.stop()
+        self.problems.extend(self.server.reports())
         if status != 0:
             self.problems.append("the server ended with status %d" % status)
 
 
 def run_shim(args, folder, rules, size, taken):
     data = os.path.join(folder, "demo")
-    case = Case(args, folder, data, {
-        "LD_PRELOAD": os.path.abspath(args.libfault),
-        "FAULT_DIR": data,
-        "FAULT_TRIGGER": os.path.join(folder, "trigger"),
-        "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0",
-    })
+    env = dict(preload(args.libfault), FAULT_DIR=data, FAULT_TRIGGER=os.path.join(folder, "trigger"))
+    case = Case(args, folder, data, env)
     try:
         return shim_case(case, rules, size, taken)
     finally:

@@ -172,6 +172,9 @@ def run(args, folder):
         if len(ledger.refusals) > args.rounds:
             problems.append("refusals")
     server.kill() if problems else server.stop()
+    for text in server.reports():
+        problems.append("log")
+        print("  " + text)
     print("kill: %d rounds, %d power cuts (%d writes gone), seed %d, %d acknowledged of %d sent, %.0f s"
           % (number, cut, taken, args.seed, ledger.acknowledged, len(ledger.sent), time.monotonic() - began))
     return not problems and ledger.acknowledged > 0

@@ -45,6 +45,12 @@ class Refused(Exception):
     """The server said no: the text is its answer."""
 
 
+def preload(library):
+    """In front of everything, also of a sanitizer that wants to be first itself."""
+    return {"LD_PRELOAD": os.path.abspath(library),
+            "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
+
+
 # ---- the server ----
 
 
@@ -126,6 +132,11 @@ class Server:
             timeout=300)
         return done.returncode, done.stdout.decode("utf-8", "replace")
 
+    def reports(self):
+        """What sanitizers and broken invariants have said in its log."""
+        with open(self.log_path, encoding="utf-8", errors="replace") as log:
+            return [line.strip() for line in log if REPORT.search(line)][:5]
+
     def smtp(self):
         return Smtp(self.base + 25)
 
@@ -137,6 +148,9 @@ def address(account):
     return "u%d@example.test" % account
 
 
+REPORT = re.compile(r"Sanitizer|runtime error:|role\.died|^\S+\.c:\d+: ")
+
+
 class PowerCut:
     """What libpower.so notes, and putting files back as they were when they were last synced."""
 
@@ -144,7 +158,7 @@ class PowerCut:
 
     def __init__(self, library, data, notes):
         self.notes = notes
-        self.env = {"LD_PRELOAD": os.path.abspath(library), "FAULT_DIR": data, "POWER_LOG": notes}
+        self.env = dict(preload(library), FAULT_DIR=data, POWER_LOG=notes)
         self.forget()
 
     def forget(self):
