@@ -69,7 +69,11 @@ struct change_box *change_box(struct change *c, uint64_t mailbox_id, struct fail
                        SLICE_ARG(row.name));
         return NULL;
     }
-    return add_box(c, &row, known != NULL ? known->view : NULL);
+    struct change_box *box = add_box(c, &row, known != NULL ? known->view : NULL);
+    /* An empty mailbox's view costs nothing to begin; kept up from here, it need not be loaded later. */
+    if (box->view == NULL && row.messages == 0)
+        box->view = view_empty(&row);
+    return box;
 }
 
 void change_touch(struct change *c, struct change_box *box)

@@ -227,6 +227,8 @@ bool change_view(struct change *c, struct change_box *box, struct fail *why);
 
 /* ---- view.c, view-edit.c, view-load.c ---- */
 
+/* As the row says, without any entries. */
+struct view *view_empty(const struct mailbox_row *box);
 /* A mailbox's entries by SQL. */
 bool view_load(struct db *db, const struct mailbox_row *box, struct view **out, struct fail *why);
 /* Roughly what a view costs in memory. */

@@ -7,6 +7,15 @@
 #include "base/scoped.h"
 #include "store/view-internal.h"
 
+struct view *view_empty(const struct mailbox_row *box)
+{
+    struct view *v = view_create(box->uidvalidity, box->messages / CHUNK_ENTRIES + 1);
+
+    v->uidnext = box->uidnext;
+    v->modseq = box->highest_modseq;
+    return v;
+}
+
 bool view_load(struct db *db, const struct mailbox_row *box, struct view **out, struct fail *why)
 {
     struct db_stmt *q = db_stmt(db, SQL_VIEW_ENTRIES, why);
@@ -14,9 +23,7 @@ bool view_load(struct db *db, const struct mailbox_row *box, struct view **out, 
 
     if (q == NULL)
         return false;
-    v = view_create(box->uidvalidity, box->messages / CHUNK_ENTRIES + 2);
-    v->uidnext = box->uidnext;
-    v->modseq = box->highest_modseq;
+    v = view_empty(box);
     db_bind_i64(q, 1, (int64_t)box->id);
     while (db_step(q, why)) {
         struct view_entry e = {
