@@ -52,6 +52,9 @@ bool db_failed(struct db *d, int status, const char *doing, struct fail *why)
     if (primary == SQLITE_IOERR && status != SQLITE_IOERR_READ && status != SQLITE_IOERR_SHORT_READ) {
         d->out_of_service = true;
         db_drop_cached(d->path, false);
+        log_event(LOG_ERROR, "storage.database", LOG_CSTR("file", d->path), LOG_CSTR("doing", doing),
+                  LOG_CSTR("error", text), LOG_I64("status", status));
+        return fail_code(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "4.3.0", "the disk failed to keep the change");
     }
     return fail_set(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "%s: %s: %s (%d)", d->path, doing, text, status);
 }
