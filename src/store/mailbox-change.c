@@ -124,7 +124,7 @@ static bool delete (struct change *c, void *ctx, struct fail *why)
 {
     struct restructure *r = ctx;
     const struct mailbox_row *there = row_named(c, r->name);
-    uint64_t stand_in;
+    uint64_t stand_in = 0;
 
     if (there == NULL)
         return missing(r->name, why);
