@@ -15,8 +15,8 @@
 
 #include "base/io.h"
 #include "base/scoped.h"
-#include "main/config-limits.h"
-#include "main/config-syntax.h"
+#include "main/config_limits.h"
+#include "main/config_syntax.h"
 
 enum {
     FILE_MAX = 1024 * 1024,

@@ -6,7 +6,7 @@
 #ifndef MAIN_SETUP_H
 #define MAIN_SETUP_H
 
-#include "main/config-draft.h"
+#include "main/config_draft.h"
 #include "main/reach.h"
 
 /* Writes the config of `d` to `path` and loads it. */

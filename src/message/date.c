@@ -45,10 +45,9 @@ static unsigned days_in_month(unsigned year, unsigned month)
 
 static struct slice read_letters(struct lex *l)
 {
+    lex_skip(l, NULL);
     size_t start = l->at;
 
-    lex_skip(l, NULL);
-    start = l->at;
     while (ascii_is_alpha(lex_peek(l)))
         l->at++;
     return slice_sub(l->in, start, l->at - start);

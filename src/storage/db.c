@@ -1,14 +1,14 @@
 /*
  * storage/db.c - opening and closing a database, its format, its service.
  *
- * Layer: storage.  Statements are in db-stmt.c, transactions in db-txn.c, copies
- * and checks in db-copy.c.
+ * Layer: storage.  Statements are in db_stmt.c, transactions in db_txn.c, copies
+ * and checks in db_copy.c.
  *
  * SQLite's locks are POSIX locks: closing any descriptor of the file drops all of
  * the process's locks on it.  So nothing here opens the database file by itself
  * while a connection may be open; the WAL carries no locks and may be opened.
  */
-#include "storage/db-internal.h"
+#include "storage/db_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>

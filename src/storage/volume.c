@@ -20,7 +20,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/scoped.h"
-#include "storage/volume-internal.h"
+#include "storage/volume_internal.h"
 
 enum { LOOKED_AT = 8 }; /* of the latest volumes: those that one process may have left without an END */
 
@@ -165,7 +165,7 @@ static bool tidy_folder(struct volumes *v, struct fail *why)
 {
     SCOPED(scoped_free) uint32_t *ids = NULL;
     size_t count, kept = 0;
-    bool empty;
+    bool empty = false;
 
     remove_drafts(v);
     if (!list_volumes(v, &ids, &count, why))

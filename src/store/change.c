@@ -338,9 +338,7 @@ bool change_run(struct account *a, enum change_kind kind, change_fn *apply, void
 
     (void)pthread_mutex_lock(&a->lock);
     /* It is off the list again before this returns. */
-    /* cppcheck-suppress autoVariables */
     *a->last_member = &me;
-    /* cppcheck-suppress autoVariables */
     a->last_member = &me.next;
     while (!me.done) {
         if (!a->leading) {

@@ -132,7 +132,7 @@ void account_forget_state(struct account *a);
 /* Reads `state` anew from the file (mailboxes were made, renamed or deleted); file_lock held. */
 bool account_reload(struct account *a, struct fail *why);
 
-/* ---- account-make.c ---- */
+/* ---- account_make.c ---- */
 
 /* A new file with the first mailboxes; FAIL_EXISTS if it is one already. */
 bool account_make_file(struct store *st, uint64_t id, const char *path, struct fail *why);
@@ -140,7 +140,7 @@ bool account_make_file(struct store *st, uint64_t id, const char *path, struct f
 bool account_walk(struct store *st, const char *behind, bool (*each)(void *ctx, uint64_t id), void *ctx,
                   struct fail *why);
 
-/* ---- account-remove.c ---- */
+/* ---- account_remove.c ---- */
 
 /* Removals that a crash cut short. */
 bool account_finish_removals(struct store *st, struct fail *why);
@@ -225,7 +225,7 @@ void change_touch(struct change *c, struct change_box *box);
 /* Sees to it that box->view is there. */
 bool change_view(struct change *c, struct change_box *box, struct fail *why);
 
-/* ---- view.c, view-edit.c, view-load.c ---- */
+/* ---- view.c, view_edit.c, view_load.c ---- */
 
 /* As the row says, without any entries. */
 struct view *view_empty(const struct mailbox_row *box);
@@ -244,7 +244,7 @@ void view_stamp(struct view **v, uint32_t uidnext, uint64_t modseq);
 
 /* ---- keywords.c ---- */
 
-enum { KEYWORD_SET_MAX = (1 << 26) - 1 }; /* view-internal.h packs a set's id into so many bits */
+enum { KEYWORD_SET_MAX = (1 << 26) - 1 }; /* view_internal.h packs a set's id into so many bits */
 
 bool keyword_table_load(struct account *a, struct db *db, struct fail *why);
 void keyword_table_free(struct account *a);

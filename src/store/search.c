@@ -2,14 +2,14 @@
  * store/search.c - a search from beginning to end, with pauses.
  *
  * Layer: store.  See store/search.h; the rounds are described in
- * store/search-internal.h.  The first round goes over the whole view at once (a
+ * store/search_internal.h.  The first round goes over the whole view at once (a
  * few nanoseconds a message); the other two go together over those that are left,
  * and stop when the time is up.
  */
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "store/search-internal.h"
+#include "store/search_internal.h"
 
 enum {
     RANGES_MAX = 512,   /* handed to one message_fetch */

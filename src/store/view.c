@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "store/view-internal.h"
+#include "store/view_internal.h"
 
 struct view *view_create(uint32_t uidvalidity, uint32_t slots)
 {

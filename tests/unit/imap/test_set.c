@@ -3,7 +3,7 @@
  */
 #include "imap/set.h"
 
-#include "store/view-internal.h"
+#include "store/view_internal.h"
 #include "tests/unit/check.h"
 
 static const struct imap_limits limits = {.sets = 100, .nesting = 10};

@@ -4,8 +4,8 @@
 #include <stdio.h>
 
 #include "base/io.h"
-#include "main/config-draft.h"
-#include "main/config-limits.h"
+#include "main/config_draft.h"
+#include "main/config_limits.h"
 #include "tests/unit/check.h"
 
 static bool parse(const char *text, struct config **c, struct fail *why)

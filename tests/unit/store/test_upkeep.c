@@ -245,7 +245,8 @@ static void test_check(struct room *r)
     uint64_t damaged;
     CHECK("an APPEND without a row may be one that a crash cut short", problems(r) == 0);
     CHECK("or the only copy of a message whose row was lost",
-          volume_scan(r->volumes, 0, note_last_of_21, &ref, &damaged, &why) && ref != 0 && !released(r, ref, 21));
+          volume_scan(r->volumes, 0, note_last_of_21, &ref, &damaged, &why) && ref != 0 &&
+              !released(r, ref, 21));
     account_file(r, 21, "accounts", file);
     room_close(r);
     CHECK("then the file too", unlink(file) == 0);
@@ -270,8 +271,9 @@ static void test_rebuild_of_a_sound_one(struct room *r)
     account_release(&a);
     room_close(r);
     account_file(r, 14, "accounts", file);
-    CHECK("an administrator's shell", sqlite3_open(file, &shell) == SQLITE_OK &&
-                                          sqlite3_exec(shell, "BEGIN EXCLUSIVE", NULL, NULL, NULL) == SQLITE_OK);
+    CHECK("an administrator's shell",
+          sqlite3_open(file, &shell) == SQLITE_OK &&
+              sqlite3_exec(shell, "BEGIN EXCLUSIVE", NULL, NULL, NULL) == SQLITE_OK);
     room_open(r);
     CHECK("in use", !store_rebuild(r->store, 14, report, NULL, &why) && why.kind == FAIL_TEMP);
     (void)sqlite3_close(shell);
@@ -292,7 +294,8 @@ static void test_rebuild_cut_short(struct room *r)
     bool done = false;
     struct fail why;
 
-    CHECK("append", room_append(r, a, 2, slice_of(mail), 0) == 1 && room_append(r, other, 2, slice_of(mail), 0) == 1);
+    CHECK("append",
+          room_append(r, a, 2, slice_of(mail), 0) == 1 && room_append(r, other, 2, slice_of(mail), 0) == 1);
     CHECK("snapshot", store_snapshot(r->store, 15, &why));
     account_release(&a);
     account_file(r, 16, "accounts", others);
@@ -334,11 +337,58 @@ static void test_formats(struct room *r)
     room_open(r);
     a = room_account(r, 31);
     CHECK("a newer format is refused", !account_usage(a, &usage, &why) && strstr(why.text, "newer") != NULL);
-    CHECK("and not thrown away", !store_rebuild(r->store, 31, report, NULL, &why) && strstr(why.text, "newer") != NULL);
+    CHECK("and not thrown away",
+          !store_rebuild(r->store, 31, report, NULL, &why) && strstr(why.text, "newer") != NULL);
     account_release(&a);
     room_close(r);
     spoil(r, 31, "PRAGMA user_version = 1");
     room_open(r);
+}
+
+static void test_wrong_file(struct room *r)
+{
+    struct account *a = room_account(r, 33);
+    char from[200], to[200], command[420];
+    struct account_usage usage;
+    struct fail why = {0};
+
+    account_release(&a);
+    a = room_account(r, 34);
+    account_release(&a);
+    room_close(r);
+    account_file(r, 33, "accounts", from);
+    account_file(r, 34, "accounts", to);
+    (void)snprintf(command, sizeof command, "cp '%s' '%s.kept' && cp '%s' '%s'", to, to, from, to);
+    CHECK("exchanged", system(command) == 0);
+    room_open(r);
+    a = room_account(r, 34);
+    CHECK("another account's file is refused",
+          !account_usage(a, &usage, &why) && strstr(why.text, "holds account 33") != NULL);
+    account_release(&a);
+    room_close(r);
+    (void)snprintf(command, sizeof command, "mv '%s.kept' '%s'", to, to);
+    CHECK("put back", system(command) == 0);
+    room_open(r);
+}
+
+/* A session parked for longer than expunges are remembered cannot be told what it missed. */
+static void test_parked_too_long(struct room *r)
+{
+    struct account *a = room_account(r, 35);
+    struct view *v = NULL;
+    struct fail why = {0};
+
+    CHECK("append", room_append(r, a, 1, slice_of(mail), 0) == 1);
+    CHECK("view", view_open(a, 1, &v, &why));
+    struct view_token token = view_token(v);
+    view_release(&v);
+    CHECK("expunge", message_expunge(a, 1, NULL, 0, true, NULL, NULL, &why));
+    CHECK("followed", view_restore(a, 1, token, &v, &why) && view_count(v) == 1);
+    view_release(&v);
+    CHECK("mark", store_set_low_water(r->store, volume_end(r->volumes), &why));
+    CHECK("the log is trimmed", release_purge(a, clock_now() + 61 * DAY, &why));
+    CHECK("not to be followed", !view_restore(a, 1, token, &v, &why) && why.kind == FAIL_PERM);
+    account_release(&a);
 }
 
 static void test_remove(struct room *r)
@@ -429,7 +479,7 @@ static void test_daily(struct room *r)
     account_file(r, 51, "snapshots", file);
     CHECK("a round", daily_account(r->store, 51, hour, &why));
     CHECK("a first snapshot", stat(file, &first) == 0);
-    CHECK("a round", daily_account(r->store, 51, hour + DAY, &why));
+    CHECK("a round", daily_account(r->store, 51, hour + 3 * DAY, &why));
     CHECK("nothing changed: no other", stat(file, &again) == 0 && again.st_ino == first.st_ino);
 }
 
@@ -463,6 +513,8 @@ int main(void)
     test_rebuild_cut_short(&r);
     test_check(&r);
     test_formats(&r);
+    test_wrong_file(&r);
+    test_parked_too_long(&r);
     test_remove(&r);
     test_daily(&r);
     test_refused_append(&r);

@@ -4,7 +4,7 @@
  */
 #include <stdlib.h>
 
-#include "store/view-internal.h"
+#include "store/view_internal.h"
 #include "tests/unit/store/room.h"
 
 enum { MOST = 20000 };

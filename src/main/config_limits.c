@@ -1,0 +1,215 @@
+/*
+ * main/config_limits.c - every limit of every room as a row.
+ *
+ * Layer: main.
+ */
+#include "main/config_limits.h"
+
+#define ROW(kind, room, field, low, high)                                                                     \
+    {#room, #field, kind, offsetof(struct config, room.field), sizeof(((struct config *)NULL)->room.field), low, \
+     high}
+#define COUNT(room, field, low, high) ROW(LIMIT_COUNT, room, field, low, high)
+#define BYTES(room, field, low, high) ROW(LIMIT_BYTES, room, field, low, high)
+
+#define KB ((uint64_t)1024)
+#define MB (1024 * KB)
+#define GB (1024 * MB)
+enum { DAY = 24 * 3600, MANY = 1000000000 };
+
+const struct config_limit config_limits[] = {
+    COUNT(net, workers, 0, 1024),
+    COUNT(net, workers_max, 1, 4096),
+    COUNT(net, connections_max, 0, MANY),
+    COUNT(net, connections_per_address, 1, MANY),
+    COUNT(net, connections_per_second_per_address, 1, MANY),
+    COUNT(net, command_seconds, 1, DAY),
+    COUNT(net, before_login_seconds, 1, DAY),
+    COUNT(net, body_seconds, 1, DAY),
+    COUNT(net, turn_commands, 1, MANY),
+    COUNT(net, turn_ms, 1, 60000),
+
+    COUNT(ipc, calls_max, 1, MANY),
+    COUNT(ipc, timeout_seconds, 1, 3600),
+    COUNT(ipc, threads, 1, 256),
+    COUNT(ipc, connections_max, 1, 65536),
+
+    BYTES(smtp, message_bytes, 64 * KB, 4 * GB - 1),
+    COUNT(smtp, recipients, 100, 1000000), /* RFC 5321 section 4.5.3.1.8: at least 100 */
+    COUNT(smtp, transactions, 1, MANY),
+    COUNT(smtp, errors, 1, MANY),
+    BYTES(smtp, line_bytes, 1000, MB),
+    BYTES(smtp, header_bytes, 4 * KB, 64 * MB),
+    COUNT(smtp, received_fields, 10, 1000),
+    COUNT(smtp, login_attempts, 1, 1000),
+
+    BYTES(imap, command_bytes, 8 * KB, 64 * MB),
+    BYTES(imap, append_bytes, 64 * KB, 4 * GB - 1),
+    COUNT(imap, sets, 10, MANY),
+    COUNT(imap, nesting, 5, 1000),
+    COUNT(imap, bad_commands, 1, MANY),
+    COUNT(imap, login_attempts, 1, 1000),
+    COUNT(imap, idle_tick_seconds, 10, 1740), /* RFC 2177: clients expect a word within 29 minutes */
+
+    BYTES(store, view_bytes, MB, 1024 * GB),
+    BYTES(store, handle_bytes, MB, 1024 * GB),
+    COUNT(store, handle_idle_seconds, 1, DAY),
+    BYTES(store, name_bytes, 64, 64 * KB),
+    COUNT(store, name_levels, 1, 1000),
+    COUNT(store, mailboxes, 10, MANY),
+    COUNT(store, keywords, 1, 1000000),
+    COUNT(store, keywords_per_message, 1, 100000),
+    COUNT(store, keyword_sets, 10, 1000000),
+    BYTES(store, keyword_bytes, 8, 4 * KB),
+    COUNT(store, workers_per_account, 1, 1024),
+    COUNT(store, keep_expunged_days, 0, 36500),
+    COUNT(store, change_log_days, 1, 36500),
+    COUNT(store, snapshot_hours, 0, 8760),
+
+    BYTES(volume, volume_bytes, 4 * MB, 4 * GB - 1),
+    BYTES(volume, prewrite_bytes, 0, GB),
+    COUNT(volume, reserve_percent, 0, 90),
+    BYTES(volume, reserve_bytes, 0, 1024 * GB),
+    COUNT(volume, free_after_seconds, 0, 365 * DAY),
+    COUNT(volume, compression, 0, 19),
+    BYTES(volume, compress_from, 0, 4 * GB),
+    COUNT(volume, open_files, 4, 65536),
+
+    COUNT(deliver, placers, 1, 1024),
+    COUNT(deliver, backlog, 1, 1000000),
+    COUNT(deliver, retry_seconds, 1, 300),
+    COUNT(deliver, retries_per_account, 1, 1000000),
+    COUNT(deliver, mark_seconds, 1, 3600),
+
+    ROW(LIMIT_CHAR, directory, separator, 0, 0),
+    COUNT(directory, alias_members, 1, 1000000),
+    COUNT(directory, alias_depth, 1, 100),
+    COUNT(directory, route_targets, 1, 1000000),
+
+    COUNT(auth, hash_passes, 1, 1000),
+    BYTES(auth, hash_memory, 8 * KB, 4 * GB),
+    COUNT(auth, hash_runs, 0, 256),
+    COUNT(auth, scram_iterations, 0, 10000000),
+    BYTES(auth, password_bytes, 64, 16 * KB),
+    COUNT(auth, cached_logins, 0, 10000000),
+    COUNT(auth, cached_seconds, 1, 7 * DAY),
+    COUNT(auth, delay_ms, 0, 60000),
+    COUNT(auth, delay_ms_max, 0, 60000),
+    COUNT(auth, peer_failures, 1, MANY),
+    COUNT(auth, login_failures, 1, MANY),
+    COUNT(auth, failure_seconds, 1, DAY),
+    COUNT(auth, throttled, 16, 10000000),
+    COUNT(auth, exchanges, 1, 1000000),
+    COUNT(auth, exchange_seconds, 1, 3600),
+    COUNT(auth, save_seconds, 1, 3600),
+};
+const size_t config_limit_count = ARRAY_LEN(config_limits);
+
+void config_limits_default(struct config *c)
+{
+    net_limits_default(&c->net);
+    ipc_limits_default(&c->ipc);
+    smtp_limits_default(&c->smtp);
+    imap_limits_default(&c->imap);
+    store_limits_default(&c->store);
+    volume_limits_default(&c->volume);
+    deliver_limits_default(&c->deliver);
+    directory_limits_default(&c->directory);
+    auth_limits_default(&c->auth);
+}
+
+const struct config_limit *config_limit_find(const char *room, const char *name)
+{
+    for (size_t i = 0; i < config_limit_count; i++) {
+        if (strcmp(config_limits[i].room, room) == 0 && strcmp(config_limits[i].name, name) == 0)
+            return &config_limits[i];
+    }
+    return NULL;
+}
+
+static const struct { const char *name; uint64_t bytes; } units[] = {{"GB", GB}, {"MB", MB}, {"KB", KB}};
+
+/* "50", "50MB", "50 MB". */
+static bool parse_number(const struct config_limit *limit, struct slice value, uint64_t *out)
+{
+    uint64_t unit = 1;
+
+    for (size_t i = 0; limit->kind == LIMIT_BYTES && i < ARRAY_LEN(units); i++) {
+        if (slice_ends(value, slice_of(units[i].name))) {
+            value = slice_trim(slice_sub(value, 0, value.len - 2));
+            unit = units[i].bytes;
+            break;
+        }
+    }
+    if (!slice_to_u64(value, limit->high / unit, out))
+        return false;
+    *out *= unit;
+    return *out >= limit->low;
+}
+
+/* Fields are char, int, unsigned, size_t or uint64_t, never negative here. */
+static void store_number(const struct config_limit *limit, uint64_t n, struct config *c)
+{
+    char *field = (char *)c + limit->offset;
+
+    if (limit->size == sizeof n) {
+        memcpy(field, &n, sizeof n);
+    } else if (limit->size == sizeof(unsigned)) {
+        unsigned small = (unsigned)n; /* `high` says that it fits */
+        memcpy(field, &small, sizeof small);
+    } else {
+        bug("limit %s.%s has %zu bytes", limit->room, limit->name, limit->size);
+    }
+}
+
+static uint64_t load_number(const struct config_limit *limit, const struct config *c)
+{
+    const char *field = (const char *)c + limit->offset;
+    uint64_t    n = 0;
+    unsigned    small;
+
+    if (limit->size == sizeof n) {
+        memcpy(&n, field, sizeof n);
+    } else {
+        memcpy(&small, field, sizeof small);
+        n = small;
+    }
+    return n;
+}
+
+bool config_limit_set(const struct config_limit *limit, struct slice value, struct config *c, struct fail *why)
+{
+    uint64_t n;
+
+    if (limit->kind == LIMIT_CHAR) {
+        if (value.len > 1 || (value.len == 1 && (value.ptr[0] <= ' ' || value.ptr[0] > '~' || value.ptr[0] == '@')))
+            return fail_set(why, FAIL_PERM, FAIL_INVALID, "%s is one printable character or \"\"", limit->name);
+        if (c != NULL)
+            *((char *)c + limit->offset) = value.len == 1 ? value.ptr[0] : '\0';
+        return true;
+    }
+    if (!parse_number(limit, value, &n))
+        return fail_set(why, FAIL_PERM, FAIL_INVALID, "%s is a number%s from %llu to %llu", limit->name,
+                        limit->kind == LIMIT_BYTES ? " (or KB, MB, GB)" : "", (unsigned long long)limit->low,
+                        (unsigned long long)limit->high);
+    if (c != NULL)
+        store_number(limit, n, c);
+    return true;
+}
+
+void config_limit_show(const struct config_limit *limit, const struct config *c, struct buf *out)
+{
+    if (limit->kind == LIMIT_CHAR) {
+        char separator = *((const char *)c + limit->offset);
+        if (separator != '\0')
+            buf_add_char(out, separator);
+        return;
+    }
+    uint64_t n = load_number(limit, c);
+    for (size_t i = 0; limit->kind == LIMIT_BYTES && i < ARRAY_LEN(units); i++) {
+        if (n > 0 && n % units[i].bytes == 0) {
+            buf_addf(out, "%llu %s", (unsigned long long)(n / units[i].bytes), units[i].name);
+            return;
+        }
+    }
+    buf_add_u64(out, n);
+}

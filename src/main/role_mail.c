@@ -1,0 +1,257 @@
+/*
+ * main/role_mail.c - the role that holds all sessions, the mail store and the directory.
+ *
+ * Layer: main.  Opens the rooms from the bottom up and closes them from the top down.
+ * Offline (a command found no server running) it is the same without a network.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "admin/admin.h"
+#include "auth/client.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/scoped.h"
+#include "main/config.h"
+#include "main/control.h"
+#include "main/role.h"
+#include "net/tls.h"
+
+enum {
+    LOCK_SECONDS = 30, /* for a predecessor to finish */
+    STOP_SECONDS = 20, /* for sessions to finish */
+};
+
+struct mail_work {
+    const struct config *config;
+    int                  lock; /* the data folder, locked; -1 */
+    struct volumes      *volumes;
+    struct store        *store;
+    struct directory    *directory;
+    struct deliver      *deliver;
+    struct auth_client  *auth;
+    struct tls_context  *tls;
+    struct net          *net;
+    struct control      *control;
+    struct admin         admin;
+
+    struct login_service login;
+    struct smtp_service  smtp[3]; /* by enum smtp_kind */
+    struct imap_service  imap;
+};
+
+/* ---- the data folder's lock ---- */
+
+/*
+ * One process at a time has the data folder.  A successor waits until its predecessor is gone;
+ * there is no way to hear of that but to ask again.
+ */
+static bool lock_folder(struct mail_work *w, const char *path, struct fail *why)
+{
+    int64_t give_up = clock_mono_ms() + LOCK_SECONDS * 1000;
+
+    w->lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (w->lock < 0)
+        return fail_errno(why, errno, "%s", path);
+    while (flock(w->lock, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return fail_errno(why, errno, "%s", path);
+        if (clock_mono_ms() >= give_up)
+            return fail_set(why, FAIL_TEMP, FAIL_OTHER, "%s is in use by another process", path);
+        (void)usleep(20000);
+    }
+    return true;
+}
+
+/* ---- services ---- */
+
+static void end_sessions(void *ctx, uint64_t account)
+{
+    struct mail_work *w = ctx;
+
+    (void)net_kick_account(w->net, account);
+}
+
+static void make_services(struct mail_work *w, struct config *c, const char *spool)
+{
+    w->login = (struct login_service){
+        .auth = w->auth,
+        .directory = w->directory,
+        .allow_plaintext = c->allow_plaintext_login,
+    };
+    for (int kind = 0; kind < (int)ARRAY_LEN(w->smtp); kind++) {
+        w->smtp[kind] = (struct smtp_service){
+            .kind = (enum smtp_kind)kind,
+            .hostname = c->hostname,
+            .spool_dir = spool,
+            .limits = c->smtp,
+            .directory = w->directory,
+            .deliver = w->deliver,
+            .volumes = w->volumes,
+            .login = kind == SMTP_SUBMISSION ? &w->login : NULL,
+            .mend_lf_for = c->mend_lf_for,
+            .mend_lf_count = c->mend_lf_count,
+        };
+    }
+    w->imap = (struct imap_service){
+        .hostname = c->hostname,
+        .spool_dir = spool,
+        .limits = c->imap,
+        .store = w->store,
+        .login = &w->login,
+    };
+}
+
+static void bind_service(struct mail_work *w, enum config_protocol protocol, struct net_listener *row)
+{
+    switch (protocol) {
+    case PROTOCOL_SMTP:
+        row->protocol = &smtp_protocol;
+        row->service = &w->smtp[SMTP_MX];
+        return;
+    case PROTOCOL_SUBMISSION:
+        row->protocol = &smtp_protocol;
+        row->service = &w->smtp[SMTP_SUBMISSION];
+        return;
+    case PROTOCOL_LMTP:
+        row->protocol = &smtp_protocol;
+        row->service = &w->smtp[SMTP_LMTP];
+        return;
+    case PROTOCOL_IMAP:
+        row->protocol = &imap_protocol;
+        row->service = &w->imap;
+        return;
+    }
+    bug("protocol %d", (int)protocol);
+}
+
+static bool listen_all(struct mail_work *w, const struct config *c, const int *fds, struct fail *why)
+{
+    for (size_t i = 0; i < c->listener_count; i++) {
+        const struct config_listener *l = &c->listeners[i];
+        struct net_listener           row = {
+                      .name = l->name,
+                      .fd = fds[i],
+                      .tls = l->tls,
+                      .tls_context = l->tls != NET_TLS_NONE ? w->tls : NULL,
+                      .idle_seconds = l->idle_seconds,
+                      .proxy = l->proxy,
+                      .proxy_sources = c->proxy_from,
+                      .proxy_source_count = c->proxy_from_count,
+        };
+        bind_service(w, l->protocol, &row);
+        if (!net_listen(w->net, &row, why))
+            return fail_at(why, "listener %s", l->name);
+    }
+    return true;
+}
+
+/* ---- start and stop ---- */
+
+static void mail_stop(void *work)
+{
+    struct mail_work *w = work;
+
+    control_stop(&w->control);
+    if (w->net != NULL)
+        net_stop(w->net, STOP_SECONDS);
+    /* `auth` may still speak of changed passwords: first its client ends, then what it would call. */
+    auth_client_destroy(&w->auth);
+    net_destroy(&w->net);
+    tls_context_destroy(&w->tls);
+    deliver_close(&w->deliver, STOP_SECONDS);
+    directory_close(&w->directory);
+    store_close(&w->store);
+    volumes_close(&w->volumes);
+    if (w->lock >= 0)
+        (void)close(w->lock);
+    free(w);
+}
+
+static bool open_rooms(struct mail_work *w, struct config *c, struct fail *why)
+{
+    const char *mail = config_data_path(c, "mail");
+
+    c->deliver.note_path = config_data_path(c, "mail/parsing");
+    if (!lock_folder(w, mail, why) || !io_make_dirs(config_data_path(c, "mail/spool"), 0700, why) ||
+        !volumes_open(config_data_path(c, "mail/volumes"), &c->volume, &w->volumes, why) ||
+        !store_open(mail, w->volumes, &c->store, &w->store, why) ||
+        !directory_open(config_data_path(c, "mail/directory.db"), &c->directory, &w->directory, why) ||
+        !deliver_open(w->store, w->volumes, w->directory, &c->deliver, &w->deliver, why))
+        return false;
+    w->admin = (struct admin){
+        .directory = w->directory,
+        .store = w->store,
+        .volumes = w->volumes,
+        .deliver = w->deliver,
+    };
+    return true;
+}
+
+static bool open_network(struct mail_work *w, struct config *c, const struct role_start *start, struct fail *why)
+{
+    if (start->listener_count != c->listener_count)
+        return fail_set(why, FAIL_PERM, FAIL_INVALID, "%zu sockets for %zu listeners", start->listener_count,
+                        c->listener_count);
+    if (c->certificate[0] != '\0') {
+        w->tls = tls_context_create(c->certificate, c->key, why);
+        if (w->tls == NULL)
+            return false;
+    }
+    w->net = net_create(&c->net, why);
+    if (w->net == NULL)
+        return false;
+    w->admin.net = w->net;
+    w->auth = auth_client_create(&c->ipc, why);
+    if (w->auth == NULL)
+        return false;
+    auth_client_on_change(w->auth, end_sessions, w);
+    make_services(w, c, config_data_path(c, "mail/spool"));
+    return listen_all(w, c, start->listeners, why) && net_start(w->net, why);
+}
+
+static void *mail_start(struct config *c, const struct role_start *start, struct fail *why)
+{
+    struct mail_work *w = xcalloc(1, sizeof *w);
+    bool              ok;
+
+    w->config = c;
+    w->lock = -1;
+    ok = open_rooms(w, c, why);
+    if (ok && start->offline)
+        ok = control_attach(start->control, c, &w->admin, &w->control, why);
+    else if (ok)
+        ok = open_network(w, c, start, why) && control_start(start->control, c, &w->admin, &w->control, why);
+    if (!ok) {
+        mail_stop(w);
+        return NULL;
+    }
+    return w;
+}
+
+static void reload_certificate(struct mail_work *w)
+{
+    struct fail why;
+
+    if (w->tls == NULL)
+        return;
+    if (tls_context_reload(w->tls, &why))
+        log_event(LOG_INFO, "tls.reloaded", LOG_CSTR("certificate", w->config->certificate));
+    else
+        log_event(LOG_ERROR, "tls.reload_failed", LOG_FAIL(&why));
+}
+
+static void mail_note(void *work, const struct role_note *note)
+{
+    struct mail_work *w = work;
+
+    if (note->what == ROLE_PEER && note->fd >= 0)
+        auth_client_attach(w->auth, note->fd);
+    else if (note->what == ROLE_RELOAD)
+        reload_certificate(w);
+}
+
+const struct role_work role_mail = {.start = mail_start, .note = mail_note, .stop = mail_stop};

@@ -1,0 +1,78 @@
+/*
+ * store/search_internal.h - what the files of the search share.
+ *
+ * Layer: store; private to search*.c.
+ *
+ * A search is evaluated in three rounds, each with more to look at than the one
+ * before: the view, then the message's row with its cached envelope, then its bytes.  A
+ * key that needs more than there is answers LATER; a message whose tree
+ * answers LATER goes on to the next round, all others are done.
+ */
+#ifndef STORE_SEARCH_INTERNAL_H
+#define STORE_SEARCH_INTERNAL_H
+
+#include "message/message.h"
+#include "store/internal.h"
+#include "store/search.h"
+
+/* What a key looks at, in order of price. */
+enum search_cost { COST_VIEW, COST_ROW, COST_ENVELOPE, COST_HEADER, COST_BODY };
+
+enum search_answer { ANSWER_NO, ANSWER_YES, ANSWER_LATER };
+
+/* A key made ready: children sorted by cost, ranges in order, text folded. */
+struct search_key {
+    enum search_op op;
+    enum search_cost cost; /* of the dearest below */
+    struct search_key *children, *next;
+    struct uid_set set; /* POSITIONS, UIDS; on the heap */
+    uint32_t flags;
+    uint64_t number;
+    struct slice field, needle;
+    bool needle_is_ascii;
+    uint32_t known_set; /* KEYWORD: the last keyword set that was looked at, */
+    bool known_has;     /* and whether it has the keyword; set 0 has none */
+};
+
+/* NULL: the arena is full. */
+struct search_key *search_key_make(const struct search *given, struct arena *arena);
+void search_key_finish(struct search_key *k);
+/* FETCH_ bits of what the tree's keys read of a row. */
+unsigned search_key_wants(const struct search_key *k);
+
+/* ---- one message ---- */
+
+struct search_text;
+
+struct search_subject {
+    uint32_t position;
+    struct view_entry entry;
+    const struct message_info *info; /* NULL in the first round */
+    struct search_text *text;
+    bool bytes;  /* the last round: they may be read */
+    bool failed; /* they cannot be, for now: `why` */
+    struct fail why;
+};
+
+enum search_answer search_ask(struct account *a, struct search_key *k, struct search_subject *m);
+
+/* ---- search_text.c: decoded, folded text of envelopes and bodies ---- */
+
+struct search_text *search_text_create(struct store *st);
+void search_text_destroy(struct search_text **t);
+/* From here on it is about this message, whose slices must live meanwhile.  Reads nothing yet. */
+void search_text_begin(struct search_text *t, const struct message_info *info);
+
+/* Unstructured text or addresses of the envelope. */
+bool search_text_subject(struct search_text *t, const struct search_key *k);
+bool search_text_addresses(struct search_text *t, const struct search_key *k);
+/* The bytes.  false and m->failed: not readable now.  A damaged message matches nothing. */
+bool search_text_header(struct search_text *t, const struct search_key *k, struct search_subject *m);
+bool search_text_body(struct search_text *t, const struct search_key *k, struct search_subject *m);
+
+/* The day of a moment in its own zone, counted from 1970-01-01. */
+int64_t search_day(int64_t seconds, int zone_minutes);
+/* Of the envelope's Date; false if it has none that can be read. */
+bool search_sent_day(struct slice envelope, int64_t *day);
+
+#endif

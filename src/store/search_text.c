@@ -1,0 +1,446 @@
+/*
+ * store/search_text.c - is a text in this header, these addresses, that body?
+ *
+ * Layer: store.  Text is compared decoded and casefolded (base/unicode.h).  Nearly
+ * all mail is ASCII without anything to decode: that is folded in one loop into a
+ * buffer that is kept, and looked through by memmem().  The rest goes through
+ * message/decode.h and message/header.h.
+ *
+ * A message of up to 64 KB is read at once, whatever is looked for in it; of a
+ * larger one the parts that are text, piece by piece.
+ */
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/scoped.h"
+#include "base/unicode.h"
+#include "message/decode.h"
+#include "message/envelope.h"
+#include "message/header.h"
+#include "store/search_internal.h"
+
+enum {
+    WHOLE_MAX = 64 * 1024,    /* a message up to that size is read at once */
+    PIECE = 64 * 1024,        /* otherwise */
+    HEADER_MAX = 1024 * 1024, /* of one header block */
+    STRUCTURE_MAX = 16 * 1024 * 1024,
+};
+
+struct search_text {
+    struct store *store;
+    const struct message_info *info;
+    struct store_body *body;      /* NULL: not opened yet */
+    const struct mime_part *root; /* NULL: not unpacked yet, or damaged */
+    bool whole;                   /* all of it is in `bytes` */
+    bool damaged;                 /* and told of */
+    struct buf bytes, decoded, folded;
+    struct arena arena; /* of one message */
+};
+
+struct search_text *search_text_create(struct store *st)
+{
+    struct search_text *t = xcalloc(1, sizeof *t);
+
+    t->store = st;
+    buf_init(&t->bytes, HEADER_MAX);
+    buf_init(&t->decoded, 4 * HEADER_MAX);
+    buf_init(&t->folded, SIZE_MAX / 2);
+    arena_init(&t->arena, STRUCTURE_MAX);
+    return t;
+}
+
+void search_text_destroy(struct search_text **tp)
+{
+    struct search_text *t = *tp;
+
+    if (t == NULL)
+        return;
+    store_body_release(&t->body);
+    buf_finish(&t->bytes);
+    buf_finish(&t->decoded);
+    buf_finish(&t->folded);
+    arena_finish(&t->arena);
+    free(t);
+    *tp = NULL;
+}
+
+void search_text_begin(struct search_text *t, const struct message_info *info)
+{
+    store_body_release(&t->body);
+    arena_reset(&t->arena);
+    t->info = info;
+    t->root = NULL;
+    t->whole = t->damaged = false;
+}
+
+/* ---- looking ---- */
+
+static bool holds(struct slice text, struct slice needle)
+{
+    return needle.len == 0 || slice_find(text, needle) < text.len;
+}
+
+/* Appends ASCII in lower case; false (having appended nothing) if there is anything else in it. */
+static bool fold_ascii(struct buf *out, struct slice s)
+{
+    unsigned char all = 0;
+    char *to = buf_room(out, s.len);
+
+    if (to == NULL)
+        return false;
+    for (size_t i = 0; i < s.len; i++) {
+        all |= (unsigned char)s.ptr[i];
+        to[i] = ascii_lower(s.ptr[i]);
+    }
+    if (all >= 0x80)
+        return false;
+    buf_grew(out, s.len);
+    return true;
+}
+
+/* Could there be anything to decode in this text of a header? */
+static bool is_plain(struct slice s)
+{
+    return slice_find(s, SLICE("=?")) == s.len && slice_is_ascii(s);
+}
+
+/* Takes out the line ends before blanks: RFC 5322 section 2.2.3. */
+static void unfold(struct buf *b)
+{
+    size_t to = 0;
+
+    for (size_t i = 0; i < b->len; i++) {
+        bool crlf = b->data[i] == '\r' && i + 1 < b->len && b->data[i + 1] == '\n';
+        size_t end = i + (crlf ? 2 : b->data[i] == '\n');
+        if (end > i && end < b->len && (b->data[end] == ' ' || b->data[end] == '\t'))
+            i = end;
+        b->data[to++] = b->data[i];
+    }
+    b->len = to;
+}
+
+/* Appends the text of a field or phrase, decoded and folded. */
+static void fold_header_text(struct search_text *t, struct slice s)
+{
+    if (is_plain(s)) {
+        (void)fold_ascii(&t->folded, s);
+        return;
+    }
+    buf_reset(&t->decoded);
+    header_decode_text(&t->decoded, s);
+    unicode_casefold(&t->folded, buf_slice(&t->decoded));
+}
+
+static bool folded_holds(const struct search_text *t, const struct search_key *k)
+{
+    return holds(buf_slice(&t->folded), k->needle);
+}
+
+/* ---- the envelope ---- */
+
+bool search_text_subject(struct search_text *t, const struct search_key *k)
+{
+    struct slice subject;
+
+    if (k->needle.len == 0)
+        return true;
+    if (!envelope_string(&t->arena, t->info->envelope, ENVELOPE_SUBJECT, &subject))
+        return false;
+    if (!k->needle_is_ascii && is_plain(subject))
+        return false;
+    buf_reset(&t->folded);
+    fold_header_text(t, subject);
+    return folded_holds(t, k);
+}
+
+static enum envelope_field field_of(enum search_op op)
+{
+    if (op == SEARCH_FROM)
+        return ENVELOPE_FROM;
+    return op == SEARCH_TO ? ENVELOPE_TO : op == SEARCH_CC ? ENVELOPE_CC : ENVELOPE_BCC;
+}
+
+/* As a person would write it: Ann Lee <ann@example.org>. */
+static void fold_address(struct search_text *t, const struct address *one)
+{
+    if (one->name.len > 0) {
+        fold_header_text(t, one->name);
+        buf_add_char(&t->folded, ' ');
+    }
+    buf_add_char(&t->folded, '<');
+    fold_header_text(t, one->mailbox);
+    buf_add_char(&t->folded, '@');
+    fold_header_text(t, one->host);
+    buf_add(&t->folded, SLICE(">\n"));
+}
+
+/*
+ * A letter that the needle begins with and the field does not hold, however it is
+ * written, rules most messages out before their addresses are read.
+ */
+static bool may_hold(struct slice raw, const struct search_key *k)
+{
+    char first = k->needle.ptr[0];
+
+    if (!k->needle_is_ascii)
+        return !is_plain(raw);
+    if (!ascii_is_alpha(first) && !ascii_is_digit(first))
+        return true;
+    return memchr(raw.ptr, first, raw.len) != NULL || memchr(raw.ptr, ascii_upper(first), raw.len) != NULL ||
+           !is_plain(raw);
+}
+
+bool search_text_addresses(struct search_text *t, const struct search_key *k)
+{
+    struct address *list;
+    struct slice raw;
+
+    if (k->needle.len == 0)
+        return true;
+    raw = envelope_text(t->info->envelope, field_of(k->op));
+    if (raw.len == 0 || !may_hold(raw, k))
+        return false;
+
+    size_t count = envelope_addresses(&t->arena, t->info->envelope, field_of(k->op), &list);
+    buf_reset(&t->folded);
+    for (size_t i = 0; i < count; i++)
+        if (!list[i].is_group_end)
+            fold_address(t, &list[i]);
+    return folded_holds(t, k);
+}
+
+int64_t search_day(int64_t seconds, int zone_minutes)
+{
+    enum { DAY = 24 * 3600 };
+    int64_t local = seconds + (int64_t)zone_minutes * 60;
+
+    return local / DAY - (local % DAY < 0);
+}
+
+bool search_sent_day(struct slice envelope, int64_t *day)
+{
+    struct arena a;
+    struct slice date;
+    int64_t seconds;
+    int zone;
+
+    arena_init(&a, 4096);
+    bool ok = envelope_string(&a, envelope, ENVELOPE_DATE, &date) && header_parse_date(date, &seconds, &zone);
+    if (ok)
+        *day = search_day(seconds, zone);
+    arena_finish(&a);
+    return ok;
+}
+
+/* ---- the bytes ---- */
+
+/* A message that is damaged matches nothing and is told of; what may be better later ends the search. */
+static bool unreadable(struct search_text *t, struct search_subject *m, const struct fail *why)
+{
+    if (why->kind == FAIL_PERM) {
+        log_event(LOG_WARNING, "search.message_unreadable", LOG_HEX("ref", t->info->ref), LOG_FAIL(why));
+        t->damaged = true;
+        return false;
+    }
+    m->failed = true;
+    m->why = *why;
+    return false;
+}
+
+/* Bytes [from, to) of the message into `bytes`. */
+static bool read_into(struct search_text *t, uint64_t from, uint64_t to, struct search_subject *m)
+{
+    struct fail why;
+    size_t len = (size_t)(to - from);
+
+    buf_reset(&t->bytes);
+    char *room = buf_room(&t->bytes, len);
+    if (room == NULL)
+        bug("%zu bytes at once", len);
+    if (!store_body_read(t->body, from, room, len, &why))
+        return unreadable(t, m, &why);
+    buf_grew(&t->bytes, len);
+    return true;
+}
+
+/* At most HEADER_MAX bytes [from, to) of the message; *out lives until the next call. */
+static bool read_bytes(struct search_text *t, uint64_t from, uint64_t to, struct slice *out,
+                       struct search_subject *m)
+{
+    uint64_t size = store_body_size(t->body);
+
+    to = to < size ? to : size;
+    from = from < to ? from : to;
+    if (t->damaged)
+        return false;
+    if (size > WHOLE_MAX) {
+        if (!read_into(t, from, to, m))
+            return false;
+        *out = buf_slice(&t->bytes);
+        return true;
+    }
+    if (!t->whole && !read_into(t, 0, size, m))
+        return false;
+    t->whole = true;
+    *out = slice_sub(buf_slice(&t->bytes), (size_t)from, (size_t)(to - from));
+    return true;
+}
+
+/* Opens the message and its structure; one whose structure is damaged is one text part without header. */
+static void open_message(struct search_text *t)
+{
+    static const struct mime_part unknown = {.end_offset = UINT64_MAX / 2};
+
+    if (t->body != NULL)
+        return;
+    t->body = store_body_open(t->store, t->info->ref, t->info->prefix, t->info->size);
+    t->root = mime_unpack(&t->arena, t->info->structure);
+    if (t->root == NULL)
+        t->root = &unknown;
+}
+
+/* Offsets of the structure count from the message; those of the body from the prefix before it. */
+static uint64_t shifted(const struct search_text *t, uint64_t offset)
+{
+    return offset + t->info->prefix.len;
+}
+
+static bool read_header(struct search_text *t, const struct mime_part *part, struct slice *out,
+                        struct search_subject *m)
+{
+    uint64_t from = part == t->root ? 0 : shifted(t, part->header_offset), to = shifted(t, part->body_offset);
+
+    if (to > from && to - from > HEADER_MAX)
+        to = from + HEADER_MAX;
+    return read_bytes(t, from, to, out, m);
+}
+
+/* All fields of a header block, names included. */
+static bool header_holds(struct search_text *t, const struct mime_part *part, const struct search_key *k,
+                         struct search_subject *m)
+{
+    struct header_field f;
+    struct slice block;
+    size_t at = 0;
+
+    if (!read_header(t, part, &block, m))
+        return false;
+    buf_reset(&t->folded);
+    if (is_plain(block)) {
+        if (!k->needle_is_ascii)
+            return false;
+        (void)fold_ascii(&t->folded, block);
+        unfold(&t->folded);
+        return folded_holds(t, k);
+    }
+    while (header_next(block, &at, &f)) {
+        fold_header_text(t, f.name);
+        buf_add(&t->folded, SLICE(": "));
+        fold_header_text(t, f.body);
+        buf_add_char(&t->folded, '\n');
+    }
+    unfold(&t->folded);
+    return folded_holds(t, k);
+}
+
+bool search_text_header(struct search_text *t, const struct search_key *k, struct search_subject *m)
+{
+    struct header_field f;
+    struct slice block;
+    size_t at = 0;
+
+    open_message(t);
+    if (!read_header(t, t->root, &block, m))
+        return false;
+    while (header_next(block, &at, &f)) {
+        if (!slice_eq_nocase(f.name, k->field))
+            continue;
+        buf_reset(&t->folded);
+        fold_header_text(t, f.body);
+        unfold(&t->folded);
+        if (folded_holds(t, k))
+            return true;
+    }
+    return false;
+}
+
+/* ---- text parts ---- */
+
+static bool needs_no_decoding(enum transfer_encoding e)
+{
+    return e != ENCODING_BASE64 && e != ENCODING_QUOTED_PRINTABLE;
+}
+
+/* A part that lies in memory. */
+static bool part_in_memory_holds(struct search_text *t, struct slice text, const struct search_key *k,
+                                 enum transfer_encoding encoding, struct slice charset)
+{
+    if (needs_no_decoding(encoding) && charset_reads_as_utf8(charset)) {
+        buf_reset(&t->folded);
+        if (fold_ascii(&t->folded, text))
+            return folded_holds(t, k);
+    }
+    SCOPED(text_search_destroy) struct text_search *s = text_search_create(k->needle, encoding, charset);
+    return text_search_feed(s, text) || text_search_finish(s);
+}
+
+/* One that is read piece by piece, to the border of a frame each time, so that none is read twice. */
+static bool part_on_disk_holds(struct search_text *t, uint64_t from, uint64_t to, const struct search_key *k,
+                               enum transfer_encoding encoding, struct slice charset,
+                               struct search_subject *m)
+{
+    SCOPED(text_search_destroy) struct text_search *s = text_search_create(k->needle, encoding, charset);
+    struct slice piece;
+
+    for (; from < to; from += piece.len) {
+        uint64_t border = from + PIECE - (from - t->info->prefix.len) % PIECE;
+        if (!read_bytes(t, from, border < to ? border : to, &piece, m) || piece.len == 0)
+            return false;
+        if (text_search_feed(s, piece))
+            return true;
+    }
+    return text_search_finish(s);
+}
+
+static bool text_part_holds(struct search_text *t, const struct mime_part *part, const struct search_key *k,
+                            struct search_subject *m)
+{
+    enum transfer_encoding encoding = transfer_encoding_of(part->encoding);
+    uint64_t from = shifted(t, part->body_offset), to = shifted(t, part->end_offset);
+    uint64_t size = store_body_size(t->body);
+    struct slice charset = SLICE(""), text;
+
+    (void)mime_parameter_find(part->parameters, part->parameter_count, SLICE("charset"), &charset);
+    if (to > size)
+        to = size;
+    if (size > WHOLE_MAX)
+        return part_on_disk_holds(t, from, to, k, encoding, charset, m);
+    return read_bytes(t, from, to, &text, m) && part_in_memory_holds(t, text, k, encoding, charset);
+}
+
+/* A tree is no deeper than MIME_DEPTH_MAX. */
+static bool part_holds(struct search_text *t, const struct mime_part *part, const struct search_key *k,
+                       struct search_subject *m)
+{
+    if (part->is_message)
+        return header_holds(t, part->first_child, k, m) || part_holds(t, part->first_child, k, m);
+    if (part->is_multipart) {
+        for (const struct mime_part *child = part->first_child; child != NULL && !m->failed;
+             child = child->next)
+            if (part_holds(t, child, k, m))
+                return true;
+        return false;
+    }
+    return (part->type.len == 0 || slice_eq_nocase(part->type, SLICE("text"))) &&
+           text_part_holds(t, part, k, m);
+}
+
+bool search_text_body(struct search_text *t, const struct search_key *k, struct search_subject *m)
+{
+    if (k->needle.len == 0)
+        return true;
+    open_message(t);
+    if (k->op == SEARCH_TEXT && header_holds(t, t->root, k, m))
+        return true;
+    return !m->failed && part_holds(t, t->root, k, m);
+}

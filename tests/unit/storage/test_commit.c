@@ -1,0 +1,228 @@
+/*
+ * tests/unit/storage/test_commit.c - many threads, one sync, and syncs that fail.
+ */
+#include <pthread.h>
+
+#include "base/body.h"
+#include "storage/volume.h"
+#include "tests/unit/check.h"
+#include "tests/unit/storage/fault.h"
+#include "tests/unit/storage/folder.h"
+
+enum { THREADS = 8, EACH = 150 };
+
+static struct volume_limits limits;
+
+static const struct record_target someone[] = {
+    {.kind = RECORD_LOCAL, .account = 1, .recipient = {"ann@example.org", 15}},
+};
+
+static const struct record a_record = {.kind = RECORD_DELIVERY, .targets = someone, .target_count = 1};
+
+static bool put(struct volumes *v, const struct folder *f, const char *bytes, size_t n, bool start_only,
+                volume_ref *ref, struct fail *why)
+{
+    struct body_limits l = {.memory_max = 8000, .size_max = 1 << 24, .spool_dir = f->path};
+    struct body *b = body_create(&l);
+    bool ok = body_add(b, slice_make(bytes, n), why) &&
+              (start_only ? volume_append_start : volume_append)(v, &a_record, b, ref, why);
+
+    body_destroy(&b);
+    return ok;
+}
+
+struct writer {
+    struct volumes *v;
+    const struct folder *f;
+    unsigned number;
+    volume_ref refs[EACH];
+    unsigned acknowledged;
+};
+
+static size_t text_of(unsigned writer, unsigned i, char *out, size_t room)
+{
+    size_t n = 1 + (writer * 7919 + i * 104729) % (room - 1);
+
+    memset(out, 'a' + (int)((writer + i) % 26), n);
+    return n;
+}
+
+static void *write_many(void *arg)
+{
+    struct writer *w = arg;
+    char bytes[20000];
+    struct fail why;
+
+    for (unsigned i = 0; i < EACH; i++) {
+        size_t n = text_of(w->number, i, bytes, i % 10 == 0 ? sizeof bytes : 3000);
+        w->refs[i] = 0;
+        if (i % 16 == 15 && w->acknowledged == i) { /* some in two steps */
+            volume_ref first = 0;
+            if (put(w->v, w->f, bytes, n, true, &first, &why) && volume_sync(w->v, first, first, &why))
+                w->refs[i] = first;
+        } else if (!put(w->v, w->f, bytes, n, false, &w->refs[i], &why)) {
+            w->refs[i] = 0;
+        }
+        w->acknowledged += w->refs[i] != 0;
+    }
+    return NULL;
+}
+
+/* What was acknowledged is there, each once, whatever else happened. */
+static void check_acknowledged(struct volumes *v, const struct writer *writers)
+{
+    char bytes[20000], got[20000];
+    struct fail why;
+
+    for (unsigned t = 0; t < THREADS; t++) {
+        for (unsigned i = 0; i < EACH; i++) {
+            if (writers[t].refs[i] == 0)
+                continue;
+            size_t n = text_of(t, i, bytes, i % 10 == 0 ? sizeof bytes : 3000);
+            CHECK("as it was written",
+                  volume_read(v, writers[t].refs[i], 0, got, n, &why) && memcmp(got, bytes, n) == 0);
+        }
+    }
+}
+
+static bool count_one(void *ctx, volume_ref ref, const struct record *rec)
+{
+    size_t *count = ctx;
+
+    (void)ref;
+    (void)rec;
+    ++*count;
+    return true;
+}
+
+static void test_many(const char *note, int failing_syncs, unsigned least)
+{
+    struct folder f = folder_make();
+    struct volumes *v = NULL;
+    struct writer *writers = calloc(THREADS, sizeof *writers);
+    pthread_t threads[THREADS];
+    struct fail why;
+    struct volume_stats stats;
+    unsigned sum = 0;
+
+    limits.volume_bytes = 300000; /* several volumes */
+    limits.prewrite_bytes = 100000;
+    CHECK("opened", volumes_open(f.path, &limits, &v, &why));
+    for (unsigned i = 0; i < THREADS; i++) {
+        writers[i] = (struct writer){.v = v, .f = &f, .number = i};
+        CHECK("thread", pthread_create(&threads[i], NULL, write_many, &writers[i]) == 0);
+    }
+    for (int i = 0; i < failing_syncs; i++) {
+        (void)usleep(2000); /* somewhere in the midst of it: no matter where */
+        atomic_fetch_add(&fault_syncs, 1);
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        (void)pthread_join(threads[i], NULL);
+        sum += writers[i].acknowledged;
+    }
+    atomic_store(&fault_syncs, 0);
+    volume_stats(v, &stats);
+    CHECK(note, sum >= least && sum <= THREADS * EACH);
+    CHECK(note, failing_syncs > 0 || (stats.sealed == 0 && stats.volumes > 3));
+    check_acknowledged(v, writers);
+    volumes_close(&v);
+
+    size_t found = 0;
+    uint64_t damaged;
+    CHECK("opened again", volumes_open(f.path, &limits, &v, &why));
+    check_acknowledged(v, writers);
+    CHECK("scanned", volume_scan(v, 0, count_one, &found, &damaged, &why));
+    CHECK(note, found >= sum && damaged == 0);
+    CHECK(note, failing_syncs > 0 || found == sum);
+    volumes_close(&v);
+    free(writers);
+    folder_remove(&f);
+}
+
+/* A sync that fails: no for everybody, a new volume, nothing of the old one seen again. */
+static void test_failed_sync(void)
+{
+    struct folder f = folder_make();
+    struct volumes *v = NULL;
+    struct fail why;
+    volume_ref before = 0, lost = 77, first = 0, second = 0, after = 0;
+    struct volume_stats stats;
+    uint64_t damaged;
+    size_t found = 0;
+
+    limits.prewrite_bytes = 0; /* its syncs are none of this test's */
+    CHECK("opened", volumes_open(f.path, &limits, &v, &why));
+    CHECK("before", put(v, &f, "before", 6, false, &before, &why));
+    CHECK("begun", put(v, &f, "begun", 5, true, &first, &why));
+    atomic_store(&fault_syncs, 1);
+    CHECK("lost", !put(v, &f, "lost", 4, false, &lost, &why));
+    CHECK("for now", why.kind == FAIL_TEMP && lost == 77);
+    unsigned syncs = atomic_load(&fault_sync_count);
+    CHECK("never tried again",
+          !volume_sync(v, first, first, &why) && atomic_load(&fault_sync_count) == syncs);
+    CHECK("begun again", put(v, &f, "begun", 5, true, &second, &why) && second >> 32 > first >> 32);
+    CHECK("one of the two is lost", !volume_sync(v, first, second, &why));
+    CHECK("the other is not", volume_sync(v, second, second, &why));
+    CHECK("what was promised before is kept", volume_sync(v, before, before, &why));
+    CHECK("goes on", put(v, &f, "after", 5, false, &after, &why));
+    volume_stats(v, &stats);
+    CHECK("sealed", stats.sealed == 1);
+    volumes_close(&v);
+    CHECK("opened again", volumes_open(f.path, &limits, &v, &why));
+    CHECK("scanned", volume_scan(v, 0, count_one, &found, &damaged, &why) && damaged == 0);
+    CHECK("the lost one does not come back", found == 4);
+    volumes_close(&v);
+    folder_remove(&f);
+}
+
+static void test_failed_write(void)
+{
+    struct folder f = folder_make();
+    struct volumes *v = NULL;
+    struct fail why;
+    volume_ref ref = 0;
+
+    CHECK("opened", volumes_open(f.path, &limits, &v, &why));
+    CHECK("before", put(v, &f, "before", 6, false, &ref, &why));
+    atomic_store(&fault_errno, ENOSPC);
+    atomic_store(&fault_writes, 1);
+    CHECK("full",
+          !put(v, &f, "lost", 4, false, &ref, &why) && why.reason == FAIL_NO_SPACE && why.kind == FAIL_TEMP);
+    atomic_store(&fault_errno, EIO);
+    atomic_store(&fault_writes, 1);
+    CHECK("broken", !put(v, &f, "lost", 4, false, &ref, &why) && why.kind == FAIL_TEMP);
+    CHECK("goes on", put(v, &f, "after", 5, false, &ref, &why));
+    volumes_close(&v);
+    folder_remove(&f);
+}
+
+static void test_reserve(void)
+{
+    struct folder f = folder_make();
+    struct volumes *v = NULL;
+    struct volume_limits much = limits;
+    struct fail why;
+    volume_ref ref;
+
+    much.reserve_bytes = UINT64_C(1) << 60;
+    CHECK("opened", volumes_open(f.path, &much, &v, &why));
+    CHECK("no room",
+          !volume_has_space(v, 1, &why) && why.reason == FAIL_NO_SPACE && strcmp(why.code, "4.3.1") == 0);
+    CHECK("no mail", !put(v, &f, "x", 1, false, &ref, &why) && why.reason == FAIL_NO_SPACE);
+    volumes_close(&v);
+    CHECK("and no file", folder_count(&f) == 0);
+    folder_remove(&f);
+}
+
+int main(void)
+{
+    volume_limits_default(&limits);
+    limits.reserve_percent = 0;
+    limits.reserve_bytes = 0;
+    test_many("all well", 0, THREADS * EACH);
+    test_many("failing now and then", 5, 1);
+    test_failed_sync();
+    test_failed_write();
+    test_reserve();
+    return check_done();
+}
