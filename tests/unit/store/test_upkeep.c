@@ -348,7 +348,7 @@ static void test_formats(struct room *r)
 static void test_wrong_file(struct room *r)
 {
     struct account *a = room_account(r, 33);
-    char from[200], to[200], command[420];
+    char from[200], to[200], command[1024];
     struct account_usage usage;
     struct fail why = {0};
 
