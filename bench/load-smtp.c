@@ -72,10 +72,10 @@ static void open_session(struct run *r, struct session *s)
     r->open++;
 }
 
-/* The accounts take turns, `stay` messages each. */
+/* The accounts take turns, as many at a time as a message has recipients, `stay` messages each. */
 static unsigned account_of(const struct options *o, unsigned message, unsigned recipient)
 {
-    return (message / o->stay + recipient) % o->accounts;
+    return (message / o->stay * o->recipients + recipient) % o->accounts;
 }
 
 static void send_rcpt(struct run *r, struct session *s)
