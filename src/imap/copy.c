@@ -7,6 +7,8 @@
 
 #include "base/fail.h"
 
+enum { COPYUID_MAX = 7 * 1024 * 1024 }; /* of one answer (session.c) */
+
 /* "[COPYUID validity source destination] " into `b`; nothing if nothing was copied. */
 static void write_copyuid(struct buf *b, const struct copy_result *result)
 {
@@ -40,16 +42,19 @@ static bool any_gone(const struct view *v, const struct imap_spans *spans)
 static void answer_copied(struct imap_session *s, const struct copy_result *result, bool move)
 {
     struct buf code;
+    bool some = result->source.count > 0;
 
-    buf_init(&code, 1024 * 1024);
+    buf_init(&code, COPYUID_MAX);
     write_copyuid(&code, result);
+    if (code.failed) /* it is done: better no code than a torn one, or a NO */
+        buf_reset(&code);
     if (move) {
         /* RFC 6851 section 4.3: before the EXPUNGE responses. */
-        if (code.len > 0)
+        if (some)
             conn_printf(s->conn, "* OK " PRIslice "Moved\r\n", SLICE_ARG(buf_slice(&code)));
-        imap_ok(s, code.len > 0 ? "Moved" : "None of those");
+        imap_ok(s, some ? "Moved" : "None of those");
     } else {
-        imap_ok(s, PRIslice "%s", SLICE_ARG(buf_slice(&code)), code.len > 0 ? "Copied" : "None of those");
+        imap_ok(s, PRIslice "%s", SLICE_ARG(buf_slice(&code)), some ? "Copied" : "None of those");
     }
     buf_finish(&code);
 }

@@ -7,7 +7,7 @@
 
 #include <stdarg.h>
 
-enum { ANSWER_MAX = 1024 * 1024 }; /* COPYUID and MODIFIED carry sets */
+enum { ANSWER_MAX = 8 * 1024 * 1024 }; /* COPYUID and MODIFIED carry sets: of a million messages, every second */
 
 static void __attribute__((format(printf, 3, 0)))
 answer(struct imap_session *s, const char *kind, const char *fmt, va_list ap)
