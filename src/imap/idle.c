@@ -62,7 +62,8 @@ void imap_idle(struct imap_session *s, struct imap_reader *args)
         return;
     }
     conn_write(s->conn, SLICE("+ idling\r\n"));
-    s->kept_tag = xslicedup(s->tag);
+    s->kept_tag = s->tag.len <= sizeof(s->tag_room) ? memcpy(s->tag_room, s->tag.ptr, s->tag.len)
+                                                    : xslicedup(s->tag);
     s->tag = slice_make(s->kept_tag, s->tag.len);
     s->step = idle_step;
     conn_set_ticks(s->conn, s->service->limits.idle_tick_seconds);

@@ -38,7 +38,8 @@ static size_t command_limit(const struct imap_session *s)
 
 static void *session_open(void *service, struct conn *c)
 {
-    struct imap_session *s = xcalloc(1, sizeof(*s));
+    _Static_assert(sizeof(struct imap_session) <= CONN_ROOM, "a session lies in its connection's room");
+    struct imap_session *s = conn_room(c);
 
     s->conn = c;
     s->service = service;
@@ -58,7 +59,8 @@ static void end_command(struct imap_session *s)
 {
     if (s->cleanup != NULL)
         s->cleanup(s);
-    free(s->kept_tag);
+    if (s->kept_tag != s->tag_room)
+        free(s->kept_tag);
     s->kept_tag = NULL;
     s->cleanup = NULL;
     s->step = NULL;
@@ -328,7 +330,6 @@ static void session_close(void *session, enum conn_close why)
         account_release(&s->account);
     }
     arena_finish(&s->arena);
-    free(s);
 }
 
 const struct conn_protocol imap_protocol = {

@@ -68,7 +68,8 @@ struct imap_session {
     const struct imap_command *command;
     bool                       by_uid; /* its UID form */
     struct slice               tag, answer;
-    char                      *kept_tag; /* IDLE: outlives the arena */
+    char                      *kept_tag; /* IDLE: outlives the arena; in tag_room where it fits */
+    char                       tag_room[24];
     imap_step                 *step;
     void                      *step_data;
     void                     (*cleanup)(struct imap_session *s); /* of what lies outside the arena */

@@ -160,6 +160,11 @@ struct slice conn_tls_cipher(const struct conn *c)
     return conn_has_tls(c) ? slice_of(SSL_get_cipher_name(c->ssl)) : SLICE("");
 }
 
+void *conn_room(struct conn *c)
+{
+    return memset(c->room, 0, CONN_ROOM);
+}
+
 void conn_counts(const struct conn *c, uint64_t *in, uint64_t *out)
 {
     *in = atomic_load_explicit(&c->bytes_in, memory_order_relaxed);
@@ -168,13 +173,12 @@ void conn_counts(const struct conn *c, uint64_t *in, uint64_t *out)
 
 void conn_set_label(struct conn *c, struct slice who)
 {
-    char *label = xslicedup(slice_sub(who, 0, sizeof(((struct net_session_info *)0)->label) - 1));
-
+    who = slice_sub(who, 0, sizeof(c->label) - 1);
     (void)pthread_mutex_lock(&c->net->lock);
-    char *before = c->label;
-    c->label = label;
+    memset(c->label, 0, sizeof(c->label));
+    if (who.len > 0)
+        memcpy(c->label, who.ptr, who.len);
     (void)pthread_mutex_unlock(&c->net->lock);
-    free(before);
 }
 
 void conn_set_account(struct conn *c, uint64_t account_id)

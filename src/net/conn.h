@@ -182,6 +182,14 @@ void conn_start_tls(struct conn *c);
 struct slice conn_tls_version(const struct conn *c);
 struct slice conn_tls_cipher(const struct conn *c);
 
+/*
+ * CONN_ROOM zeroed bytes that belong to the connection until its close() has
+ * returned: a place for the session that lies among those of other connections.
+ * Memory from malloc that outlives a login would keep a page each from being given back.
+ */
+#define CONN_ROOM ((size_t)384)
+void *conn_room(struct conn *c);
+
 /* Bytes in and out so far. */
 void conn_counts(const struct conn *c, uint64_t *in, uint64_t *out);
 

@@ -101,8 +101,7 @@ static void unlist(struct conn *c)
 {
     (void)pthread_mutex_lock(&c->net->lock);
     c->listed = false;
-    free(c->label);
-    c->label = NULL;
+    c->label[0] = '\0';
     (void)pthread_mutex_unlock(&c->net->lock);
 }
 

@@ -147,10 +147,11 @@ struct conn {
     _Atomic bool      tls;
     _Atomic uint64_t  bytes_in, bytes_out;
     struct log_id     id;
-    char             *label;
+    char              label[sizeof(((struct net_session_info *)0)->label)];
     uint64_t          account_id;
     int64_t           since;
     struct sockaddr_storage peer;
+    _Alignas(max_align_t) char room[CONN_ROOM]; /* conn_room() */
 };
 
 /* What a worker has and lends to the connection it runs. */

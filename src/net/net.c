@@ -268,8 +268,7 @@ static void describe(const struct conn *c, struct net_session_info *out)
         .tls = conn_has_tls(c),
     };
     conn_counts(c, &out->in, &out->out);
-    if (c->label != NULL)
-        memcpy(out->label, c->label, strlen(c->label) + 1); /* conn_set_label() cuts it to fit */
+    memcpy(out->label, c->label, sizeof(out->label));
 }
 
 void net_each_session(struct net *n, bool (*each)(void *ctx, const struct net_session_info *s), void *ctx)

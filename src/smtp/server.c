@@ -27,7 +27,8 @@ void smtp_limits_default(struct smtp_limits *l)
 static void *session_open(void *ctx, struct conn *c)
 {
     const struct smtp_service *service = ctx;
-    struct smtp_session *s = xcalloc(1, sizeof *s);
+    _Static_assert(sizeof(struct smtp_session) <= CONN_ROOM, "a session lies in its connection's room");
+    struct smtp_session *s = conn_room(c);
 
     s->service = service;
     s->conn = c;
@@ -131,7 +132,6 @@ static void session_close(void *ctx, enum conn_close why)
         login_destroy(&s->login);
     free(s->client_name);
     free(s->user);
-    free(s);
 }
 
 const struct conn_protocol smtp_protocol = {.name = "smtp",
