@@ -25,7 +25,8 @@ enum fail_reason {
     FAIL_EXISTS,         /* ALREADYEXISTS */
     FAIL_OVER_QUOTA,     /* OVERQUOTA, 452/552 4.2.2 */
     FAIL_LIMIT,          /* one of our limits: LIMIT */
-    FAIL_NOT_ALLOWED,    /* NOPERM, CANNOT */
+    FAIL_NOT_ALLOWED,    /* nobody may: CANNOT */
+    FAIL_NO_PERMISSION,  /* this user may not: NOPERM */
     FAIL_INVALID,        /* the name or value itself is no good */
     FAIL_NO_SPACE,       /* the disk's reserve was reached: 452 4.3.1 */
     FAIL_OUT_OF_SERVICE, /* the account or volume was taken out of service */

@@ -4,7 +4,7 @@
  * Layer: imap.  RFC 3501 section 6.3.11, RFC 4315 section 3 (APPENDUID), RFC 7889.
  * Everything that can be refused is refused before the message is invited.
  */
-#include "imap/session.h"
+#include "imap/target.h"
 
 #include "base/body.h"
 #include "base/clock.h"
@@ -16,6 +16,7 @@ enum {
 };
 
 struct append {
+    struct account *account;
     uint64_t mailbox;
     struct imap_flags flags;
     int64_t internal_date;
@@ -72,7 +73,7 @@ static void finish_append(struct imap_session *s, struct append *a)
     uint64_t modseq;
     struct fail why;
 
-    if (!message_append(s->account, a->mailbox, &item, 1, &uidvalidity, &modseq, &why))
+    if (!message_append(a->account, a->mailbox, &item, 1, &uidvalidity, &modseq, &why))
         imap_no_target(s, &why);
     else
         imap_ok(s, "[APPENDUID %u %u] Kept", uidvalidity, item.uid);
@@ -127,7 +128,7 @@ static enum turn append_step(struct imap_session *s)
 void imap_append(struct imap_session *s, struct imap_reader *args, const struct frame_found *message)
 {
     struct append *a = arena_new(&s->arena, struct append);
-    struct mailbox_info target;
+    struct imap_target target;
     struct fail why;
 
     if (a == NULL) {
@@ -145,15 +146,16 @@ void imap_append(struct imap_session *s, struct imap_reader *args, const struct 
         imap_no(s, "[TOOBIG] At most %llu octets", (unsigned long long)s->service->limits.append_bytes);
         return;
     }
-    if (!mailbox_find(s->account, name, &s->arena, &target, &why)) {
+    if (!imap_find(s, name, RIGHT_INSERT, &target, &why)) {
         imap_no_target(s, &why);
         return;
     }
-    if (target.no_select) {
+    if (target.info.no_select) {
         imap_no(s, "[TRYCREATE] The mailbox cannot hold messages");
         return;
     }
-    a->mailbox = target.id;
+    a->account = target.account;
+    a->mailbox = target.info.id;
     a->left = message->octets;
     a->body = body_create(&(struct body_limits){
         .memory_max = MEMORY_MAX,

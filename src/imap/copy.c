@@ -3,7 +3,7 @@
  *
  * Layer: imap.  RFC 3501 section 6.4.7, RFC 6851, RFC 4315 section 3 (COPYUID).
  */
-#include "imap/session.h"
+#include "imap/target.h"
 
 #include "base/fail.h"
 
@@ -65,7 +65,7 @@ static void answer_copied(struct imap_session *s, const struct copy_result *resu
  */
 static void copy_messages(struct imap_session *s, struct imap_reader *args, bool move)
 {
-    struct mailbox_info target;
+    struct imap_target target;
     struct copy_result result = {0};
     struct imap_spans spans;
     struct fail why;
@@ -85,11 +85,11 @@ static void copy_messages(struct imap_session *s, struct imap_reader *args, bool
     }
     if (!imap_resolve(s, set, &spans))
         return;
-    if (!mailbox_find(s->account, name, &s->arena, &target, &why)) {
+    if (!imap_find(s, name, RIGHT_INSERT, &target, &why)) {
         imap_no_target(s, &why);
         return;
     }
-    if (target.no_select) {
+    if (target.info.no_select) {
         imap_no(s, "[TRYCREATE] The mailbox cannot hold messages");
         return;
     }
@@ -102,7 +102,7 @@ static void copy_messages(struct imap_session *s, struct imap_reader *args, bool
         return;
     }
     struct imap_set uids = imap_spans_uids(&s->arena, s->box.view, &spans);
-    if (!message_copy(s->account, s->box.mailbox, uids.ranges, uids.count, target.id, move, &result, &why))
+    if (!message_copy(s->box.account, s->box.mailbox, uids.ranges, uids.count, target.info.id, move, &result, &why))
         imap_no_target(s, &why);
     else
         answer_copied(s, &result, move);

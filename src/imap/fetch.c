@@ -29,7 +29,7 @@ static void write_flags(struct imap_session *s, struct fetch *f, struct buf *out
         f->recent_of != recent) {
         buf_reset(&f->flags);
         buf_add(&f->flags, SLICE("FLAGS "));
-        imap_write_flags(&f->flags, s->account, e->flags, e->keyword_set, recent);
+        imap_write_flags(&f->flags, s->box.account, e->flags, e->keyword_set, recent);
         f->flags_of = e->flags;
         f->keywords_of = e->keyword_set;
         f->recent_of = recent;
@@ -118,7 +118,7 @@ static void write_message(struct imap_session *s, struct fetch *f, const struct 
         buf_add_char(out, ' ');
         write_flags(s, f, out, &e->entry);
     }
-    if (e->with_flags && s->condstore && !asks_for(f, ITEM_MODSEQ)) {
+    if (e->with_flags && (s->enabled & IMAP_CONDSTORE) && !asks_for(f, ITEM_MODSEQ)) {
         buf_add_char(out, ' ');
         write_modseq(out, &e->entry);
     }
@@ -217,7 +217,7 @@ static enum turn answer_from_store(struct imap_session *s, struct fetch *f)
                 break;
         }
         size_t count = batch_ranges(f, ranges);
-        if (!message_fetch(s->account, s->box.mailbox, ranges, count, f->what, answer_message, &ctx, &why)) {
+        if (!message_fetch(s->box.account, s->box.mailbox, ranges, count, f->what, answer_message, &ctx, &why)) {
             imap_no_because(s, &why);
             return TURN_PARK;
         }
@@ -293,7 +293,7 @@ static bool set_seen(struct imap_session *s, struct fetch *f)
     if (unseen.count == 0)
         return true;
     struct imap_set uids = imap_spans_uids(&s->arena, s->box.view, &unseen);
-    if (!message_flags(s->account, s->box.mailbox, uids.ranges, uids.count, &change, NULL, &modseq, &why)) {
+    if (!message_flags(s->box.account, s->box.mailbox, uids.ranges, uids.count, &change, NULL, &modseq, &why)) {
         imap_no_because(s, &why);
         return false;
     }
@@ -357,7 +357,7 @@ void imap_fetch(struct imap_session *s, struct imap_reader *r)
         return;
     if (s->by_uid)
         put_uid_first(&s->arena, &f->args);
-    if (s->condstore)
+    if (s->enabled & IMAP_CONDSTORE)
         add_modseq(&s->arena, f);
     plan(f);
     buf_init(&f->flags, 64 * 1024);

@@ -68,7 +68,7 @@ void imap_idle(struct imap_session *s, struct imap_reader *args)
     s->step = idle_step;
     conn_set_ticks(s->conn, s->service->limits.idle_tick_seconds);
     if (s->state == IMAP_SELECTED) {
-        watch_begin(&s->watch, s->account, s->box.mailbox, s->waker);
+        watch_begin(&s->watch, s->box.account, s->box.mailbox, s->waker);
         s->news = imap_news_gather(s, true); /* what happened before the watch began */
     }
 }

@@ -261,13 +261,13 @@ static void write_candidate(struct imap_session *s, const struct list_command *c
     buf_add(out, c->lsub ? SLICE("* LSUB ") : SLICE("* LIST "));
     write_attributes(out, c, m);
     buf_add(out, SLICE(" \"/\" "));
-    imap_write_mailbox(out, m->name);
+    imap_write_mailbox(s, out, m->name);
     if (m->below && !c->lsub)
         write_childinfo(out, c);
     buf_add(out, SLICE("\r\n"));
     /* RFC 5819 section 2: what cannot be told of is left out. */
     if (c->status != 0 && m->info != NULL && !m->info->no_select)
-        (void)imap_write_status(s, m->info, c->status, &why);
+        (void)imap_write_status(s, s->account, m->info, c->status, &why);
 }
 
 /* Patterns and names can be made to match slowly: the turn is asked for after each. */

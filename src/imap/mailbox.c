@@ -3,8 +3,8 @@
  *
  * Layer: imap.  RFC 3501 sections 6.3.3 to 6.3.7, RFC 6154.
  */
-#include "imap/session.h"
 #include "imap/special_use.h"
+#include "imap/target.h"
 
 #include "base/fail.h"
 
@@ -87,7 +87,7 @@ void imap_create(struct imap_session *s, struct imap_reader *args)
 /* delete = "DELETE" SP mailbox                         RFC 3501 section 6.3.4 */
 void imap_delete(struct imap_session *s, struct imap_reader *args)
 {
-    struct mailbox_info info;
+    struct imap_target target;
     struct fail why;
 
     imap_expect_space(args);
@@ -97,11 +97,12 @@ void imap_delete(struct imap_session *s, struct imap_reader *args)
         imap_bad_args(s, args);
         return;
     }
-    if (!mailbox_find(s->account, name, &s->arena, &info, &why) || !mailbox_delete(s->account, name, &why)) {
+    if (!imap_find(s, name, RIGHT_DELETE_MAILBOX, &target, &why) ||
+        !mailbox_delete(target.account, target.info.name, &why)) {
         imap_no_because(s, &why);
         return;
     }
-    if (s->state == IMAP_SELECTED && s->box.mailbox == info.id) {
+    if (s->state == IMAP_SELECTED && s->box.account == target.account && s->box.mailbox == target.info.id) {
         imap_deselect(s);
         conn_write(s->conn, SLICE("* OK [CLOSED] It was the selected one\r\n"));
     }

@@ -25,16 +25,10 @@ bool imap_unpark(struct imap_session *s)
 
     if (s->box.view != NULL)
         return true;
-    if (view_restore(s->account, s->box.mailbox, s->box.token, &s->box.view, &why))
+    if (view_restore(s->box.account, s->box.mailbox, s->box.token, &s->box.view, &why))
         return true;
     lose_mailbox(s, &why);
     return false;
-}
-
-bool imap_take_recent(struct imap_session *s, uint64_t mailbox, bool read_only, uint32_t *first,
-                      struct fail *why)
-{
-    return mailbox_recent(s->account, mailbox, !read_only, first, why);
 }
 
 void imap_add_recent(struct imap_session *s, uint32_t first, uint32_t end)
@@ -61,7 +55,7 @@ uint32_t imap_count_recent(const struct imap_session *s)
 void imap_tell_flags(struct imap_session *s)
 {
     static const struct slice system_flags = {"\\Answered \\Flagged \\Deleted \\Seen \\Draft", 40};
-    struct keyword_set keywords = account_keywords(s->account, &s->arena);
+    struct keyword_set keywords = account_keywords(s->box.account, &s->arena);
     struct buf *out = conn_out(s->conn);
 
     buf_add(out, SLICE("* FLAGS ("));
@@ -94,7 +88,7 @@ static void tell_new_keywords(struct imap_session *s, const struct imap_news *n)
         any = view_at(v, n->diff.changed[i]).keyword_set != 0;
     for (uint32_t i = count - n->diff.added; i < count && !any; i++)
         any = view_at(v, i).keyword_set != 0;
-    if (any && account_keywords(s->account, &s->arena).count != s->box.keywords_told)
+    if (any && account_keywords(s->box.account, &s->arena).count != s->box.keywords_told)
         imap_tell_flags(s);
 }
 
@@ -109,8 +103,8 @@ struct imap_news *imap_news_gather(struct imap_session *s, bool expunges)
     if (s->state != IMAP_SELECTED || !imap_unpark(s))
         return NULL;
     then = s->box.view;
-    if (!imap_take_recent(s, s->box.mailbox, s->box.read_only, &first_recent, &why) ||
-        !view_open(s->account, s->box.mailbox, &now, &why)) {
+    if (!mailbox_recent(s->box.account, s->box.mailbox, !s->box.read_only, &first_recent, &why) ||
+        !view_open(s->box.account, s->box.mailbox, &now, &why)) {
         lose_mailbox(s, &why);
         return NULL;
     }
@@ -157,8 +151,8 @@ void imap_write_flag_fetch(struct imap_session *s, struct buf *b, uint32_t posit
         buf_add_char(b, ' ');
     }
     buf_add(b, SLICE("FLAGS "));
-    imap_write_flags(b, s->account, e->flags, e->keyword_set, imap_is_recent(s, e->uid));
-    if (s->condstore) {
+    imap_write_flags(b, s->box.account, e->flags, e->keyword_set, imap_is_recent(s, e->uid));
+    if (s->enabled & IMAP_CONDSTORE) {
         buf_add(b, SLICE(" MODSEQ ("));
         buf_add_u64(b, e->modseq);
         buf_add_char(b, ')');
@@ -209,9 +203,9 @@ bool imap_news_tell(struct imap_session *s, struct imap_news *n)
 
 void imap_enable_condstore(struct imap_session *s)
 {
-    if (s->condstore)
+    if (s->enabled & IMAP_CONDSTORE)
         return;
-    s->condstore = true;
+    s->enabled |= IMAP_CONDSTORE;
     if (s->state == IMAP_SELECTED && imap_unpark(s))
         conn_printf(s->conn, "* OK [HIGHESTMODSEQ %llu] MODSEQ is told from now on\r\n",
                     (unsigned long long)view_modseq(s->box.view));

@@ -256,7 +256,12 @@ static struct slice decode_mailbox(struct imap_reader *r, struct slice name, siz
 
     if (r->failed)
         return utf8;
-    if (!utf7_decode(r->arena, name, &utf8)) {
+    if (r->utf8) {
+        if (utf8_valid(name))
+            return name;
+        r->at = began;
+        imap_fail(r, "a mailbox name in UTF-8");
+    } else if (!utf7_decode(r->arena, name, &utf8)) {
         r->at = began;
         imap_fail(r, "a mailbox name in modified UTF-7");
     }

@@ -17,6 +17,7 @@ struct imap_reader {
     struct arena             *arena;
     const struct imap_limits *limits;
     unsigned                  depth;
+    bool                      utf8; /* mailbox names are UTF-8 (RFC 9051 section 5.1, RFC 6855 section 3) */
     bool                      failed;
     const char               *expected; /* static text */
 };
@@ -48,7 +49,7 @@ struct slice imap_read_string(struct imap_reader *r);
 struct slice imap_read_astring(struct imap_reader *r);
 /* Also takes NIL: false then. */
 bool imap_read_nstring(struct imap_reader *r, struct slice *out);
-/* A mailbox name, out of modified UTF-7; INBOX in capitals. */
+/* A mailbox name, out of modified UTF-7 or UTF-8 as `utf8` says; INBOX in capitals. */
 struct slice imap_read_mailbox(struct imap_reader *r);
 /* The same with wildcards, and bare where they stand in an atom. */
 struct slice imap_read_list_mailbox(struct imap_reader *r);

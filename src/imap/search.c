@@ -165,6 +165,6 @@ void imap_search(struct imap_session *s, struct imap_reader *args)
     c->view = view_ref(s->box.view);
     s->step_data = c;
     s->cleanup = end_search;
-    c->run = search_start(s->account, s->box.mailbox, c->view, c->args.tree, &s->arena);
+    c->run = search_start(s->box.account, s->box.mailbox, c->view, c->args.tree, &s->arena);
     s->step = search_step;
 }

@@ -3,12 +3,14 @@
  *
  * Layer: imap.
  */
-#include "imap/session.h"
+#include "imap/lasting.h"
+#include "imap/target.h"
 
 #include "base/fail.h"
 
 void imap_deselect(struct imap_session *s)
 {
+    imap_lasting_deselect(s);
     view_release(&s->box.view);
     uid_set_finish(&s->box.recent);
     s->box = (struct imap_selected){0};
@@ -46,19 +48,21 @@ static void tell_mailbox(struct imap_session *s)
 
 static bool open_mailbox(struct imap_session *s, struct slice name, bool read_only, struct fail *why)
 {
-    struct mailbox_info info;
+    struct imap_target target;
     struct view *v = NULL;
     uint32_t first_recent;
 
-    if (!mailbox_find(s->account, name, &s->arena, &info, why))
+    if (!imap_find(s, name, RIGHT_READ, &target, why))
         return false;
-    if (info.no_select)
+    if (target.info.no_select)
         return fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "The mailbox cannot be selected");
-    if (!imap_take_recent(s, info.id, read_only, &first_recent, why) ||
-        !view_open(s->account, info.id, &v, why))
+    if (!mailbox_recent(target.account, target.info.id, !read_only, &first_recent, why) ||
+        !view_open(target.account, target.info.id, &v, why))
         return false;
     s->box = (struct imap_selected){
-        .mailbox = info.id,
+        .account = target.account,
+        .mailbox = target.info.id,
+        .rights = (uint16_t)target.rights,
         .view = v,
         .uidvalidity = view_uidvalidity(v),
         .read_only = read_only,
@@ -101,7 +105,7 @@ static void select_mailbox(struct imap_session *s, struct imap_reader *args, boo
         imap_no_because(s, &why);
         return;
     }
-    s->condstore = s->condstore || condstore;
+    s->enabled |= condstore ? IMAP_CONDSTORE : 0;
     tell_mailbox(s);
     imap_ok(s, read_only ? "[READ-ONLY] Opened to look" : "[READ-WRITE] Opened");
 }
@@ -129,7 +133,7 @@ void imap_close(struct imap_session *s, struct imap_reader *args)
         return;
     }
     if (!s->box.read_only &&
-        !message_expunge(s->account, s->box.mailbox, NULL, 0, false, &gone, &modseq, &why)) {
+        !message_expunge(s->box.account, s->box.mailbox, NULL, 0, false, &gone, &modseq, &why)) {
         imap_no_because(s, &why);
         return;
     }
@@ -184,7 +188,7 @@ void imap_expunge(struct imap_session *s, struct imap_reader *args)
         }
         uids = imap_spans_uids(&s->arena, s->box.view, &spans);
     }
-    if (!message_expunge(s->account, s->box.mailbox, uids.ranges, uids.count, false, &gone, &modseq, &why)) {
+    if (!message_expunge(s->box.account, s->box.mailbox, uids.ranges, uids.count, false, &gone, &modseq, &why)) {
         imap_no_because(s, &why);
         return;
     }

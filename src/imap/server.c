@@ -4,7 +4,7 @@
  * Layer: imap.  Takes whole commands from the connection, runs them by the table,
  * tells the client what else has happened, sends the tagged answer.
  */
-#include "imap/session.h"
+#include "imap/lasting.h"
 
 #include <stdlib.h>
 
@@ -141,6 +141,7 @@ static void run_command(struct imap_session *s, struct slice text, const struct 
     struct imap_reader args;
 
     imap_reader_init(&args, text, &s->arena, &s->service->limits);
+    args.utf8 = imap_speaks_utf8(s);
     s->tag = imap_read_tag(&args);
     if (args.failed) {
         s->tag = SLICE("*");
@@ -324,6 +325,7 @@ static void session_close(void *session, enum conn_close why)
     if (s->state == IMAP_SELECTED)
         imap_deselect(s);
     end_command(s);
+    imap_lasting_end(s);
     watch_end(&s->watch);
     if (s->account != NULL) {
         account_forget(s->account, s->waker);

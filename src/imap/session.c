@@ -71,6 +71,7 @@ static const char *response_code(const struct fail *why)
     case FAIL_EXISTS: return "[ALREADYEXISTS] ";
     case FAIL_OVER_QUOTA: return "[OVERQUOTA] ";
     case FAIL_LIMIT: return "[LIMIT] ";
+    case FAIL_NO_PERMISSION: return "[NOPERM] ";
     case FAIL_NOT_ALLOWED:
     case FAIL_INVALID: return "[CANNOT] ";
     case FAIL_NO_SPACE:

@@ -23,6 +23,7 @@
 
 struct imap_session;
 struct imap_command;
+struct imap_lasting;
 struct imap_news;
 
 /* RFC 3501 section 3. */
@@ -32,17 +33,28 @@ enum imap_state {
     IMAP_SELECTED = 4,
 };
 
+/* What ENABLE, or a command that implies it, has switched on; for the rest of the session. */
+enum imap_enabled {
+    IMAP_CONDSTORE = 1, /* the client knows MODSEQ (RFC 7162 section 3.1) */
+    IMAP_QRESYNC = 2,   /* and VANISHED (section 3.2); implies IMAP_CONDSTORE */
+    IMAP_REV2 = 4,      /* RFC 9051; implies IMAP_UTF8's mailbox names */
+    IMAP_UTF8 = 8,      /* UTF8=ACCEPT (RFC 6855) */
+    IMAP_UIDONLY = 16,  /* RFC 9586 */
+};
+
 /* Goes on with a command; without an answer its turn is the session's. */
 typedef enum turn imap_step(struct imap_session *s);
 
 /* The mailbox that is selected, as far as the client has been told. */
 struct imap_selected {
+    struct account   *account; /* whose mailbox it is: the session's own, or one in its imap_others */
     uint64_t          mailbox;
     struct view      *view;  /* what was announced; NULL while parked, when `token` stands for it */
     struct view_token token;
     uint32_t          uidvalidity;
     struct uid_set    recent;        /* UIDs that are \Recent in this session (RFC 3501 section 2.3.2) */
     uint32_t          keywords_told; /* how many were in the last FLAGS response */
+    uint16_t          rights; /* RIGHT_ bits of whoever is logged in */
     bool              read_only;
     bool              has_gone;      /* of which the client was not told: the view cannot be a token */
 };
@@ -55,8 +67,10 @@ struct imap_session {
     struct imap_selected       box;     /* while state is IMAP_SELECTED */
     struct watch               watch;   /* IDLE */
     enum imap_state            state;
-    unsigned                   bad_commands, failed_logins;
-    bool                       condstore;    /* the client knows MODSEQ (RFC 7162 section 3.1) */
+    unsigned                   bad_commands;
+    uint16_t                   failed_logins; /* login_attempts is at most 1000 */
+    uint8_t                    enabled;       /* imap_enabled bits */
+    struct imap_lasting       *lasting; /* NULL in most sessions (lasting.h) */
     bool                       closing;      /* after the present answer */
     bool                       starting_tls;
     bool                       skip_line;    /* what is left of a refused APPEND: */
@@ -112,8 +126,13 @@ void imap_bye(struct imap_session *s, const char *text);
 void imap_write_string(struct buf *b, struct slice s);
 /* As an atom if it can be one. */
 void imap_write_astring(struct buf *b, struct slice s);
-/* A mailbox name in modified UTF-7, quoted. */
-void imap_write_mailbox(struct buf *b, struct slice name);
+/* A mailbox name, quoted: in modified UTF-7, or UTF-8 for those who have enabled it. */
+void imap_write_mailbox(const struct imap_session *s, struct buf *b, struct slice name);
+/* May strings be UTF-8 in quotes, and mailbox names UTF-8? */
+static inline bool imap_speaks_utf8(const struct imap_session *s)
+{
+    return (s->enabled & (IMAP_REV2 | IMAP_UTF8)) != 0;
+}
 /* (\Seen keyword ...) */
 void imap_write_flags(struct buf *b, struct account *a, uint32_t flags, uint32_t keyword_set, bool recent);
 /* "22-Nov-2026 10:51:07 +0100", with its quotes; seconds since 1970 */
@@ -125,12 +144,9 @@ void imap_deselect(struct imap_session *s);
 /* The view of a session that was parked comes back; false: s->closing. */
 bool imap_unpark(struct imap_session *s);
 /*
- * Takes what is \Recent for this session, and, unless it is read-only, for no later one.  *first is
- * the lowest UID of it.  Before the view is opened, so that it shows all that was taken.
+ * UIDs [first, end) are \Recent from now on; they are above all that were before.  What is recent is
+ * taken (mailbox_recent) before the view is opened, so that the view shows all that was taken.
  */
-bool imap_take_recent(struct imap_session *s, uint64_t mailbox, bool read_only, uint32_t *first,
-                      struct fail *why);
-/* UIDs [first, end) are \Recent from now on; they are above all that were before. */
 void imap_add_recent(struct imap_session *s, uint32_t first, uint32_t end);
 uint32_t imap_count_recent(const struct imap_session *s);
 static inline bool imap_is_recent(const struct imap_session *s, uint32_t uid)

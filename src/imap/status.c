@@ -6,6 +6,7 @@
  * where there is any.
  */
 #include "imap/status.h"
+#include "imap/target.h"
 
 #include "base/fail.h"
 
@@ -39,7 +40,7 @@ unsigned imap_read_status_items(struct imap_reader *r)
 }
 
 /* How many the next session to select it will see as \Recent. */
-static bool count_recent(struct imap_session *s, const struct mailbox_info *info, uint32_t *out,
+static bool count_recent(struct account *a, const struct mailbox_info *info, uint32_t *out,
                          struct fail *why)
 {
     struct view *v = NULL;
@@ -48,7 +49,7 @@ static bool count_recent(struct imap_session *s, const struct mailbox_info *info
     *out = 0;
     if (info->first_recent >= info->uidnext || info->messages == 0)
         return true;
-    if (!view_open(s->account, info->id, &v, why))
+    if (!view_open(a, info->id, &v, why))
         return false;
     *out = view_count(v) - view_find(v, info->first_recent, &found);
     view_release(&v);
@@ -71,17 +72,17 @@ static uint64_t status_value(const struct imap_session *s, const struct mailbox_
     return 0;
 }
 
-bool imap_write_status(struct imap_session *s, const struct mailbox_info *info, unsigned items,
-                       struct fail *why)
+bool imap_write_status(struct imap_session *s, struct account *a, const struct mailbox_info *info,
+                       unsigned items, struct fail *why)
 {
     struct buf *out = conn_out(s->conn);
     uint32_t recent = 0;
     bool first = true;
 
-    if ((items & STATUS_RECENT) && !count_recent(s, info, &recent, why))
+    if ((items & STATUS_RECENT) && !count_recent(a, info, &recent, why))
         return false;
     buf_add(out, SLICE("* STATUS "));
-    imap_write_mailbox(out, info->name);
+    imap_write_mailbox(s, out, info->name);
     buf_add(out, SLICE(" ("));
     for (size_t i = 0; i < ARRAY_LEN(status_items); i++) {
         if (!(items & status_items[i].item))
@@ -100,7 +101,7 @@ bool imap_write_status(struct imap_session *s, const struct mailbox_info *info, 
 /* status = "STATUS" SP mailbox SP "(" status-att *(SP status-att) ")"      RFC 3501 section 9 */
 void imap_status(struct imap_session *s, struct imap_reader *args)
 {
-    struct mailbox_info info;
+    struct imap_target target;
     struct fail why;
 
     imap_expect_space(args);
@@ -114,11 +115,11 @@ void imap_status(struct imap_session *s, struct imap_reader *args)
     }
     if (items & STATUS_HIGHESTMODSEQ)
         imap_enable_condstore(s);
-    if (!mailbox_find(s->account, name, &s->arena, &info, &why))
+    if (!imap_find(s, name, RIGHT_READ, &target, &why))
         imap_no_because(s, &why);
-    else if (info.no_select)
+    else if (target.info.no_select)
         imap_no(s, "[NONEXISTENT] The mailbox cannot be selected");
-    else if (!imap_write_status(s, &info, items, &why))
+    else if (!imap_write_status(s, target.account, &target.info, items, &why))
         imap_no_because(s, &why);
     else
         imap_ok(s, "That is it");

@@ -22,7 +22,7 @@ enum status_item {
 /* status_item bits. */
 unsigned imap_read_status_items(struct imap_reader *r);
 /* "* STATUS name (...)"; false with *why if the mailbox cannot be read now. */
-bool imap_write_status(struct imap_session *s, const struct mailbox_info *info, unsigned items,
-                       struct fail *why);
+bool imap_write_status(struct imap_session *s, struct account *a, const struct mailbox_info *info,
+                       unsigned items, struct fail *why);
 
 #endif

@@ -112,7 +112,7 @@ static bool as_expected(struct imap_session *s, struct store_command *c, const s
         c->keywords_before = before->keyword_set;
         c->keywords_after = after->keyword_set;
         c->keywords_as_expected =
-            keywords_follow(s->account, &c->change, before->keyword_set, after->keyword_set);
+            keywords_follow(s->box.account, &c->change, before->keyword_set, after->keyword_set);
         c->compared = true;
     }
     return c->keywords_as_expected;
@@ -146,7 +146,7 @@ static void tell_outcome(struct imap_session *s, struct store_command *c, uint32
         c->missing = true;
     else if (refused ? changed : !c->silent || !as_expected(s, c, &before, &after))
         imap_write_flag_fetch(s, out, position, &after);
-    else if (!refused && s->condstore && (changed || c->change.conditional))
+    else if (!refused && (s->enabled & IMAP_CONDSTORE) && (changed || c->change.conditional))
         write_modseq_fetch(s, out, position, &after);
 }
 
@@ -227,7 +227,7 @@ void imap_store(struct imap_session *s, struct imap_reader *args)
     s->step_data = c;
     s->cleanup = end_store;
     c->before = view_ref(s->box.view);
-    if (!message_flags(s->account, s->box.mailbox, uids.ranges, uids.count, &c->change, &c->refused,
+    if (!message_flags(s->box.account, s->box.mailbox, uids.ranges, uids.count, &c->change, &c->refused,
                        &c->modseq, &why)) {
         imap_no_because(s, &why);
         return;

@@ -55,10 +55,14 @@ void imap_write_astring(struct buf *b, struct slice s)
         imap_write_string(b, s);
 }
 
-void imap_write_mailbox(struct buf *b, struct slice name)
+void imap_write_mailbox(const struct imap_session *s, struct buf *b, struct slice name)
 {
     struct buf encoded;
 
+    if (imap_speaks_utf8(s)) {
+        write_quoted(b, name);
+        return;
+    }
     buf_init(&encoded, name.len * 8 + 16);
     utf7_encode(&encoded, name);
     write_quoted(b, buf_slice(&encoded));

@@ -23,7 +23,20 @@
  *              entry had.  message 0: the body was given back, only the UID is
  *              remembered.
  * dead         records that no row needs any more, to be released.
+ * acl          RFC 4314; identifier as normalised, rights: RIGHT_ bits.
+ * seen         what another account has seen in a mailbox shared with it.
+ * annotation   RFC 5464; mailbox 0: the server's; user 0: shared, else the account it is private to.
+ * quota        limits (RFC 9208), one row a resource (store/quota.h); no row: no limit.
  */
+#define TABLES_2                                                                                             \
+    "CREATE TABLE acl (mailbox INTEGER NOT NULL, identifier TEXT NOT NULL, rights INTEGER NOT NULL,"         \
+    " PRIMARY KEY (mailbox, identifier)) STRICT, WITHOUT ROWID;"                                             \
+    "CREATE TABLE seen (user INTEGER NOT NULL, mailbox INTEGER NOT NULL, uid INTEGER NOT NULL,"              \
+    " modseq INTEGER NOT NULL, PRIMARY KEY (user, mailbox, uid)) STRICT, WITHOUT ROWID;"                     \
+    "CREATE TABLE annotation (mailbox INTEGER NOT NULL, user INTEGER NOT NULL, name TEXT NOT NULL,"          \
+    " value BLOB NOT NULL, PRIMARY KEY (mailbox, user, name)) STRICT, WITHOUT ROWID;"                        \
+    "CREATE TABLE quota (resource INTEGER PRIMARY KEY, most INTEGER NOT NULL) STRICT;"
+
 static const char account_tables[] =
     "CREATE TABLE account ("
     " one INTEGER PRIMARY KEY CHECK (one = 1), id INTEGER NOT NULL, epoch INTEGER NOT NULL,"
@@ -65,7 +78,11 @@ static const char account_tables[] =
     ") STRICT, WITHOUT ROWID;"
     "CREATE INDEX expunged_modseq ON expunged(mailbox, modseq);"
     "CREATE INDEX expunged_message ON expunged(message) WHERE message <> 0;"
-    "CREATE TABLE dead (ref INTEGER PRIMARY KEY, size INTEGER NOT NULL) STRICT;";
+    "CREATE TABLE dead (ref INTEGER PRIMARY KEY, size INTEGER NOT NULL) STRICT;" TABLES_2;
+
+static const char *const account_upgrades[] = {
+    TABLES_2, /* 1 to 2 */
+};
 
 /*
  * node     numbers by name: low_water, uidvalidity (the highest that may have been given out).
@@ -80,8 +97,9 @@ static const char node_tables[] =
 
 const struct db_schema account_schema = {
     .what = "account",
-    .version = 1,
+    .version = 2,
     .create = account_tables,
+    .upgrades = account_upgrades,
     .statements = account_statements,
     .statement_count = ACCOUNT_SQL_COUNT,
 };

@@ -81,6 +81,22 @@ void account_forget(struct account *a, struct waker w);
 
 /* ---- mailboxes ---- */
 
+/* What somebody may do with a mailbox (RFC 4314 section 2.1). */
+enum {
+    RIGHT_LOOKUP = 1,            /* l */
+    RIGHT_READ = 2,              /* r */
+    RIGHT_SEEN = 4,              /* s */
+    RIGHT_WRITE = 8,             /* w */
+    RIGHT_INSERT = 16,           /* i */
+    RIGHT_POST = 32,             /* p */
+    RIGHT_CREATE = 64,           /* k */
+    RIGHT_DELETE_MAILBOX = 128,  /* x */
+    RIGHT_DELETE_MESSAGES = 256, /* t */
+    RIGHT_EXPUNGE = 512,         /* e */
+    RIGHT_ADMINISTER = 1024,     /* a */
+    RIGHTS_ALL = 2047,
+};
+
 enum special_use { USE_NONE, USE_ALL, USE_ARCHIVE, USE_DRAFTS, USE_FLAGGED, USE_JUNK, USE_SENT, USE_TRASH };
 
 struct mailbox_info {

@@ -52,17 +52,22 @@ static void check_mailboxes(struct buf *b)
 {
     static const struct {
         const char *note, *name, *want;
+        unsigned enabled;
     } cases[] = {
-        {"plain", "a/b", "\"a/b\""},
-        {"umlaut", "Entw\xc3\xbcrfe", "\"Entw&APw-rfe\""},
-        {"ampersand", "a&b", "\"a&-b\""},
-        {"quote", "a\"b", "\"a\\\"b\""},
-        {"one letter of four bytes", "\xf0\x9f\x93\xaf", "\"&2D3c7w-\""},
+        {"plain", "a/b", "\"a/b\"", 0},
+        {"umlaut", "Entw\xc3\xbcrfe", "\"Entw&APw-rfe\"", 0},
+        {"umlaut in rev2", "Entw\xc3\xbcrfe", "\"Entw\xc3\xbcrfe\"", IMAP_REV2},
+        {"umlaut and quote, UTF8=ACCEPT", "\xc3\xbc\"", "\"\xc3\xbc\\\"\"", IMAP_UTF8},
+        {"ampersand", "a&b", "\"a&-b\"", 0},
+        {"ampersand in rev2", "a&b", "\"a&b\"", IMAP_REV2},
+        {"quote", "a\"b", "\"a\\\"b\"", 0},
+        {"one letter of four bytes", "\xf0\x9f\x93\xaf", "\"&2D3c7w-\"", 0},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct imap_session s = {.enabled = (uint8_t)cases[i].enabled};
         buf_reset(b);
-        imap_write_mailbox(b, slice_of(cases[i].name));
+        imap_write_mailbox(&s, b, slice_of(cases[i].name));
         CHECK_SLICE(cases[i].note, buf_slice(b), slice_of(cases[i].want));
     }
 }

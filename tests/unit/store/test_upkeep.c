@@ -29,6 +29,8 @@ static uint64_t problems(struct room *r)
     last_finding[0] = '\0';
     if (!store_check(r->store, report, NULL, NULL, &totals, &why))
         room_die("check", &why);
+    if (totals.problems > 0)
+        fprintf(stderr, "problem: %s\n", last_finding);
     return totals.problems;
 }
 
@@ -341,7 +343,7 @@ static void test_formats(struct room *r)
           !store_rebuild(r->store, 31, report, NULL, &why) && strstr(why.text, "newer") != NULL);
     account_release(&a);
     room_close(r);
-    spoil(r, 31, "PRAGMA user_version = 1");
+    spoil(r, 31, "PRAGMA user_version = 2");
     room_open(r);
 }
 

@@ -1,0 +1,100 @@
+/*
+ * imap/capability.c - CAPABILITY: what is said when.
+ *
+ * Layer: imap.  RFC 3501 section 6.1.1.  An extension is a row here and, where it
+ * has commands, rows in command.c.
+ */
+#include "imap/session.h"
+
+enum when {
+    ALWAYS,    /* also before login */
+    LOGGED_IN,
+};
+
+static const struct {
+    const char *name;
+    enum when   when;
+} capabilities[] = {
+    {"IMAP4rev1", ALWAYS},
+    {"LITERAL+", ALWAYS},
+    {"ID", ALWAYS},
+    {"ENABLE", ALWAYS},
+    {"IDLE", LOGGED_IN},
+    {"NAMESPACE", LOGGED_IN},
+    {"UIDPLUS", LOGGED_IN},
+    {"MOVE", LOGGED_IN},
+    {"UNSELECT", LOGGED_IN},
+    {"CHILDREN", LOGGED_IN},
+    {"SPECIAL-USE", LOGGED_IN},
+    {"CREATE-SPECIAL-USE", LOGGED_IN},
+    {"CONDSTORE", LOGGED_IN},
+    {"ESEARCH", LOGGED_IN},
+    {"LIST-EXTENDED", LOGGED_IN},
+    {"LIST-STATUS", LOGGED_IN},
+    {"STATUS=SIZE", LOGGED_IN},
+};
+
+static void write_mechanisms(struct imap_session *s, struct buf *b)
+{
+    struct slice left = auth_mechanisms(s->service->login->auth, conn_has_tls(s->conn));
+
+    while (left.len > 0) {
+        struct slice name = slice_cut(&left, ' ');
+        if (name.len > 0) {
+            buf_add(b, SLICE(" AUTH="));
+            buf_add(b, name);
+        }
+    }
+}
+
+/* How to log in (RFC 3501 section 6.2, RFC 4959). */
+static void write_ways_in(struct imap_session *s, struct buf *b)
+{
+    buf_add(b, SLICE(" SASL-IR"));
+    if (conn_can_start_tls(s->conn))
+        buf_add(b, SLICE(" STARTTLS"));
+    if (login_allowed(s->service->login, conn_has_tls(s->conn), conn_peer_is_loopback(s->conn)))
+        write_mechanisms(s, b);
+    else
+        buf_add(b, SLICE(" LOGINDISABLED"));
+}
+
+/* Those that carry a number. */
+static void write_limits(const struct imap_session *s, struct buf *b)
+{
+    buf_add(b, SLICE(" APPENDLIMIT="));
+    buf_add_u64(b, s->service->limits.append_bytes);
+}
+
+void imap_write_capabilities(struct imap_session *s, struct buf *b)
+{
+    bool fresh = s->state == IMAP_FRESH, any = false;
+
+    for (size_t i = 0; i < ARRAY_LEN(capabilities); i++) {
+        if (fresh && capabilities[i].when != ALWAYS)
+            continue;
+        if (any)
+            buf_add_char(b, ' ');
+        any = true;
+        buf_add(b, slice_of(capabilities[i].name));
+    }
+    if (fresh)
+        write_ways_in(s, b);
+    else
+        write_limits(s, b);
+}
+
+/* capability = "CAPABILITY"                            RFC 3501 section 6.1.1 */
+void imap_capability(struct imap_session *s, struct imap_reader *args)
+{
+    imap_expect_end(args);
+    if (args->failed) {
+        imap_bad_args(s, args);
+        return;
+    }
+    struct buf *out = conn_out(s->conn);
+    buf_add(out, SLICE("* CAPABILITY "));
+    imap_write_capabilities(s, out);
+    buf_add(out, SLICE("\r\n"));
+    imap_ok(s, "Those are they");
+}

@@ -1,0 +1,30 @@
+/*
+ * imap/lasting.c - what few sessions have and outlives their commands.
+ *
+ * Layer: imap.
+ */
+#include "imap/lasting.h"
+
+#include <stdlib.h>
+
+#include "base/fail.h"
+
+struct imap_lasting *imap_lasting(struct imap_session *s)
+{
+    if (s->lasting == NULL)
+        s->lasting = xcalloc(1, sizeof(*s->lasting));
+    return s->lasting;
+}
+
+void imap_lasting_deselect(struct imap_session *s)
+{
+    if (s->lasting == NULL)
+        return;
+}
+
+void imap_lasting_end(struct imap_session *s)
+{
+    imap_lasting_deselect(s);
+    free(s->lasting);
+    s->lasting = NULL;
+}

@@ -1,0 +1,24 @@
+/*
+ * imap/lasting.h - what few sessions have and outlives their commands.
+ *
+ * Layer: imap; inside the room only.  Kept apart so that a session that never
+ * used any of it pays one pointer.  Each part belongs to its own file, which
+ * brings a function that frees it (fine on NULL) for lasting.c to call.
+ */
+#ifndef IMAP_LASTING_H
+#define IMAP_LASTING_H
+
+#include "imap/session.h"
+
+struct imap_lasting {
+    int none_yet;
+};
+
+/* This session's, made when it has none. */
+struct imap_lasting *imap_lasting(struct imap_session *s);
+/* What is about the selected mailbox goes with it. */
+void imap_lasting_deselect(struct imap_session *s);
+/* The session ends, or its user changes (RFC 8437): all goes. */
+void imap_lasting_end(struct imap_session *s);
+
+#endif
