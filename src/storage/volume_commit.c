@@ -63,18 +63,23 @@ static struct waiter *to_be_woken(struct volume *vol, struct waiter **leader)
     return woken;
 }
 
-static void wake_waiters(struct volumes *v, struct volume *vol)
+static void wake_served(struct waiter *w)
 {
-    struct waiter *leader, *w = to_be_woken(vol, &leader);
-
-    (void)pthread_mutex_unlock(&v->lock);
-    if (leader != NULL)
-        waiter_wake(leader, WAITER_LOOKS);
     while (w != NULL) {
         struct waiter *next = w->next;
         waiter_wake(w, WAITER_SERVED);
         w = next;
     }
+}
+
+static void wake_waiters(struct volumes *v, struct volume *vol)
+{
+    struct waiter *leader, *served = to_be_woken(vol, &leader);
+
+    (void)pthread_mutex_unlock(&v->lock);
+    if (leader != NULL)
+        waiter_wake(leader, WAITER_LOOKS);
+    wake_served(served);
     (void)pthread_mutex_lock(&v->lock);
 }
 
@@ -94,6 +99,12 @@ void volume_seal(struct volumes *v, struct volume *vol)
     if (vol->sealed)
         return;
     vol->sealed = true;
+    /*
+     * Also here, and not only after a sync: whoever was woken to run the next one, and has not begun, will
+     * find the volume sealed and go.
+     */
+    struct waiter *leader;
+    wake_served(to_be_woken(vol, &leader));
     struct failed_volume *failed = xcalloc(1, sizeof *failed);
     *failed = (struct failed_volume){.id = vol->id, .synced = vol->synced, .next = v->failed};
     v->failed = failed;

@@ -94,6 +94,8 @@ bool volume_needs_zeros(const struct volumes *v, const struct volume *vol)
 {
     uint64_t wanted = zeros_wanted(v, vol);
 
+    if (v->limits.prewrite_bytes == 0)
+        return false;
     return !vol->sealed && !vol->zeros_end && !vol->zeroing && wanted > vol->zeroed &&
            (vol->zeroed < vol->reserved + v->limits.prewrite_bytes / 2 || wanted == v->limits.volume_bytes);
 }

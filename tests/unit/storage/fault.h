@@ -8,7 +8,9 @@
 #define TESTS_STORAGE_FAULT_H
 
 #include <errno.h>
+#include <semaphore.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -18,6 +20,12 @@ static atomic_int fault_spared; /* ... but this many go well before them */
 static atomic_int fault_writes; /* this many writes fail with fault_errno */
 static atomic_int fault_errno;
 static atomic_uint fault_sync_count;
+
+/* A sync that finds one says that it has begun and waits until it may go on. */
+struct fault_gate {
+    sem_t begun, go_on;
+};
+static _Atomic(struct fault_gate *) fault_gate; /* for the next sync only */
 
 static int fault_take(atomic_int *left)
 {
@@ -30,7 +38,13 @@ static int fault_take(atomic_int *left)
 
 int fdatasync(int fd)
 {
+    struct fault_gate *gate = atomic_exchange(&fault_gate, NULL);
+
     atomic_fetch_add(&fault_sync_count, 1);
+    if (gate != NULL) {
+        (void)sem_post(&gate->begun);
+        (void)sem_wait(&gate->go_on);
+    }
     if (!fault_take(&fault_spared) && fault_take(&fault_syncs)) {
         errno = EIO;
         return -1;

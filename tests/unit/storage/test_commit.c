@@ -3,6 +3,7 @@
  */
 #include <pthread.h>
 
+#include "base/block.h"
 #include "base/body.h"
 #include "storage/volume.h"
 #include "tests/unit/check.h"
@@ -175,6 +176,85 @@ static void test_failed_sync(void)
     folder_remove(&f);
 }
 
+struct waiting {
+    struct volumes *v;
+    const struct folder *f;
+    sem_t sleeps, awake, go_on;
+};
+
+static void sleeps(void *ctx)
+{
+    (void)sem_post(&((struct waiting *)ctx)->sleeps);
+}
+
+static void is_awake(void *ctx)
+{
+    (void)sem_post(&((struct waiting *)ctx)->awake);
+    (void)sem_wait(&((struct waiting *)ctx)->go_on);
+}
+
+/* Returns whether its record was kept. */
+static void *put_one(void *arg)
+{
+    struct waiting *w = arg;
+    volume_ref ref;
+    struct fail why;
+
+    return put(w->v, w->f, "one", 3, false, &ref, &why) ? w : NULL;
+}
+
+static void *put_one_told(void *arg)
+{
+    struct block_hook hook = {.begin = sleeps, .end = is_awake, .ctx = arg};
+
+    block_set_hook(&hook);
+    void *kept = put_one(arg);
+    block_set_hook(NULL);
+    return kept;
+}
+
+/* The volume is sealed after one of those that wait was woken to sync, and before it has begun. */
+static void test_sealed_between(void)
+{
+    struct folder f = folder_make();
+    struct waiting w = {.f = &f};
+    struct fault_gate gate;
+    pthread_t first, others[3];
+    volume_ref ref = 0;
+    struct fail why;
+    void *kept;
+
+    (void)sem_init(&gate.begun, 0, 0);
+    (void)sem_init(&gate.go_on, 0, 0);
+    (void)sem_init(&w.sleeps, 0, 0);
+    (void)sem_init(&w.awake, 0, 0);
+    (void)sem_init(&w.go_on, 0, 0);
+    CHECK("opened", volumes_open(f.path, &limits, &w.v, &why));
+    CHECK("before", put(w.v, &f, "before", 6, false, &ref, &why));
+    atomic_store(&fault_gate, &gate);
+    CHECK("syncs", pthread_create(&first, NULL, put_one, &w) == 0);
+    (void)sem_wait(&gate.begun);
+    for (unsigned i = 0; i < ARRAY_LEN(others); i++) {
+        CHECK("waits", pthread_create(&others[i], NULL, put_one_told, &w) == 0);
+        (void)sem_wait(&w.sleeps);
+    }
+    (void)sem_post(&gate.go_on);
+    (void)pthread_join(first, &kept);
+    CHECK("the first is kept", kept != NULL);
+    (void)sem_wait(&w.awake); /* the one that should sync next */
+    atomic_store(&fault_errno, EIO);
+    atomic_store(&fault_writes, 1);
+    CHECK("broken", !put(w.v, &f, "lost", 4, false, &ref, &why));
+    for (unsigned i = 0; i < ARRAY_LEN(others); i++)
+        (void)sem_post(&w.go_on);
+    for (unsigned i = 0; i < ARRAY_LEN(others); i++) {
+        (void)pthread_join(others[i], &kept);
+        CHECK("nobody else is, and nobody sleeps for ever", kept == NULL);
+    }
+    volumes_close(&w.v);
+    folder_remove(&f);
+}
+
 static void test_failed_write(void)
 {
     struct folder f = folder_make();
@@ -222,6 +302,7 @@ int main(void)
     test_many("all well", 0, THREADS * EACH);
     test_many("failing now and then", 5, 1);
     test_failed_sync();
+    test_sealed_between();
     test_failed_write();
     test_reserve();
     return check_done();
