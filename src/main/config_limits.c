@@ -63,6 +63,8 @@ const struct config_limit config_limits[] = {
     COUNT(store, workers_per_account, 1, 1024),
     COUNT(store, keep_expunged_days, 0, 36500),
     COUNT(store, change_log_days, 1, 36500),
+    COUNT(store, annotations, 1, 100000),
+    BYTES(store, annotation_bytes, 64, 16 * MB),
     COUNT(store, snapshot_hours, 0, 8760),
 
     BYTES(volume, volume_bytes, 4 * MB, 4 * GB - 1),

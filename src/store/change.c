@@ -94,7 +94,7 @@ bool change_view(struct change *c, struct change_box *box, struct fail *why)
 /* How all was before a member ran, to go back to. */
 struct mark {
     struct account_row row;
-    bool wrote, restructured;
+    bool wrote, annotated, restructured;
     struct change_box *boxes;
     size_t box_count;
 };
@@ -102,7 +102,7 @@ struct mark {
 static void mark_take(struct mark *m, const struct change *c)
 {
     *m = (struct mark){
-        .row = c->row, .wrote = c->wrote, .restructured = c->restructured, .box_count = c->box_count};
+        .row = c->row, .wrote = c->wrote, .annotated = c->annotated, .restructured = c->restructured, .box_count = c->box_count};
     if (c->box_count == 0)
         return;
     m->boxes = xcalloc(c->box_count, sizeof *m->boxes);
@@ -125,6 +125,7 @@ static void mark_return(struct mark *m, struct change *c)
 {
     c->row = m->row;
     c->wrote = m->wrote;
+    c->annotated = m->annotated;
     c->restructured = m->restructured;
     for (size_t i = 0; i < c->box_count; i++) {
         view_release(&c->boxes[i]->view);
@@ -226,6 +227,8 @@ static void publish(struct change *c)
     }
     (void)pthread_mutex_lock(&a->lock);
     a->state->row = c->row;
+    if (c->annotated)
+        a->state->annotation_modseq = c->row.highest_modseq;
     for (size_t i = 0; i < c->box_count; i++) {
         struct change_box *from = c->boxes[i];
         struct mailbox_state *to = state_mailbox(a->state, from->row.id);

@@ -54,6 +54,7 @@ struct account_state {
     size_t box_count;
     struct slice *subscribed; /* ordered by name */
     size_t subscribed_count;
+    uint64_t annotation_modseq; /* of the last change of an annotation */
 };
 
 struct keyword_table; /* keywords.c */
@@ -204,6 +205,7 @@ struct change {
     size_t box_count;
     uint64_t modseq;   /* drawn by the member that runs; 0: not yet */
     bool wrote;        /* by any member */
+    bool annotated;    /* annotations changed */
     bool restructured; /* mailboxes or subscriptions changed: `state` is read anew */
 };
 

@@ -25,7 +25,8 @@
  * dead         records that no row needs any more, to be released.
  * acl          RFC 4314; identifier as normalised, rights: RIGHT_ bits.
  * seen         what another account has seen in a mailbox shared with it.
- * annotation   RFC 5464; mailbox 0: the server's; user 0: shared, else the account it is private to.
+ * annotation   RFC 5464; mailbox 0: the server's; user 0: shared, else the account it is private to;
+ *              without a value: taken away at that modseq.
  * quota        limits (RFC 9208), one row a resource (store/quota.h); no row: no limit.
  */
 #define TABLES_2                                                                                             \
@@ -34,7 +35,7 @@
     "CREATE TABLE seen (user INTEGER NOT NULL, mailbox INTEGER NOT NULL, uid INTEGER NOT NULL,"              \
     " modseq INTEGER NOT NULL, PRIMARY KEY (user, mailbox, uid)) STRICT, WITHOUT ROWID;"                     \
     "CREATE TABLE annotation (mailbox INTEGER NOT NULL, user INTEGER NOT NULL, name TEXT NOT NULL,"          \
-    " value BLOB NOT NULL, PRIMARY KEY (mailbox, user, name)) STRICT, WITHOUT ROWID;"                        \
+    " value BLOB, modseq INTEGER NOT NULL, PRIMARY KEY (mailbox, user, name)) STRICT, WITHOUT ROWID;"        \
     "CREATE TABLE quota (resource INTEGER PRIMARY KEY, most INTEGER NOT NULL) STRICT;"
 
 static const char account_tables[] =

@@ -55,6 +55,25 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
         "DELETE FROM keyword_set WHERE (SELECT count(*) FROM keyword_set) > ?1"
         " AND id NOT IN (SELECT keywords FROM entry UNION SELECT keywords FROM expunged)",
 
+    [SQL_MAILBOX_USE] = "UPDATE mailbox SET special_use = ?2, changed_modseq = ?3 WHERE id = ?1",
+    [SQL_ANNOTATION_GET] = "SELECT value FROM annotation WHERE mailbox = ?1 AND user = ?2 AND name = ?3"
+                           " AND value IS NOT NULL",
+    [SQL_ANNOTATION_SET] = "INSERT INTO annotation(mailbox, user, name, value, modseq) VALUES (?1, ?2, ?3, ?4, ?5)"
+                           " ON CONFLICT DO UPDATE SET value = excluded.value, modseq = excluded.modseq",
+    [SQL_ANNOTATION_REMOVE] = "UPDATE annotation SET value = NULL, modseq = ?4"
+                              " WHERE mailbox = ?1 AND user = ?2 AND name = ?3",
+    [SQL_ANNOTATION_COUNT] =
+        "SELECT count(*) FROM annotation WHERE mailbox = ?1 AND user = ?2 AND value IS NOT NULL",
+    /* '0' is what follows '/'. */
+    [SQL_ANNOTATION_UNDER] =
+        "SELECT user, name, value FROM annotation WHERE mailbox = ?1 AND user = ?2 AND value IS NOT NULL"
+        " AND (name = ?3 OR (name >= ?3 || '/' AND name < ?3 || '0')) ORDER BY name",
+    [SQL_ANNOTATION_CHANGED] = "SELECT user, name, NULL FROM annotation"
+                               " WHERE mailbox = ?1 AND user IN (0, ?2) AND modseq > ?3 ORDER BY user, name",
+    [SQL_ANNOTATION_LAST] = "SELECT coalesce(max(modseq), 0) FROM annotation",
+    [SQL_ANNOTATION_BURY] = "DELETE FROM annotation WHERE mailbox = ?1",
+    [SQL_ANNOTATION_PURGE] = "DELETE FROM annotation WHERE value IS NULL",
+
     [SQL_MESSAGE_NEW] = "INSERT INTO message(id, ref, size, internal_date, internal_zone, prefix)"
                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     [SQL_MESSAGE_BY_REF] = "SELECT id FROM message WHERE ref = ?1",

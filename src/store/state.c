@@ -183,6 +183,7 @@ static bool load_subscriptions(struct account_state *s, struct db *db, struct fa
 bool account_state_load(struct account *a, struct db *db, struct account_state **out, struct fail *why)
 {
     struct account_state *s = xcalloc(1, sizeof *s);
+    int64_t annotated;
 
     arena_init(&s->arena, SIZE_MAX);
     if (!load_account_row(a, db, &s->row, why) || !load_mailboxes(s, db, why) || !name_mailboxes(a, s, why) ||
@@ -190,6 +191,11 @@ bool account_state_load(struct account *a, struct db *db, struct account_state *
         account_state_free(a, &s);
         return false;
     }
+    if (!db_get_i64(db, SQL_ANNOTATION_LAST, &annotated, why, "")) {
+        account_state_free(a, &s);
+        return false;
+    }
+    s->annotation_modseq = (uint64_t)annotated;
     order_mailboxes(s);
     *out = s;
     return true;

@@ -34,6 +34,8 @@ void store_limits_default(struct store_limits *l)
         .workers_per_account = 4,
         .keep_expunged_days = 14,
         .change_log_days = 60,
+        .annotations = 200,
+        .annotation_bytes = 32768,
         .snapshot_hours = 24,
     };
 }

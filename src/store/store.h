@@ -35,6 +35,8 @@ struct store_limits {
     unsigned workers_per_account;  /* that may wait for one account at a time; default 4 */
     unsigned keep_expunged_days;   /* default 14 */
     unsigned change_log_days;      /* expunges and mailbox changes are remembered for clients; default 60 */
+    unsigned annotations;          /* of one mailbox, shared or of one user; default 200 */
+    unsigned annotation_bytes;     /* of a value; default 32768 */
     unsigned snapshot_hours;       /* between automatic snapshots of account files; default 24; 0: none */
 };
 void store_limits_default(struct store_limits *l);

@@ -40,7 +40,7 @@ bool watch_take(struct watch *w)
 
 static bool concerns(const struct watch *w, const struct change *c)
 {
-    if (c == NULL || c->restructured || w->mailbox_id == 0)
+    if (c == NULL || c->restructured || c->annotated || w->mailbox_id == 0)
         return true;
     for (size_t i = 0; i < c->box_count; i++) {
         if (c->boxes[i]->changed && c->boxes[i]->row.id == w->mailbox_id)
