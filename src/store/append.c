@@ -1,7 +1,8 @@
 /*
  * store/append.c - messages that a client puts into a mailbox.
  *
- * Layer: store.  First the records, with one sync for all; then the rows.
+ * Layer: store.  First the records, as they come, with one sync for all; then
+ * the rows in one transaction.
  */
 #include <stdlib.h>
 
@@ -9,46 +10,61 @@
 #include "base/scoped.h"
 #include "store/internal.h"
 
-/* One append_item on its way. */
-struct appending {
-    struct append_item *item;
+/* A message that lies in the volumes already. */
+struct appended_record {
+    struct appended_record *next;
     struct message_facts facts;
     volume_ref ref;
+    uint32_t flags;
+    struct slice *keywords;
+    size_t keyword_count;
+    int64_t internal_date;
+    int internal_zone;
 };
 
-struct append {
+struct appender {
+    struct account *account;
     uint64_t mailbox_id;
-    struct appending *items;
+    struct arena arena;
+    struct appended_record *first, **tail;
     size_t count;
-    uint32_t uidvalidity;
-    uint64_t modseq;
+    uint64_t from_mailbox; /* of the message that goes, 0: none */
+    uint32_t replaced;
+    bool synced, done;
+    struct appended out;
 };
 
-static bool add_rows(struct change *c, void *ctx, struct fail *why)
+/* Asked before anything is written; asked again inside the transaction. */
+static bool mailbox_takes_messages(struct account *a, uint64_t mailbox_id, struct fail *why)
 {
-    struct append *append = ctx;
-    struct change_box *box = change_box(c, append->mailbox_id, why);
-
-    if (box == NULL)
+    if (!account_peek(a, why))
         return false;
-    for (size_t i = 0; i < append->count; i++) {
-        const struct appending *a = &append->items[i];
-        struct new_message m = {
-            .ref = a->ref,
-            .facts = &a->facts,
-            .internal_date = a->item->internal_date,
-            .internal_zone = a->item->internal_zone,
-            .flags = a->item->flags,
-        };
-        uint64_t id;
-        if (!keyword_set_change(c, 0, FLAGS_REPLACE, a->item->keywords, a->item->keyword_count,
-                                &m.keyword_set, why) ||
-            !row_add_message(c, &m, &id, why) || !row_add_entry(c, box, id, &m, &a->item->uid, why))
-            return false;
-    }
-    append->uidvalidity = box->row.uidvalidity;
-    append->modseq = change_modseq(c);
-    return true;
+    const struct mailbox_state *box = state_mailbox(a->state, mailbox_id);
+    bool ok = box != NULL && !box->row.no_select;
+    (void)pthread_mutex_unlock(&a->lock);
+    return ok || fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "there is no such mailbox");
+}
+
+struct appender *appender_create(struct account *a, uint64_t mailbox_id)
+{
+    struct appender *p = xcalloc(1, sizeof *p);
+
+    p->account = a;
+    p->mailbox_id = mailbox_id;
+    p->tail = &p->first;
+    arena_init(&p->arena, SIZE_MAX);
+    return p;
+}
+
+void appender_replaces(struct appender *p, uint64_t mailbox_id, uint32_t uid)
+{
+    p->from_mailbox = mailbox_id;
+    p->replaced = uid;
+}
+
+size_t appender_count(const struct appender *p)
+{
+    return p->count;
 }
 
 static struct slice join_keywords(struct arena *arena, const struct append_item *item)
@@ -66,16 +82,15 @@ static struct slice join_keywords(struct arena *arena, const struct append_item 
     return joined;
 }
 
-static bool append_record(struct account *a, uint64_t mailbox_id, struct appending *it, struct arena *arena,
+static bool append_record(struct appender *p, const struct append_item *item, struct appended_record *to,
                           struct fail *why)
 {
-    const struct append_item *item = it->item;
     struct record_target target = {
         .kind = RECORD_LOCAL,
-        .account = a->id,
-        .mailbox = mailbox_id,
+        .account = p->account->id,
+        .mailbox = p->mailbox_id,
         .flags = item->flags & STORE_FLAGS,
-        .keywords = join_keywords(arena, item),
+        .keywords = join_keywords(&p->arena, item),
     };
     struct record record = {
         .kind = RECORD_APPEND,
@@ -85,75 +100,147 @@ static bool append_record(struct account *a, uint64_t mailbox_id, struct appendi
         .target_count = 1,
     };
 
-    return message_facts_compute(item->body, arena, &it->facts, why) &&
-           volume_append_start(a->store->volumes, &record, item->body, &it->ref, why);
+    return message_facts_compute(item->body, &p->arena, &to->facts, why) &&
+           volume_append_start(p->account->store->volumes, &record, item->body, &to->ref, why);
 }
 
-/*
- * Records without rows: given back, unless nobody can say whether the rows were
- * written after all.  They are on disk: what a reference means that was never
- * synced, a crash may yet change.
- */
-static void give_back(struct account *a, const struct append *append, const struct fail *why)
+bool appender_add(struct appender *p, const struct append_item *item, struct fail *why)
 {
-    SCOPED(scoped_free) struct node_release *list = xcalloc(append->count, sizeof *list);
+    struct appended_record *r = arena_new(&p->arena, struct appended_record);
 
-    if (why->reason == FAIL_OUT_OF_SERVICE)
-        return;
-    for (size_t i = 0; i < append->count; i++)
-        list[i] = (struct node_release){.ref = append->items[i].ref, .size = append->items[i].facts.size};
-    (void)release_records(a->store, a->id, list, append->count, NULL);
-}
-
-static bool append_all(struct account *a, struct append *append, struct arena *arena, struct fail *why)
-{
-    struct volumes *v = a->store->volumes;
-
-    for (size_t i = 0; i < append->count; i++) {
-        if (!append_record(a, append->mailbox_id, &append->items[i], arena, why))
-            return false;
-    }
-    if (!volume_sync(v, append->items[0].ref, append->items[append->count - 1].ref, why))
+    if (!mailbox_takes_messages(p->account, p->mailbox_id, why) || !append_record(p, item, r, why))
         return false;
-    bool ok = change_run(a, CHANGE_TOGETHER, add_rows, append, why);
-    if (!ok)
-        give_back(a, append, why);
+    r->flags = item->flags;
+    r->internal_date = item->internal_date;
+    r->internal_zone = item->internal_zone;
+    r->keywords = arena_new_array(&p->arena, struct slice, item->keyword_count);
+    r->keyword_count = item->keyword_count;
+    for (size_t i = 0; i < item->keyword_count; i++)
+        r->keywords[i] = arena_keep(&p->arena, item->keywords[i]);
+    *p->tail = r;
+    p->tail = &r->next;
+    p->count++;
+    return true;
+}
+
+static bool add_row(struct change *c, struct change_box *box, const struct appended_record *r, uint32_t *uid,
+                    struct fail *why)
+{
+    struct new_message m = {
+        .ref = r->ref,
+        .facts = &r->facts,
+        .internal_date = r->internal_date,
+        .internal_zone = r->internal_zone,
+        .flags = r->flags,
+    };
+    uint64_t id;
+
+    return keyword_set_change(c, 0, FLAGS_REPLACE, r->keywords, r->keyword_count, &m.keyword_set, why) &&
+           row_add_message(c, &m, &id, why) && row_add_entry(c, box, id, &m, uid, why);
+}
+
+/* The message that the new one takes the place of. */
+static bool take_out(struct change *c, const struct appender *p, struct fail *why)
+{
+    struct uid_range range = {p->replaced, p->replaced};
+    struct change_box *box = change_box(c, p->from_mailbox, why);
+
+    if (box == NULL || !change_view(c, box, why))
+        return false;
+    struct view_runs runs = view_runs_find(box->view, &range, 1, run_take_all, NULL);
+    bool ok = runs.messages == 1 ? expunge_runs(c, box, &runs, why)
+                                 : fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "the message is gone");
+    view_runs_finish(&runs);
     return ok;
 }
 
-/* Asked before anything is written; asked again inside the transaction. */
-static bool mailbox_takes_messages(struct account *a, uint64_t mailbox_id, struct fail *why)
+static bool add_rows(struct change *c, void *ctx, struct fail *why)
 {
-    if (!account_peek(a, why))
+    struct appender *p = ctx;
+    struct change_box *box = change_box(c, p->mailbox_id, why);
+    uint32_t uid;
+
+    if (box == NULL)
         return false;
-    const struct mailbox_state *box = state_mailbox(a->state, mailbox_id);
-    bool ok = box != NULL && !box->row.no_select;
-    (void)pthread_mutex_unlock(&a->lock);
-    return ok || fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "there is no such mailbox");
+    p->out.first_uid = 0;
+    for (const struct appended_record *r = p->first; r != NULL; r = r->next) {
+        if (!add_row(c, box, r, &uid, why))
+            return false;
+        p->out.first_uid = p->out.first_uid == 0 ? uid : p->out.first_uid;
+    }
+    p->out.uidvalidity = box->row.uidvalidity;
+    p->out.modseq = change_modseq(c);
+    return p->from_mailbox == 0 || take_out(c, p, why);
+}
+
+static bool sync_records(struct appender *p, struct fail *why)
+{
+    volume_ref last = 0;
+
+    for (const struct appended_record *r = p->first; r != NULL; r = r->next)
+        last = r->ref;
+    p->synced = p->synced || volume_sync(p->account->store->volumes, p->first->ref, last, why);
+    return p->synced;
+}
+
+bool appender_commit(struct appender *p, struct appended *out, struct fail *why)
+{
+    struct fail local = {0};
+
+    if (p->count == 0)
+        return fail_set(why, FAIL_PERM, FAIL_INVALID, "nothing to append");
+    bool ok = sync_records(p, &local) && change_run(p->account, CHANGE_TOGETHER, add_rows, p, &local);
+    /* Where nobody can say whether the rows were written after all, the records stay. */
+    p->done = ok || local.reason == FAIL_OUT_OF_SERVICE;
+    if (ok)
+        *out = p->out;
+    else if (why != NULL)
+        *why = local;
+    return ok;
+}
+
+/*
+ * Records without rows are given back once they are on disk: what a reference
+ * means that was never synced, a crash may yet change.
+ */
+static void give_back(struct appender *p)
+{
+    struct node_release *list = arena_new_array(&p->arena, struct node_release, p->count);
+    size_t n = 0;
+
+    if (!sync_records(p, NULL))
+        return;
+    for (const struct appended_record *r = p->first; r != NULL; r = r->next)
+        list[n++] = (struct node_release){.ref = r->ref, .size = r->facts.size};
+    (void)release_records(p->account->store, p->account->id, list, n, NULL);
+}
+
+void appender_destroy(struct appender **p)
+{
+    if (*p == NULL)
+        return;
+    if (!(*p)->done && (*p)->count > 0)
+        give_back(*p);
+    arena_finish(&(*p)->arena);
+    free(*p);
+    *p = NULL;
 }
 
 bool message_append(struct account *a, uint64_t mailbox_id, struct append_item *items, size_t count,
                     uint32_t *uidvalidity, uint64_t *modseq, struct fail *why)
 {
-    struct append append = {.mailbox_id = mailbox_id, .count = count};
-    struct fail local = {0};
-    struct arena arena;
+    SCOPED(appender_destroy) struct appender *p = appender_create(a, mailbox_id);
+    struct appended out;
 
-    if (count == 0)
-        return fail_set(why, FAIL_PERM, FAIL_INVALID, "nothing to append");
-    if (!mailbox_takes_messages(a, mailbox_id, why))
-        return false;
-    arena_init(&arena, SIZE_MAX);
-    append.items = arena_new_array(&arena, struct appending, count);
-    for (size_t i = 0; i < count; i++)
-        append.items[i].item = &items[i];
-    bool ok = append_all(a, &append, &arena, &local);
-    if (ok) {
-        *uidvalidity = append.uidvalidity;
-        *modseq = append.modseq;
-    } else if (why != NULL) {
-        *why = local;
+    for (size_t i = 0; i < count; i++) {
+        if (!appender_add(p, &items[i], why))
+            return false;
     }
-    arena_finish(&arena);
-    return ok;
+    if (!appender_commit(p, &out, why))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        items[i].uid = out.first_uid + (uint32_t)i;
+    *uidvalidity = out.uidvalidity;
+    *modseq = out.modseq;
+    return true;
 }

@@ -65,3 +65,8 @@ bool store_body_read(struct store_body *b, uint64_t offset, void *out, size_t n,
     }
     return n == 0 || volume_read(b->store->volumes, b->ref, offset - b->prefix_len, to, n, why);
 }
+
+bool store_has_space(struct store *st, uint64_t bytes, struct fail *why)
+{
+    return volume_has_space(st->volumes, bytes, why);
+}

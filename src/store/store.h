@@ -208,6 +208,29 @@ struct append_item {
 bool message_append(struct account *a, uint64_t mailbox_id, struct append_item *items, size_t count,
                     uint32_t *uidvalidity, uint64_t *modseq, struct fail *why);
 
+/*
+ * The same one by one, so that nobody has to hold them all: each is written when
+ * it is added (its body may go after that) and becomes a row by appender_commit.
+ * What was not committed is given back by appender_destroy.
+ */
+struct appender;
+struct appended {
+    uint32_t uidvalidity, first_uid; /* the n-th got first_uid + n */
+    uint64_t modseq;
+};
+struct appender *appender_create(struct account *a, uint64_t mailbox_id);
+/* The commit also takes message `uid` out of that mailbox of the account (RFC 8508); it must be there then. */
+void appender_replaces(struct appender *p, uint64_t mailbox_id, uint32_t uid);
+bool appender_add(struct appender *p, const struct append_item *item, struct fail *why);
+size_t appender_count(const struct appender *p);
+/* All or none. */
+bool appender_commit(struct appender *p, struct appended *out, struct fail *why);
+/* Fine on NULL; leaves *p NULL. */
+void appender_destroy(struct appender **p);
+
+/* Is there room for `bytes` more above the disk's reserve? */
+bool store_has_space(struct store *st, uint64_t bytes, struct fail *why);
+
 /* A delivery that is on stable storage already becomes a row. */
 struct record_target;
 struct place_item {
