@@ -1,5 +1,6 @@
 /* bench/load-imap.c - mailboxes filled, read, searched, watched. */
 #include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 
 /* ---- the client ---- */
 
-static void imap_write(struct imap *c, const char *text, size_t len)
+void imap_write(struct imap *c, const char *text, size_t len)
 {
     while (len > 0) {
         ssize_t n = c->ssl != NULL ? SSL_write(c->ssl, text, (int)len) : send(c->fd, text, len, MSG_NOSIGNAL);
@@ -94,14 +95,22 @@ void imap_run(struct imap *c, void (*each)(void *ctx, const char *line), void *c
     read_to_tag(c, each, ctx);
 }
 
+static SSL_CTX *client_ctx;
+
+static void make_client_ctx(void)
+{
+    client_ctx = SSL_CTX_new(TLS_client_method());
+    if (client_ctx == NULL)
+        die("TLS");
+    (void)SSL_CTX_set_mode(client_ctx, SSL_MODE_RELEASE_BUFFERS);
+}
+
 static SSL_CTX *tls_client(void)
 {
-    static SSL_CTX *ctx;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-    if (ctx == NULL && (ctx = SSL_CTX_new(TLS_client_method())) == NULL)
-        die("TLS");
-    (void)SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
-    return ctx;
+    (void)pthread_once(&once, make_client_ctx);
+    return client_ctx;
 }
 
 struct imap *imap_open(const struct options *o, unsigned account)
@@ -183,6 +192,43 @@ static double timed(struct imap *c, const char *command)
     return (double)(now_us() - start) / 1000;
 }
 
+struct numbers {
+    unsigned long long uidvalidity, modseq;
+    unsigned exists;
+};
+
+static void take_numbers(void *ctx, const char *line)
+{
+    struct numbers *n = ctx;
+    const char *at;
+
+    if ((at = strstr(line, "[UIDVALIDITY ")) != NULL)
+        n->uidvalidity = strtoull(at + 13, NULL, 10);
+    if ((at = strstr(line, "[HIGHESTMODSEQ ")) != NULL)
+        n->modseq = strtoull(at + 15, NULL, 10);
+    if (strncmp(line, "* ", 2) == 0 && (at = strstr(line, " EXISTS")) != NULL)
+        n->exists = (unsigned)strtoul(line + 2, NULL, 10);
+}
+
+/* A client comes back: since it left, a hundred messages have got another flag. */
+static double timed_qresync(const struct options *o)
+{
+    struct imap *c = imap_open(o, 0);
+    struct numbers n = {0};
+    char command[200];
+
+    imap_run(c, NULL, NULL, "ENABLE QRESYNC");
+    imap_run(c, take_numbers, &n, "SELECT INBOX");
+    for (unsigned i = 0; i < 100 && n.exists >= 100; i++)
+        imap_run(c, NULL, NULL, "STORE %u %sFLAGS.SILENT (\\Answered)", 1 + i * (n.exists / 100),
+                 n.modseq % 2 == 0 ? "+" : "-");
+    imap_run(c, NULL, NULL, "UNSELECT");
+    (void)snprintf(command, sizeof command, "SELECT INBOX (QRESYNC (%llu %llu))", n.uidvalidity, n.modseq);
+    double ms = timed(c, command);
+    imap_close(&c);
+    return ms;
+}
+
 /* What a client does with a large mailbox; milliseconds each. */
 int load_commands(const struct options *o)
 {
@@ -197,19 +243,25 @@ int load_commands(const struct options *o)
         {"select", "SELECT INBOX"},
         {"fetch_flags", "FETCH 1:* (UID FLAGS)"},
         {"fetch_envelope", "FETCH 1:* (ENVELOPE)"},
-        {"fetch_envelope_again", "FETCH 1:* (ENVELOPE)"},
+        {"fetch_structure", "FETCH 1:* (BODYSTRUCTURE)"},
         {"search_unseen", "UID SEARCH UNSEEN"},
+        {"search_from", "UID SEARCH FROM \"Number 7\""},
         {"search_subject", subject},
+        {"search_header", "UID SEARCH HEADER Message-ID \"<7.1@\""},
         {"search_text", text},
+        {"sort_date", "UID SORT (DATE) UTF-8 ALL"},
+        {"sort_subject", "UID SORT (SUBJECT) UTF-8 ALL"},
+        {"sort_from", "UID SORT (REVERSE FROM) UTF-8 ALL"},
+        {"thread", "UID THREAD REFERENCES UTF-8 ALL"},
         {"store_flagged", "STORE 1:* +FLAGS.SILENT (\\Flagged)"},
         {"store_unflagged", "STORE 1:* -FLAGS.SILENT (\\Flagged)"},
         {"select_again", "SELECT INBOX"},
     };
     printf("{");
     for (size_t i = 0; i < ARRAY_LEN(steps); i++)
-        printf("%s\"%s\": %.2f", i > 0 ? ", " : "", steps[i].name, timed(c, steps[i].command));
-    printf("}\n");
+        printf("\"%s\": %.2f, ", steps[i].name, timed(c, steps[i].command));
     imap_close(&c);
+    printf("\"select_qresync\": %.2f}\n", timed_qresync(o));
     return 0;
 }
 

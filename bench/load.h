@@ -22,6 +22,7 @@ struct options {
     unsigned accounts;
     unsigned stay;       /* messages in a row for the same account */
     unsigned recipients; /* of one message */
+    unsigned relogin;    /* log in anew after so many commands; 0: never */
     const char *domain;
     bool new_connection; /* for each message */
     bool pipeline;
@@ -39,6 +40,7 @@ int load_exists(const struct options *o);
 int load_append(const struct options *o);
 int load_commands(const struct options *o);
 int load_idle(const struct options *o);
+int load_mixed(const struct options *o);
 int load_logins(const struct options *o);
 
 /* ---- common ---- */
@@ -65,6 +67,7 @@ struct imap {
 };
 struct imap *imap_open(const struct options *o, unsigned account);
 void imap_close(struct imap **c);
+void imap_write(struct imap *c, const char *text, size_t len);
 void imap_send(struct imap *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The next line without CRLF; valid until the next call. */
 const char *imap_line(struct imap *c);
