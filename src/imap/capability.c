@@ -29,6 +29,8 @@ static const struct {
     {"CREATE-SPECIAL-USE", LOGGED_IN},
     {"CONDSTORE", LOGGED_IN},
     {"ESEARCH", LOGGED_IN},
+    {"SEARCHRES", LOGGED_IN},
+    {"WITHIN", LOGGED_IN},
     {"LIST-EXTENDED", LOGGED_IN},
     {"LIST-STATUS", LOGGED_IN},
     {"STATUS=SIZE", LOGGED_IN},

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/fail.h"
+#include "imap/saved.h"
 
 struct imap_lasting *imap_lasting(struct imap_session *s)
 {
@@ -20,6 +21,7 @@ void imap_lasting_deselect(struct imap_session *s)
 {
     if (s->lasting == NULL)
         return;
+    imap_saved_clear(s);
 }
 
 void imap_lasting_end(struct imap_session *s)

@@ -11,7 +11,7 @@
 #include "imap/session.h"
 
 struct imap_lasting {
-    int none_yet;
+    struct uid_set saved; /* "$" (saved.c) */
 };
 
 /* This session's, made when it has none. */

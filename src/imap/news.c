@@ -5,7 +5,7 @@
  * the client has been told, no more and no less: sequence numbers mean positions
  * in it, and it changes only here, together with the lines that say so.
  */
-#include "imap/session.h"
+#include "imap/saved.h"
 
 #include "base/fail.h"
 
@@ -217,7 +217,9 @@ bool imap_resolve(struct imap_session *s, struct imap_set set, struct imap_spans
         imap_no(s, "[UNAVAILABLE] The mailbox cannot be read now");
         return false;
     }
-    if (s->by_uid)
+    if (set.saved)
+        *out = imap_saved_spans(s);
+    else if (s->by_uid)
         *out = imap_spans_of_uids(&s->arena, s->box.view, set);
     else if (!imap_spans_of_numbers(&s->arena, s->box.view, set, out)) {
         imap_bad(s, "Expected message numbers from 1 to %u", view_count(s->box.view));

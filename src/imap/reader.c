@@ -472,11 +472,17 @@ int64_t imap_read_date_time(struct imap_reader *r, int *zone)
     return days * 86400 + hour * 3600 + minute * 60 + second - (west ? -offset : offset) * 60;
 }
 
+/* seq-last-command = "$"                               RFC 5182 section 3 */
+static bool at_saved(const struct imap_reader *r)
+{
+    return imap_peek(r) == '$' && (r->at + 1 == r->text.len || !imap_is_atom_char(r->text.ptr[r->at + 1]));
+}
+
 bool imap_at_set(const struct imap_reader *r)
 {
     char c = imap_peek(r);
 
-    return ascii_is_digit(c) || c == '*';
+    return ascii_is_digit(c) || c == '*' || at_saved(r);
 }
 
 /* seq-number = nz-number / "*" */
@@ -485,12 +491,20 @@ static uint32_t read_seq_number(struct imap_reader *r)
     return imap_accept(r, '*') ? 0 : (uint32_t)imap_read_number(r, 1, UINT32_MAX);
 }
 
-/* sequence-set = (seq-number / seq-range) *("," sequence-set); seq-range = seq-number ":" seq-number */
+/*
+ * sequence-set = (seq-number / seq-range) *("," sequence-set) / seq-last-command
+ * seq-range    = seq-number ":" seq-number
+ */
 struct imap_set imap_read_set(struct imap_reader *r)
 {
     struct imap_set set = {0};
     size_t cap = 0;
 
+    if (at_saved(r)) {
+        r->at++;
+        set.saved = true;
+        return set;
+    }
     do {
         if (set.count == r->limits->sets)
             imap_fail(r, "fewer ranges");

@@ -76,8 +76,9 @@ int64_t imap_read_date_time(struct imap_reader *r, int *zone);
 struct imap_set {
     struct uid_range *ranges;
     size_t            count;
+    bool              saved; /* "$": what the last SEARCH saved (imap/saved.h); no ranges then */
 };
 struct imap_set imap_read_set(struct imap_reader *r);
-bool            imap_at_set(const struct imap_reader *r); /* a digit or "*" */
+bool            imap_at_set(const struct imap_reader *r); /* a digit, "*" or "$" */
 
 #endif

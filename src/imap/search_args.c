@@ -94,23 +94,53 @@ static struct slice read_text(struct reading *g)
     return text;
 }
 
+/* "$": those UIDs; none: nothing. */
+static struct search *saved_key(struct reading *g)
+{
+    struct imap_set saved = imap_set_resolve(g->r->arena, g->scope->saved, 0);
+    struct search *key = new_key(g, saved.count > 0 ? SEARCH_UIDS : SEARCH_NOTHING);
+
+    if (key != NULL) {
+        key->ranges = saved.ranges;
+        key->range_count = saved.count;
+    }
+    return key;
+}
+
+/* Numbers that the mailbox does not have: refused, but where they may match nothing. */
+static void check_numbers(struct reading *g, const struct imap_set *set, size_t began)
+{
+    uint32_t most = g->scope->messages;
+
+    if (g->scope->any_number)
+        return;
+    if (set->count == 0 || set->ranges[0].first == 0 || set->ranges[set->count - 1].last > most) {
+        g->r->at = began;
+        imap_fail(g->r, "message numbers that exist");
+    }
+}
+
 static struct search *set_key(struct reading *g, enum search_op op)
 {
-    struct search *key = new_key(g, op);
     uint32_t star = op == SEARCH_UIDS ? g->scope->last_uid : g->scope->messages;
     size_t began = g->r->at;
     struct imap_set set = imap_read_set(g->r);
 
+    if (set.saved)
+        return saved_key(g);
+    struct search *key = new_key(g, op);
+    if (op == SEARCH_POSITIONS && g->scope->uid_only && !g->r->failed) {
+        g->r->at = began;
+        imap_fail(g->r, "UID before the set: UIDONLY was enabled");
+        g->args->uid_required = true;
+    }
     if (key == NULL || g->r->failed)
         return key;
     set = imap_set_resolve(g->r->arena, set, star);
     key->ranges = set.ranges;
     key->range_count = set.count;
-    if (op == SEARCH_POSITIONS &&
-        (set.count == 0 || set.ranges[0].first == 0 || set.ranges[set.count - 1].last > star)) {
-        g->r->at = began;
-        imap_fail(g->r, "message numbers that exist");
-    }
+    if (op == SEARCH_POSITIONS)
+        check_numbers(g, &set, began);
     return key;
 }
 
@@ -121,7 +151,8 @@ static struct search *modseq_key(struct reading *g)
 
     /* One modseq counts for all flags: which one is asked about does not matter. */
     if (imap_peek(g->r) == '"') {
-        (void)imap_read_string(g->r);
+        if (!slice_starts_nocase(imap_read_string(g->r), SLICE("/flags/")))
+            imap_fail(g->r, "an entry such as \"/flags/\\\\Seen\"");
         imap_expect_space(g->r);
         if (!imap_accept_word(g->r, "priv") && !imap_accept_word(g->r, "shared") &&
             !imap_accept_word(g->r, "all"))
@@ -159,6 +190,8 @@ static struct search *word_key(struct reading *g, struct slice word)
         return negate(g, recent_key(g));
     if (slice_eq_nocase(word, SLICE("NEW")))
         return new_messages_key(g);
+    if (slice_eq_nocase(word, SLICE("SAVEDATESUPPORTED"))) /* by every mailbox: RFC 8514 section 4.3 */
+        return new_key(g, SEARCH_ALL);
     return NULL;
 }
 
@@ -168,7 +201,7 @@ static struct search *argument_key(struct reading *g, struct slice word)
     static const struct {
         const char *name;
         enum search_op op;
-        enum { TEXT, DATE, NUMBER } argument;
+        enum { TEXT, DATE, NUMBER, INTERVAL } argument;
     } keys[] = {
         {"BCC", SEARCH_BCC, TEXT},
         {"BODY", SEARCH_BODY, TEXT},
@@ -183,6 +216,11 @@ static struct search *argument_key(struct reading *g, struct slice word)
         {"SENTBEFORE", SEARCH_SENT_BEFORE, DATE},
         {"SENTON", SEARCH_SENT_ON, DATE},
         {"SENTSINCE", SEARCH_SENT_SINCE, DATE},
+        {"SAVEDBEFORE", SEARCH_SAVED_BEFORE, DATE},
+        {"SAVEDON", SEARCH_SAVED_ON, DATE},
+        {"SAVEDSINCE", SEARCH_SAVED_SINCE, DATE},
+        {"OLDER", SEARCH_OLDER, INTERVAL},
+        {"YOUNGER", SEARCH_YOUNGER, INTERVAL},
         {"LARGER", SEARCH_LARGER, NUMBER},
         {"SMALLER", SEARCH_SMALLER, NUMBER},
     };
@@ -199,7 +237,10 @@ static struct search *argument_key(struct reading *g, struct slice word)
         switch (keys[i].argument) {
         case TEXT: key->text = read_text(g); break;
         case DATE: key->number = (uint64_t)imap_read_date(g->r); break;
-        case NUMBER: key->number = imap_read_number(g->r, 0, UINT32_MAX); break;
+        case NUMBER: key->number = imap_read_number(g->r, 0, INT64_MAX); break;
+        case INTERVAL: /* seconds back from now: RFC 5032 section 3 */
+            key->number = (uint64_t)(g->scope->now - (int64_t)imap_read_number(g->r, 1, UINT32_MAX));
+            break;
         }
         return key;
     }
@@ -267,6 +308,32 @@ static struct search *keyword_key(struct reading *g)
     return key;
 }
 
+/*
+ * "EMAILID" SP objectid / "THREADID" SP objectid; objectid = 1*255(ALPHA / DIGIT / "_" / "-")
+ *
+ * An id that this server never gives matches nothing (RFC 8474 section 6).
+ */
+static struct search *object_key(struct reading *g, char kind, enum search_op op)
+{
+    uint64_t number;
+    size_t began = g->r->at;
+
+    imap_expect_space(g->r);
+    struct slice id = imap_read_atom(g->r);
+    for (size_t i = 0; i < id.len; i++)
+        if (i == 255 || !(ascii_is_alpha(id.ptr[i]) || ascii_is_digit(id.ptr[i]) || id.ptr[i] == '_' ||
+                          id.ptr[i] == '-')) {
+            g->r->at = began;
+            imap_fail(g->r, "an object id");
+        }
+    bool ours = id.len > 1 && id.ptr[0] == kind && id.ptr[1] != '0' &&
+                slice_to_u64(slice_from(id, 1), INT64_MAX, &number);
+    struct search *key = new_key(g, ours ? op : SEARCH_NOTHING);
+    if (key != NULL && ours)
+        key->number = number;
+    return key;
+}
+
 /* Keys with a grammar of their own; NULL with nothing read if `word` is none of them. */
 static struct search *special_key(struct reading *g, struct slice word)
 {
@@ -286,6 +353,8 @@ static struct search *special_key(struct reading *g, struct slice word)
         imap_expect_space(g->r);
         return set_key(g, SEARCH_UIDS);
     }
+    if (slice_eq_nocase(word, SLICE("EMAILID")))
+        return object_key(g, 'E', SEARCH_EMAILID);
     if (slice_eq_nocase(word, SLICE("MODSEQ"))) {
         imap_expect_space(g->r);
         return modseq_key(g);
@@ -329,48 +398,38 @@ static struct search *read_key(struct reading *g)
     return r->failed ? NULL : key;
 }
 
-/* search-return-opts = SP "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"      RFC 4731 */
-static void read_return(struct imap_reader *r, struct search_args *args)
+void search_charset_read(struct imap_reader *r, struct search_args *args)
 {
-    imap_expect_space(r);
-    imap_expect(r, '(');
-    while (!r->failed && imap_peek(r) != ')') {
-        if (imap_accept_word(r, "MIN"))
-            args->returns |= RETURN_MIN;
-        else if (imap_accept_word(r, "MAX"))
-            args->returns |= RETURN_MAX;
-        else if (imap_accept_word(r, "ALL"))
-            args->returns |= RETURN_ALL;
-        else if (imap_accept_word(r, "COUNT"))
-            args->returns |= RETURN_COUNT;
-        else
-            imap_fail(r, "MIN, MAX, ALL or COUNT");
-        if (!imap_accept(r, ' '))
-            break;
-    }
-    imap_expect(r, ')');
-    if (args->returns == 0)
-        args->returns = RETURN_ALL;
+    args->charset = imap_read_astring(r);
+    args->bad_charset = !r->failed && !charset_is_known(args->charset);
+}
+
+void search_keys_read(struct imap_reader *r, const struct search_scope *scope, struct search_args *args)
+{
+    struct reading g = {.r = r, .scope = scope, .args = args};
+
+    args->tree = read_all_of(&g);
+    imap_expect_end(r);
+    if ((args->options.returns & RETURN_RELEVANCY) && !args->fuzzy)
+        imap_fail(r, "a FUZZY key with RELEVANCY"); /* RFC 6203 section 4 */
 }
 
 /* search = "SEARCH" [search-return-opts] [SP "CHARSET" SP astring] 1*(SP search-key) */
 struct search_args search_args_read(struct imap_reader *r, const struct search_scope *scope)
 {
     struct search_args args = {0};
-    struct reading g = {.r = r, .scope = scope, .args = &args};
 
     imap_expect_space(r);
     if (imap_accept_word(r, "RETURN")) {
-        read_return(r, &args);
+        imap_expect_space(r);
+        esearch_read_options(r, &args.options);
         imap_expect_space(r);
     }
     if (imap_accept_word(r, "CHARSET")) {
         imap_expect_space(r);
-        args.charset = imap_read_astring(r);
-        args.bad_charset = !r->failed && !charset_is_known(args.charset);
+        search_charset_read(r, &args);
         imap_expect_space(r);
     }
-    args.tree = read_all_of(&g);
-    imap_expect_end(r);
+    search_keys_read(r, scope, &args);
     return args;
 }

@@ -1,38 +1,53 @@
 /*
  * imap/search_args.h - what SEARCH looks for.
  *
- * Layer: imap; inside the room only.  RFC 3501 section 6.4.4, RFC 4731, RFC 7162
- * section 3.1.5.
+ * Layer: imap; inside the room only.  RFC 3501 and RFC 9051 section 6.4.4, RFC 4731 (RETURN), RFC 5032
+ * (OLDER, YOUNGER), RFC 5182 ("$"), RFC 5466 (FILTER), RFC 6203 (FUZZY), RFC 7162 section 3.1.5
+ * (MODSEQ), RFC 8474 (EMAILID, THREADID), RFC 8514 (SAVEDON ...).
  */
 #ifndef IMAP_SEARCH_ARGS_H
 #define IMAP_SEARCH_ARGS_H
 
-#include "imap/reader.h"
+#include "imap/esearch.h"
 #include "store/search.h"
 
-enum search_return {
-    RETURN_MIN = 1,
-    RETURN_MAX = 2,
-    RETURN_ALL = 4,
-    RETURN_COUNT = 8,
-};
-
-struct search_args {
-    unsigned       returns;     /* 0: the SEARCH response of RFC 3501 */
-    struct slice   charset;     /* empty: none was named */
-    bool           bad_charset; /* nobody knows it; the rest was read all the same */
-    bool           modseq;      /* the MODSEQ key was used */
-    struct search *tree;
-};
-
-/* The mailbox as its session sees it: what numbers and "*" mean. */
+/* The mailbox as its session sees it: what numbers, "*", "$" and names of filters mean. */
 struct search_scope {
     uint32_t          messages, last_uid;
     struct uid_range *recent; /* UIDs */
     size_t            recent_count;
+    struct imap_set   saved;      /* "$", as UIDs */
+    int64_t           now;        /* seconds since 1970 */
+    bool              uid_only;   /* message numbers are refused (RFC 9586) */
+    bool              any_number; /* those above `messages` just match nothing (RFC 7377 section 2) */
+};
+
+struct search_args {
+    struct esearch_options options;
+    struct slice           charset;      /* empty: none was named */
+    bool                   bad_charset;  /* nobody knows it; the rest was read all the same */
+    bool                   modseq;       /* the MODSEQ key was used */
+    bool                   fuzzy;        /* the FUZZY key was */
+    bool                   uid_required; /* read->failed because of a message number under uid_only */
+    struct search         *tree;
 };
 
 /* All of SEARCH's arguments, from the space before them to the end. */
 struct search_args search_args_read(struct imap_reader *r, const struct search_scope *scope);
+
+/*
+ * The parts, for commands with more between them.  "CHARSET" has been read: the charset itself;
+ * then search-key *(SP search-key) to the end of the command, into args->tree.
+ */
+void search_charset_read(struct imap_reader *r, struct search_args *args);
+void search_keys_read(struct imap_reader *r, const struct search_scope *scope, struct search_args *args);
+
+/* The scope of the selected mailbox, whose view must be there. */
+struct search_scope search_scope_selected(const struct imap_session *s);
+/*
+ * After reading: is it well-formed, and may it be done?  false: the command has been answered (BAD, or NO
+ * and "$" emptied where it had SAVE).  Enables CONDSTORE where a MODSEQ key asks for it.
+ */
+bool search_args_accept(struct imap_session *s, const struct imap_reader *r, struct search_args *args);
 
 #endif

@@ -18,6 +18,7 @@ struct imap_limits {
     unsigned nesting;         /* parentheses; default 50 */
     unsigned bad_commands;    /* in a row before the session is closed; default 20 */
     unsigned login_attempts;  /* default 3 */
+    unsigned saved_ranges;    /* neighbours among what "$" holds (RFC 5182); default 100000, 8 bytes each */
     unsigned idle_tick_seconds; /* "* OK Still here"; default 120 */
 };
 void imap_limits_default(struct imap_limits *l);

@@ -77,6 +77,62 @@ struct imap_spans imap_spans_of_uids(struct arena *a, const struct view *v, stru
     return out;
 }
 
+bool imap_spans_of_positions(struct arena *a, const uint32_t *positions, size_t count, struct imap_spans *out)
+{
+    size_t spans = count > 0 ? 1 : 0;
+
+    for (size_t i = 1; i < count; i++)
+        spans += positions[i] > positions[i - 1] + 1;
+    *out = (struct imap_spans){.items = arena_new_array(a, struct imap_span, spans)};
+    if (out->items == NULL)
+        return spans == 0;
+    for (size_t i = 0; i < count; i++) {
+        if (i == 0 || positions[i] > positions[i - 1] + 1)
+            out->items[out->count++] = (struct imap_span){positions[i], positions[i] + 1};
+        else
+            out->items[out->count - 1].end = positions[i] + 1;
+    }
+    return true;
+}
+
+void imap_window_of(struct imap_window w, uint64_t count, size_t *first, size_t *end)
+{
+    uint64_t low = w.first < w.last ? w.first : w.last, high = w.first < w.last ? w.last : w.first;
+
+    if (high > count)
+        high = count;
+    if (low > high) {
+        *first = *end = 0;
+    } else if (w.from_end) {
+        *first = (size_t)(count - high);
+        *end = (size_t)(count - low + 1);
+    } else {
+        *first = (size_t)(low - 1);
+        *end = (size_t)high;
+    }
+}
+
+struct imap_spans imap_spans_window(struct arena *a, const struct imap_spans *s, struct imap_window w)
+{
+    struct imap_spans out = {.items = arena_new_array(a, struct imap_span, s->count)};
+    size_t first, end;
+    uint64_t before = 0; /* messages of the spans before this one */
+
+    if (out.items == NULL)
+        return out;
+    imap_window_of(w, imap_spans_size(s), &first, &end);
+    for (size_t i = 0; i < s->count; i++) {
+        uint64_t size = s->items[i].end - s->items[i].first;
+        uint64_t from = first > before ? first - before : 0, to = end > before ? end - before : 0;
+        to = to < size ? to : size;
+        if (from < to)
+            out.items[out.count++] =
+                (struct imap_span){s->items[i].first + (uint32_t)from, s->items[i].first + (uint32_t)to};
+        before += size;
+    }
+    return out;
+}
+
 uint64_t imap_spans_size(const struct imap_spans *s)
 {
     uint64_t n = 0;

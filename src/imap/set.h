@@ -29,7 +29,24 @@ bool imap_spans_of_numbers(struct arena *a, const struct view *v, struct imap_se
 /* By UID; those that are not there are left out. */
 struct imap_spans imap_spans_of_uids(struct arena *a, const struct view *v, struct imap_set set);
 
+/* From positions in ascending order (one may stand there twice).  false: the arena is full. */
+bool imap_spans_of_positions(struct arena *a, const uint32_t *positions, size_t count,
+                             struct imap_spans *out);
+
 uint64_t imap_spans_size(const struct imap_spans *s);
+
+/*
+ * A window of a list of results (RFC 9394 section 4, partial-range): counted from 1, or from its end
+ * backwards; in the order in which the client wrote it, which means the same as the other.
+ */
+struct imap_window {
+    uint32_t first, last;
+    bool     from_end;
+};
+/* The places [*first, *end) of a list of `count` that it shows; none: both are the same. */
+void imap_window_of(struct imap_window w, uint64_t count, size_t *first, size_t *end);
+/* The messages of the spans that it shows; in the arena, empty past its limit. */
+struct imap_spans imap_spans_window(struct arena *a, const struct imap_spans *s, struct imap_window w);
 
 /*
  * UIDs of the spans, for the store: one range a span, which names exactly its messages

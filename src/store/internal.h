@@ -295,7 +295,6 @@ bool facts_of_record(struct volumes *v, volume_ref ref, uint64_t size, struct ar
 
 /* The same UIDs as ranges in ascending order that neither overlap nor touch; on the heap. */
 struct uid_set uid_set_of_ranges(const struct uid_range *ranges, size_t count);
-void uid_set_add_range(struct uid_set *s, uint32_t first, uint32_t last); /* above all in the set */
 
 /* ---- run.c ---- */
 

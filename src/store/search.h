@@ -30,7 +30,15 @@ enum search_op {
     SEARCH_BEFORE,
     SEARCH_ON,
     SEARCH_SINCE,
-    /* Date field, likewise */
+    /* internal date; `number` is seconds since 1970 */
+    SEARCH_OLDER,   /* at or before it */
+    SEARCH_YOUNGER, /* at or after it */
+    /* when it came into its mailbox, in UTC; `number` is days since 1970 */
+    SEARCH_SAVED_BEFORE,
+    SEARCH_SAVED_ON,
+    SEARCH_SAVED_SINCE,
+    SEARCH_EMAILID, /* message_id is `number` */
+    /* Date field, as days likewise */
     SEARCH_SENT_BEFORE,
     SEARCH_SENT_ON,
     SEARCH_SENT_SINCE,

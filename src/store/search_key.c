@@ -25,6 +25,12 @@ static const enum search_cost op_cost[] = {
     [SEARCH_BEFORE] = COST_ROW,
     [SEARCH_ON] = COST_ROW,
     [SEARCH_SINCE] = COST_ROW,
+    [SEARCH_OLDER] = COST_ROW,
+    [SEARCH_YOUNGER] = COST_ROW,
+    [SEARCH_SAVED_BEFORE] = COST_ROW,
+    [SEARCH_SAVED_ON] = COST_ROW,
+    [SEARCH_SAVED_SINCE] = COST_ROW,
+    [SEARCH_EMAILID] = COST_ROW,
     [SEARCH_SENT_BEFORE] = COST_ENVELOPE,
     [SEARCH_SENT_ON] = COST_ENVELOPE,
     [SEARCH_SENT_SINCE] = COST_ENVELOPE,
@@ -141,9 +147,9 @@ static bool has_keyword(struct account *a, struct search_key *k, uint32_t set_id
 
 static bool date_matches(enum search_op op, int64_t day, int64_t wanted)
 {
-    if (op == SEARCH_BEFORE || op == SEARCH_SENT_BEFORE)
+    if (op == SEARCH_BEFORE || op == SEARCH_SENT_BEFORE || op == SEARCH_SAVED_BEFORE)
         return day < wanted;
-    if (op == SEARCH_ON || op == SEARCH_SENT_ON)
+    if (op == SEARCH_ON || op == SEARCH_SENT_ON || op == SEARCH_SAVED_ON)
         return day == wanted;
     return day >= wanted;
 }
@@ -174,6 +180,13 @@ static bool matches(struct account *a, struct search_key *k, struct search_subje
     case SEARCH_SINCE:
         return date_matches(k->op, search_day(m->info->internal_date, m->info->internal_zone),
                             (int64_t)k->number);
+    case SEARCH_OLDER: return m->info->internal_date <= (int64_t)k->number;
+    case SEARCH_YOUNGER: return m->info->internal_date >= (int64_t)k->number;
+    case SEARCH_SAVED_BEFORE:
+    case SEARCH_SAVED_ON:
+    case SEARCH_SAVED_SINCE:
+        return date_matches(k->op, search_day(m->info->saved_date, 0), (int64_t)k->number);
+    case SEARCH_EMAILID: return m->info->message_id == k->number;
     case SEARCH_SENT_BEFORE:
     case SEARCH_SENT_ON:
     case SEARCH_SENT_SINCE: return sent_matches(k, m);

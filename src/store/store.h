@@ -170,6 +170,7 @@ struct uid_set {
 };
 /* Appends; uid must be above all in the set (or in its last range). */
 void uid_set_add(struct uid_set *s, uint32_t uid);
+void uid_set_add_range(struct uid_set *s, uint32_t first, uint32_t last); /* above all in the set */
 void uid_set_finish(struct uid_set *s); /* frees; sets made by this header's calls are on the heap */
 uint64_t uid_set_size(const struct uid_set *s);
 bool uid_set_has(const struct uid_set *s, uint32_t uid);

@@ -8,8 +8,10 @@
 
 static const struct imap_limits limits = {.sets = 100, .nesting = 6};
 static struct uid_range recent[] = {{90, 95}, {98, 99}};
+static struct uid_range saved[] = {{7, 9}, {20, 20}};
 static const struct search_scope scope = {
-    .messages = 10, .last_uid = 99, .recent = recent, .recent_count = 2};
+    .messages = 10, .last_uid = 99, .recent = recent, .recent_count = 2, .now = 1000,
+    .saved = {.ranges = saved, .count = 2}};
 
 static const char *const names[] = {
     [SEARCH_ALL] = "all",         [SEARCH_AND] = "and",
@@ -20,6 +22,9 @@ static const char *const names[] = {
     [SEARCH_LARGER] = "larger",   [SEARCH_SMALLER] = "smaller",
     [SEARCH_BEFORE] = "before",   [SEARCH_ON] = "on",
     [SEARCH_SINCE] = "since",     [SEARCH_SENT_BEFORE] = "sentbefore",
+    [SEARCH_OLDER] = "older",     [SEARCH_YOUNGER] = "younger",
+    [SEARCH_SAVED_ON] = "savedon", [SEARCH_SAVED_BEFORE] = "savedbefore",
+    [SEARCH_SAVED_SINCE] = "savedsince", [SEARCH_EMAILID] = "emailid",
     [SEARCH_SENT_ON] = "senton",  [SEARCH_SENT_SINCE] = "sentsince",
     [SEARCH_FROM] = "from",       [SEARCH_TO] = "to",
     [SEARCH_CC] = "cc",           [SEARCH_BCC] = "bcc",
@@ -78,6 +83,27 @@ static const struct {
     {"modseq of a flag", " MODSEQ \"/flags/\\\\draft\" all 7", "and(modseq:7)"},
     {"charset", " CHARSET UTF-8 TEXT x", "and(text:x)"},
     {"returns", " RETURN (MIN COUNT) ALL", "and(all)"},
+    {"what was saved", " $", "and(uid:7-9:20-20)"},
+    {"what was saved, as UIDs", " UID $ SEEN", "and(uid:7-9:20-20 flags:1)"},
+    {"a keyword that begins with $", " KEYWORD $x", "and(keyword:$x)"},
+    {"$ is no part of a set", " 1,$", NULL},
+    {"$ with a letter", " $x", NULL},
+    {"older and younger", " OLDER 1 YOUNGER 100", "and(older:999 younger:900)"},
+    {"no interval", " OLDER 0", NULL},
+    {"save dates", " SAVEDBEFORE 2-Jan-1970 SAVEDON 3-Jan-1970 SAVEDSINCE 4-Jan-1970 SAVEDATESUPPORTED",
+     "and(savedbefore:1 savedon:2 savedsince:3 all)"},
+    {"a message's id", " EMAILID E17", "and(emailid:17)"},
+    {"an id of another kind", " EMAILID T17", "and(nothing)"},
+    {"an id that is not ours", " EMAILID 1234_a-b", "and(nothing)"},
+    {"no id", " EMAILID a.b", NULL},
+    {"modseq of something else", " MODSEQ \"/foo\" all 7", NULL},
+    {"two partials", " RETURN (PARTIAL 1:2 PARTIAL 3:4) ALL", NULL},
+    {"partial and all", " RETURN (PARTIAL 1:2 ALL) ALL", NULL},
+    {"a partial of both ends", " RETURN (PARTIAL -1:2) ALL", NULL},
+    {"a partial with a star", " RETURN (PARTIAL 1:*) ALL", NULL},
+    {"partial", " RETURN (PARTIAL -1:-100 MIN) ALL", "and(all)"},
+    {"relevancy of nothing fuzzy", " RETURN (RELEVANCY) ALL", NULL},
+    {"return options twice", " RETURN (MIN MIN) ALL", "and(all)"},
     {"six levels", " NOT NOT NOT NOT NOT SEEN", "and(not(not(not(not(not(flags:1))))))"},
     {"seven", " NOT NOT NOT NOT NOT NOT SEEN", NULL},
     {"unknown key", " FOO", NULL},

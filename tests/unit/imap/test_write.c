@@ -170,7 +170,7 @@ static void check_resolved(struct buf *b)
         struct imap_set_writer w = {.out = b};
         struct uid_range ranges[4];
         memcpy(ranges, cases[i].ranges, sizeof(ranges));
-        struct imap_set set = imap_set_resolve(&a, (struct imap_set){ranges, cases[i].count}, 10);
+        struct imap_set set = imap_set_resolve(&a, (struct imap_set){.ranges = ranges, .count = cases[i].count}, 10);
         buf_reset(b);
         for (size_t k = 0; k < set.count; k++)
             imap_set_writer_add(&w, set.ranges[k].first, set.ranges[k].last);

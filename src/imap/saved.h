@@ -1,0 +1,25 @@
+/*
+ * imap/saved.h - "$", the result of the last SEARCH that was saved.
+ *
+ * Layer: imap; inside the room only.  RFC 5182.  Kept as UIDs, so that what is expunged leaves it by
+ * itself and numbers need no care; neighbours in the mailbox are one range, so that a search for almost
+ * everything costs little.  It goes with the selected mailbox.
+ */
+#ifndef IMAP_SAVED_H
+#define IMAP_SAVED_H
+
+#include "imap/session.h"
+
+/*
+ * "$" becomes these messages of the selected mailbox; none: empty.  false: they are too many to be kept,
+ * it is empty now, and the command must be answered NO [NOTSAVED] (section 2.5).
+ */
+bool imap_saved_set(struct imap_session *s, const struct imap_spans *spans);
+void imap_saved_clear(struct imap_session *s);
+
+/* What of it the client's view has; in the command's arena. */
+struct imap_spans imap_saved_spans(struct imap_session *s);
+/* As UIDs; the session's, until the next change. */
+struct imap_set imap_saved_uids(const struct imap_session *s);
+
+#endif
