@@ -33,6 +33,7 @@ static const struct {
     {"WITHIN", LOGGED_IN},
     {"LIST-EXTENDED", LOGGED_IN},
     {"LIST-STATUS", LOGGED_IN},
+    {"METADATA", LOGGED_IN},
     {"STATUS=SIZE", LOGGED_IN},
 };
 

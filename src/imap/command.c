@@ -39,6 +39,8 @@ static const struct imap_command commands[] = {
     {.name = "STATUS", .run = imap_status, .states = LOGGED_IN},
     {.name = "APPEND", .run = append_without_message, .states = LOGGED_IN},
     {.name = "NAMESPACE", .run = imap_namespace, .states = LOGGED_IN}, /* RFC 2342 */
+    {.name = "GETMETADATA", .run = imap_getmetadata, .states = LOGGED_IN}, /* RFC 5464 */
+    {.name = "SETMETADATA", .run = imap_setmetadata, .states = LOGGED_IN},
     {.name = "ENABLE", .run = imap_enable, .states = LOGGED_IN},       /* RFC 5161 */
     {.name = "IDLE", .run = imap_idle, .states = LOGGED_IN},           /* RFC 2177 */
     /* section 6.4 */

@@ -3,13 +3,15 @@
  *
  * Layer: imap.  RFC 5161.
  */
-#include "imap/session.h"
+#include "imap/metadata.h"
 
 static const struct {
     const char *name;
     unsigned    bits; /* with what it implies */
 } enabled_by[] = {
     {"CONDSTORE", IMAP_CONDSTORE},
+    {"METADATA", IMAP_METADATA},
+    {"METADATA-SERVER", IMAP_METADATA},
 };
 
 /* enable = "ENABLE" 1*(SP capability)                  RFC 5161 section 3.1 */
@@ -43,5 +45,7 @@ void imap_enable(struct imap_session *s, struct imap_reader *args)
     if (bits & IMAP_CONDSTORE)
         imap_enable_condstore(s);
     s->enabled = (uint8_t)(s->enabled | bits);
+    if (bits & IMAP_METADATA)
+        imap_metadata_begin(s);
     imap_ok(s, "Enabled");
 }

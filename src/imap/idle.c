@@ -4,7 +4,7 @@
  * Layer: imap.  RFC 2177.  A parked session that the store may wake: it keeps no
  * view, no arena, no buffer.
  */
-#include "imap/session.h"
+#include "imap/metadata.h"
 
 #include "base/fail.h"
 
@@ -38,8 +38,12 @@ static enum turn take_done(struct imap_session *s)
 
 static enum turn idle_step(struct imap_session *s)
 {
-    if (s->news == NULL && watch_take(&s->watch))
+    if (s->news == NULL && watch_take(&s->watch)) {
         s->news = imap_news_gather(s, true);
+        imap_metadata_tell(s);
+        if (s->news == NULL)
+            conn_flush(s->conn);
+    }
     if (s->closing)
         return TURN_CLOSE;
     if (s->news != NULL) {

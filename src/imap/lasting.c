@@ -22,6 +22,7 @@ void imap_lasting_deselect(struct imap_session *s)
     if (s->lasting == NULL)
         return;
     imap_saved_clear(s);
+    s->lasting->metadata_mailbox = 0;
 }
 
 void imap_lasting_end(struct imap_session *s)

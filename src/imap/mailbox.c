@@ -26,6 +26,15 @@ const char *imap_special_use_name(enum special_use use)
     return NULL;
 }
 
+bool imap_special_use_read(struct slice text, enum special_use *out)
+{
+    *out = USE_NONE;
+    for (size_t i = 0; i < ARRAY_LEN(uses); i++)
+        if (uses[i].creatable && slice_eq_nocase(text, slice_of(uses[i].name)))
+            *out = uses[i].use;
+    return *out != USE_NONE || text.len == 0;
+}
+
 /*
  * create-param = "USE" SP "(" [use-attr *(SP use-attr)] ")"        RFC 6154 section 6
  *

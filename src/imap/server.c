@@ -5,6 +5,7 @@
  * tells the client what else has happened, sends the tagged answer.
  */
 #include "imap/lasting.h"
+#include "imap/metadata.h"
 
 #include <stdlib.h>
 
@@ -82,6 +83,7 @@ static bool finish_command(struct imap_session *s)
     s->news_done = true;
     if (s->news != NULL && !imap_news_tell(s, s->news))
         return false;
+    imap_metadata_tell(s);
 
     struct buf *out = conn_out(s->conn);
     buf_add(out, s->tag);

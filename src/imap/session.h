@@ -40,6 +40,7 @@ enum imap_enabled {
     IMAP_REV2 = 4,      /* RFC 9051; implies IMAP_UTF8's mailbox names */
     IMAP_UTF8 = 8,      /* UTF8=ACCEPT (RFC 6855) */
     IMAP_UIDONLY = 16,  /* RFC 9586 */
+    IMAP_METADATA = 32, /* changes of annotations are told (RFC 5464 section 4.4.2) */
 };
 
 /* Goes on with a command; without an answer its turn is the session's. */
@@ -206,6 +207,8 @@ void imap_subscribe(struct imap_session *s, struct imap_reader *args);
 void imap_unsubscribe(struct imap_session *s, struct imap_reader *args);
 void imap_list(struct imap_session *s, struct imap_reader *args);
 void imap_lsub(struct imap_session *s, struct imap_reader *args);
+void imap_getmetadata(struct imap_session *s, struct imap_reader *args);
+void imap_setmetadata(struct imap_session *s, struct imap_reader *args);
 void imap_status(struct imap_session *s, struct imap_reader *args);
 void imap_expunge(struct imap_session *s, struct imap_reader *args);
 void imap_search(struct imap_session *s, struct imap_reader *args);

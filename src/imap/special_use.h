@@ -11,4 +11,7 @@
 /* "\Sent"; NULL for USE_NONE. */
 const char *imap_special_use_name(enum special_use use);
 
+/* "\Sent" as one writes it, "" for none; false: no use that a mailbox here can have, or several. */
+bool imap_special_use_read(struct slice text, enum special_use *out);
+
 #endif

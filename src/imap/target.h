@@ -23,4 +23,7 @@ struct imap_target {
 bool imap_find(struct imap_session *s, struct slice name, unsigned rights, struct imap_target *out,
                struct fail *why);
 
+/* What this client calls a mailbox of `a`; in the command's arena, or `own` itself. */
+struct slice imap_name_of(struct imap_session *s, struct account *a, struct slice own);
+
 #endif

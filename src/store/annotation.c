@@ -108,6 +108,11 @@ bool annotation_set(struct account *a, uint64_t mailbox_id, const struct annotat
     return change_run(a, CHANGE_ALONE, set, &w, why);
 }
 
+unsigned annotation_bytes_max(const struct account *a)
+{
+    return a->store->limits.annotation_bytes;
+}
+
 bool annotation_get(struct account *a, uint64_t mailbox_id, uint64_t user, struct slice name,
                     struct arena *arena, struct slice *value, struct fail *why)
 {

@@ -27,6 +27,8 @@ struct annotation {
 bool annotation_set(struct account *a, uint64_t mailbox_id, const struct annotation *list, size_t count,
                     const enum special_use *use, struct fail *why);
 
+unsigned annotation_bytes_max(const struct account *a);
+
 /* In the arena; value->ptr is NULL if there is none. */
 bool annotation_get(struct account *a, uint64_t mailbox_id, uint64_t user, struct slice name,
                     struct arena *arena, struct slice *value, struct fail *why);

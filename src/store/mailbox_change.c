@@ -175,7 +175,9 @@ static bool rename_inbox(struct change *c, const struct mailbox_row *inbox, stru
 {
     struct restructure made = {.name = r->to};
 
-    return create(c, &made, why) && copy_move_all(c, inbox->id, made.id, why);
+    return create(c, &made, why) && copy_move_all(c, inbox->id, made.id, why) &&
+           db_run(c->db, SQL_ANNOTATION_COPY, why, "iii", (int64_t)inbox->id, (int64_t)made.id,
+                  (int64_t)change_modseq(c)); /* RFC 5464 section 4.1 */
 }
 
 static bool rename_mailbox(struct change *c, void *ctx, struct fail *why)

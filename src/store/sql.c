@@ -71,6 +71,9 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
     [SQL_ANNOTATION_CHANGED] = "SELECT user, name, NULL FROM annotation"
                                " WHERE mailbox = ?1 AND user IN (0, ?2) AND modseq > ?3 ORDER BY user, name",
     [SQL_ANNOTATION_LAST] = "SELECT coalesce(max(modseq), 0) FROM annotation",
+    [SQL_ANNOTATION_COPY] = "INSERT INTO annotation(mailbox, user, name, value, modseq)"
+                            " SELECT ?2, user, name, value, ?3 FROM annotation"
+                            " WHERE mailbox = ?1 AND value IS NOT NULL",
     [SQL_ANNOTATION_BURY] = "DELETE FROM annotation WHERE mailbox = ?1",
     [SQL_ANNOTATION_PURGE] = "DELETE FROM annotation WHERE value IS NULL",
 
