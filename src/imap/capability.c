@@ -31,6 +31,7 @@ static const struct {
     {"ESEARCH", LOGGED_IN},
     {"SEARCHRES", LOGGED_IN},
     {"WITHIN", LOGGED_IN},
+    {"PARTIAL", LOGGED_IN},
     {"LIST-EXTENDED", LOGGED_IN},
     {"LIST-STATUS", LOGGED_IN},
     {"METADATA", LOGGED_IN},

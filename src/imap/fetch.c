@@ -351,10 +351,16 @@ void imap_fetch(struct imap_session *s, struct imap_reader *r)
         imap_bad_args(s, r);
         return;
     }
+    if (f->args.windowed && !s->by_uid) {
+        imap_bad(s, "Expected UID FETCH for PARTIAL");
+        return;
+    }
     if (f->args.has_modseq)
         imap_enable_condstore(s);
     if (!imap_resolve(s, f->args.set, &f->spans))
         return;
+    if (f->args.windowed)
+        f->spans = imap_spans_window(&s->arena, &f->spans, f->args.window);
     if (s->by_uid)
         put_uid_first(&s->arena, &f->args);
     if (s->enabled & IMAP_CONDSTORE)

@@ -5,6 +5,8 @@
  */
 #include "imap/fetch_args.h"
 
+#include "imap/esearch.h"
+
 #include "imap/session.h"
 
 enum {
@@ -274,21 +276,40 @@ static bool read_macro(struct reading *g)
     return true;
 }
 
-/* fetch-modifiers = SP "(" "CHANGEDSINCE" SP mod-sequence-value ")"    RFC 7162 section 7 */
+/* "PARTIAL" SP partial-range                           RFC 9394 section 4 */
+static void read_window(struct reading *g)
+{
+    if (g->args->windowed)
+        imap_fail(g->r, "one PARTIAL only");
+    imap_expect_space(g->r);
+    g->args->window = imap_read_window(g->r);
+    g->args->windowed = true;
+}
+
+/*
+ * fetch-modifiers = SP "(" fetch-modifier *(SP fetch-modifier) ")"
+ * fetch-modifier  = "CHANGEDSINCE" SP mod-sequence-value / "PARTIAL" SP partial-range
+ *                                                      RFC 7162 section 7, RFC 9394 section 4
+ */
 static void read_modifiers(struct reading *g)
 {
     if (!imap_accept(g->r, ' '))
         return;
     imap_expect(g->r, '(');
     do {
+        if (imap_accept_word(g->r, "PARTIAL")) {
+            read_window(g);
+            continue;
+        }
         if (!imap_accept_word(g->r, "CHANGEDSINCE"))
-            imap_fail(g->r, "CHANGEDSINCE");
+            imap_fail(g->r, "CHANGEDSINCE or PARTIAL");
         imap_expect_space(g->r);
         g->args->changed_since = imap_read_number(g->r, 0, IMAP_MODSEQ_MAX);
         g->args->changed = g->args->has_modseq = true;
     } while (imap_accept(g->r, ' '));
     imap_expect(g->r, ')');
-    add_item(g, ITEM_MODSEQ, "MODSEQ");
+    if (g->args->changed)
+        add_item(g, ITEM_MODSEQ, "MODSEQ");
 }
 
 /*

@@ -7,7 +7,7 @@
 #ifndef IMAP_FETCH_ARGS_H
 #define IMAP_FETCH_ARGS_H
 
-#include "imap/reader.h"
+#include "imap/set.h"
 
 enum fetch_kind {
     ITEM_UID,
@@ -51,6 +51,8 @@ struct fetch_args {
     bool               sets_seen, has_modseq;
     bool               changed; /* CHANGEDSINCE was given */
     uint64_t           changed_since;
+    bool               windowed; /* PARTIAL was given: only for UID FETCH (RFC 9394 section 3.3) */
+    struct imap_window window;
 };
 
 /* All of FETCH's arguments, from the space before the set to the end. */
