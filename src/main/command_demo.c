@@ -157,6 +157,8 @@ int command_demo(struct cli *cli)
     if (!cli_number(cli, "port-base", 0, PORT_BASE_MAX, PORT_BASE, &d.base) ||
         !cli_number(cli, "accounts", 1, ACCOUNTS_MAX, ACCOUNTS, &d.accounts))
         return USAGE;
+    if (log != NULL && !config_log_level_known(log))
+        return cli_usage(cli, "--log is debug, info, warning or error");
     d.loopback = is_loopback(d.address);
 
     SCOPED(scoped_free) char *path = demo_folder(dir != NULL ? dir : "demo-data", &why);

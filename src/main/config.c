@@ -108,6 +108,11 @@ static int validate_tls(cfg_t *cfg, cfg_opt_t *opt)
     return validate_word(cfg, opt, tls_names, ARRAY_LEN(tls_names));
 }
 
+bool config_log_level_known(const char *name)
+{
+    return WORD_INDEX(name, level_names) >= 0;
+}
+
 static int validate_log_level(cfg_t *cfg, cfg_opt_t *opt)
 {
     return validate_word(cfg, opt, level_names, ARRAY_LEN(level_names));

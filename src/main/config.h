@@ -83,4 +83,7 @@ const char *config_tls_name(enum net_tls tls);
 const char *config_data_path(struct config *c, const char *below);
 const char *config_runtime_path(struct config *c, const char *below);
 
+/* Is it a word that log_level takes? */
+bool config_log_level_known(const char *name);
+
 #endif

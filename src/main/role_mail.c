@@ -21,8 +21,8 @@
 #include "net/tls.h"
 
 enum {
-    LOCK_SECONDS = 30, /* for a predecessor to finish */
-    STOP_SECONDS = 20, /* for sessions to finish */
+    STOP_SECONDS = 20, /* for sessions to finish, and again for what they delivered */
+    LOCK_SECONDS = 2 * STOP_SECONDS + 20, /* for a predecessor to finish */
 };
 
 struct mail_work {
