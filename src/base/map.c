@@ -48,6 +48,16 @@ uint64_t hash_bytes(struct slice s)
     return hash;
 }
 
+uint64_t hash_for_good(struct slice s)
+{
+    static const unsigned char key[crypto_shorthash_KEYBYTES] = "posthorn threads";
+    uint64_t hash;
+
+    (void)crypto_shorthash((unsigned char *)&hash, (const unsigned char *)(s.ptr != NULL ? s.ptr : ""), s.len,
+                           key);
+    return hash;
+}
+
 static bool too_full(size_t count, size_t cap)
 {
     return count + 1 > cap - cap / 4;

@@ -58,6 +58,19 @@ static void write_structure(struct buf *out, const struct mime_part *root, bool 
         buf_add(out, SLICE("(\"text\" \"plain\" NIL NIL NIL \"7bit\" 0 0)"));
 }
 
+/* fetch-threadid-resp = "THREADID" SP ( "(" objectid ")" / nil )      RFC 8474 section 5.3 */
+static void write_thread(struct buf *out, uint64_t thread_id)
+{
+    buf_add(out, SLICE("THREADID "));
+    if (thread_id == 0) { /* a damaged message from before there were threads */
+        buf_add(out, SLICE("NIL"));
+        return;
+    }
+    buf_add_char(out, '(');
+    imap_write_threadid(out, thread_id);
+    buf_add_char(out, ')');
+}
+
 /* `m` is NULL where plan() found that the view knows all that was asked for. */
 static void write_item(struct imap_session *s, struct fetch *f, const struct fetch_item *item,
                        const struct view_entry *e, struct fetch_message *m)
@@ -81,6 +94,12 @@ static void write_item(struct imap_session *s, struct fetch *f, const struct fet
         buf_add(out, SLICE("RFC822.SIZE "));
         buf_add_u64(out, m->info->size);
         break;
+    case ITEM_EMAILID:
+        buf_add(out, SLICE("EMAILID ("));
+        imap_write_emailid(out, m->info->message_id);
+        buf_add_char(out, ')');
+        break;
+    case ITEM_THREADID: write_thread(out, m->info->thread_id); break;
     case ITEM_ENVELOPE:
         buf_add(out, SLICE("ENVELOPE "));
         buf_add(out, m->info->envelope.len > 0 ? m->info->envelope
@@ -256,6 +275,8 @@ static void plan(struct fetch *f)
         f->only_view = f->only_view && in_view(i);
         if (i->kind == ITEM_ENVELOPE)
             f->what |= FETCH_ENVELOPE;
+        if (i->kind == ITEM_THREADID)
+            f->what |= FETCH_THREAD;
         if (structure) {
             f->what |= FETCH_STRUCTURE;
             f->needs_root = true;

@@ -227,6 +227,8 @@ static void read_item(struct reading *g)
         {"MODSEQ", ITEM_MODSEQ},
         {"INTERNALDATE", ITEM_INTERNALDATE},
         {"RFC822.SIZE", ITEM_SIZE},
+        {"EMAILID", ITEM_EMAILID},
+        {"THREADID", ITEM_THREADID},
         {"ENVELOPE", ITEM_ENVELOPE},
         {"BODYSTRUCTURE", ITEM_BODYSTRUCTURE},
     };

@@ -136,6 +136,14 @@ static inline bool imap_speaks_utf8(const struct imap_session *s)
 }
 /* (\Seen keyword ...) */
 void imap_write_flags(struct buf *b, struct account *a, uint32_t flags, uint32_t keyword_set, bool recent);
+/*
+ * An objectid (RFC 8474): "M17" for a message (EMAILID), "T17" for a thread (THREADID); ids of messages
+ * and threads are the store's.
+ */
+void imap_write_emailid(struct buf *b, uint64_t message_id);
+void imap_write_threadid(struct buf *b, uint64_t thread_id);
+/* The id in an objectid of that kind ('M', 'T'); false for one that was never ours, which nothing has. */
+bool imap_parse_objectid(struct slice objectid, char kind, uint64_t *id);
 /* "22-Nov-2026 10:51:07 +0100", with its quotes; seconds since 1970 */
 void imap_write_date_time(struct buf *b, int64_t seconds, int zone);
 

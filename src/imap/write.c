@@ -98,6 +98,26 @@ void imap_write_flags(struct buf *b, struct account *a, uint32_t flags, uint32_t
     buf_add_char(b, ')');
 }
 
+void imap_write_emailid(struct buf *b, uint64_t message_id)
+{
+    buf_add_char(b, 'M');
+    buf_add_u64(b, message_id);
+}
+
+void imap_write_threadid(struct buf *b, uint64_t thread_id)
+{
+    buf_add_char(b, 'T');
+    buf_add_u64(b, thread_id);
+}
+
+bool imap_parse_objectid(struct slice objectid, char kind, uint64_t *id)
+{
+    struct slice digits = slice_from(objectid, objectid.len > 0 ? 1 : 0);
+
+    return objectid.len > 1 && objectid.ptr[0] == kind && digits.ptr[0] != '0' &&
+           slice_to_u64(digits, INT64_MAX, id);
+}
+
 static char *two_digits(char *p, int64_t n)
 {
     *p++ = (char)('0' + n / 10);

@@ -113,7 +113,8 @@ static bool check_rows(struct checking *k, struct account *a, struct fail *why)
     }
     return check_totals_row(k, a, why) &&
            check_none(k, a, SQL_CHECK_ENTRIES, "entries without a message or mailbox", why) &&
-           check_none(k, a, SQL_CHECK_KEYWORDS, "entries with keywords that nobody knows", why);
+           check_none(k, a, SQL_CHECK_KEYWORDS, "entries with keywords that nobody knows", why) &&
+           check_none(k, a, SQL_CHECK_THREADS, "messages whose thread no new message can find", why);
 }
 
 /* ---- an account's messages ---- */

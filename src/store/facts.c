@@ -96,6 +96,7 @@ static bool compute(const struct source *s, struct arena *a, struct message_fact
         const struct mime_part *root = message_parser_finish(parser);
         envelope_write(&text, root->header, &limits);
         facts.envelope = keep(a, &text);
+        message_references_read(a, root->header, &facts.references);
         mime_pack(&text, root);
         facts.structure = keep(a, &text);
         ok = preview(s, root, &text, why);

@@ -7,12 +7,17 @@
 #include "base/scoped.h"
 #include "store/internal.h"
 
-enum { BATCH_ROWS = 64, BATCH_BYTES = 64 * 1024 };
+enum {
+    BATCH_ROWS = 64,
+    BATCH_BYTES = 64 * 1024,
+    FETCH_CACHED = FETCH_ENVELOPE | FETCH_STRUCTURE | FETCH_PREVIEW | FETCH_REFERENCES,
+};
 
 struct batch {
     struct arena arena;
     struct message_info rows[BATCH_ROWS];
-    bool uncached[BATCH_ROWS]; /* derived data is missing: from the record */
+    bool uncached[BATCH_ROWS];   /* derived data is missing: from the record */
+    bool unthreaded[BATCH_ROWS]; /* of a message from before there were threads */
     size_t count;
 };
 
@@ -42,7 +47,7 @@ static void source_step(struct source *s, struct fail *why)
 static bool source_begin(struct source *s, struct fetch *f, enum account_sql plain, enum account_sql cached,
                          uint32_t last, struct fail *why)
 {
-    s->q = db_stmt(f->account->db, f->what != 0 ? cached : plain, why);
+    s->q = db_stmt(f->account->db, (f->what & FETCH_CACHED) != 0 ? cached : plain, why);
     if (s->q == NULL)
         return false;
     db_bind_i64(s->q, 1, (int64_t)f->mailbox_id);
@@ -75,14 +80,20 @@ static void keep_row(struct fetch *f, struct db_stmt *q)
         .internal_zone = (int)db_col_i64(q, 8),
         .ref = (uint64_t)db_col_i64(q, 9),
         .prefix = arena_keep(&b->arena, db_col_blob(q, 10)),
+        .thread_id = (uint64_t)db_col_i64(q, 11),
     };
-    b->uncached[b->count] = f->what != 0 && db_col_is_null(q, 11);
+    b->uncached[b->count] = (f->what & FETCH_CACHED) != 0 && db_col_is_null(q, 12);
+    b->unthreaded[b->count] = (f->what & FETCH_THREAD) != 0 && m->thread_id == 0;
     if ((f->what & FETCH_ENVELOPE) != 0)
-        m->envelope = arena_keep(&b->arena, db_col_blob(q, 11));
+        m->envelope = arena_keep(&b->arena, db_col_blob(q, 12));
     if ((f->what & FETCH_STRUCTURE) != 0)
-        m->structure = arena_keep(&b->arena, db_col_blob(q, 12));
+        m->structure = arena_keep(&b->arena, db_col_blob(q, 13));
     if ((f->what & FETCH_PREVIEW) != 0)
-        m->preview = arena_keep(&b->arena, db_col_blob(q, 13));
+        m->preview = arena_keep(&b->arena, db_col_blob(q, 14));
+    if ((f->what & FETCH_REFERENCES) != 0 && !b->uncached[b->count]) {
+        m->references = arena_keep(&b->arena, db_col_blob(q, 15));
+        b->unthreaded[b->count] = b->unthreaded[b->count] || m->references.len == 0;
+    }
     b->count++;
 }
 
@@ -150,7 +161,66 @@ static bool fill_in(struct fetch *f, size_t i, struct fail *why)
         m->structure = facts.structure;
     if ((f->what & FETCH_PREVIEW) != 0)
         m->preview = facts.preview;
+    if ((f->what & FETCH_REFERENCES) != 0)
+        m->references = facts.references.ids;
     return true;
+}
+
+/* ---- messages from before there were threads ---- */
+
+struct adopting {
+    struct batch *batch;
+    struct message_facts facts[BATCH_ROWS];
+};
+
+static bool adopt_rows(struct change *c, void *ctx, struct fail *why)
+{
+    struct adopting *p = ctx;
+
+    for (size_t i = 0; i < p->batch->count; i++) {
+        struct message_info *m = &p->batch->rows[i];
+        const struct message_references *refs = &p->facts[i].references;
+        if (p->batch->unthreaded[i] &&
+            (!thread_adopt(c->db, m->message_id, refs, &m->thread_id, why) ||
+             !db_run(c->db, SQL_REFS_WRITE, why, "ib", (int64_t)m->message_id, refs->ids)))
+            return false;
+    }
+    c->wrote = true;
+    return true;
+}
+
+/* Their headers are read now, once, and what they say is written beside them. */
+static bool adopt(struct fetch *f, struct fail *why)
+{
+    struct batch *b = &f->batch;
+    struct adopting p = {.batch = b};
+    struct fail failed;
+    bool any = false;
+
+    for (size_t i = 0; i < b->count; i++) {
+        struct message_info *m = &b->rows[i];
+        if (!b->unthreaded[i])
+            continue;
+        if (!facts_of_record(f->account->store->volumes, m->ref, m->size - m->prefix.len, &b->arena,
+                             &p.facts[i], &failed)) {
+            b->unthreaded[i] = false; /* damaged: it goes without */
+            if (failed.kind == FAIL_PERM)
+                continue;
+            if (why != NULL)
+                *why = failed;
+            return false;
+        }
+        any = true;
+        if ((f->what & FETCH_REFERENCES) != 0)
+            m->references = p.facts[i].references.ids;
+    }
+    if (!any || change_run(f->account, CHANGE_TOGETHER, adopt_rows, &p, &failed))
+        return true;
+    if ((f->what & FETCH_THREAD) == 0)
+        return true; /* the references are known all the same */
+    if (why != NULL)
+        *why = failed;
+    return false;
 }
 
 bool message_fetch(struct account *a, uint64_t mailbox_id, const struct uid_range *ranges, size_t range_count,
@@ -163,7 +233,7 @@ bool message_fetch(struct account *a, uint64_t mailbox_id, const struct uid_rang
     f.want = uid_set_of_ranges(ranges, range_count);
     arena_init(&f.batch.arena, SIZE_MAX);
     while (ok && more && f.range < f.want.count) {
-        ok = read_batch(&f, why);
+        ok = read_batch(&f, why) && adopt(&f, why);
         for (size_t i = 0; ok && more && i < f.batch.count; i++) {
             ok = fill_in(&f, i, why);
             more = ok && each(ctx, &f.batch.rows[i]);

@@ -286,6 +286,15 @@ struct reference {
 bool row_references(struct db *db, uint64_t after, struct reference *out, size_t max, size_t *count,
                     struct fail *why);
 
+/* ---- thread.c: which thread a message belongs to ---- */
+
+/* Of a message that is being put in: one that shares a key with it, or a new one with its own id. */
+bool thread_find(struct db *db, uint64_t message_id, const struct message_references *refs, uint64_t *thread,
+                 struct fail *why);
+/* Of one that has none yet; whose thread is known keeps it, and its keys are noted again. */
+bool thread_adopt(struct db *db, uint64_t message_id, const struct message_references *refs, uint64_t *thread,
+                  struct fail *why);
+
 /* ---- facts.c ---- */
 
 bool facts_of_record(struct volumes *v, volume_ref ref, uint64_t size, struct arena *a,

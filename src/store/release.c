@@ -31,6 +31,7 @@ static bool purge_rows(struct change *c, void *ctx, struct fail *why)
     if (!db_run(c->db, SQL_PURGE_BURY, why, "ii", p->bodies_before, (int64_t)p->low_water) ||
         !db_run(c->db, SQL_PURGE_FORGET_BODIES, why, "ii", p->bodies_before, (int64_t)p->low_water) ||
         !db_run(c->db, SQL_PURGE_CACHED, why, "") || !db_run(c->db, SQL_PURGE_MESSAGES, why, "") ||
+        !db_run(c->db, SQL_PURGE_THREADS, why, "") ||
         !db_get_i64(c->db, SQL_FORGET_MODSEQ, &forgotten, why, "i", p->log_before) ||
         !db_run(c->db, SQL_FORGET_EXPUNGED, why, "i", p->log_before) ||
         !db_run(c->db, SQL_FORGET_MAILBOXES, why, "i", p->log_before) ||

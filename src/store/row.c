@@ -32,12 +32,14 @@ void row_count(struct change *c, struct change_box *box, uint32_t flags, uint64_
 bool row_add_message(struct change *c, const struct new_message *m, uint64_t *message_id, struct fail *why)
 {
     int64_t id = (int64_t)c->row.next_message;
+    uint64_t thread;
 
-    if (!db_run(c->db, SQL_MESSAGE_NEW, why, "iiiiib", id, (int64_t)m->ref,
+    if (!thread_find(c->db, (uint64_t)id, &m->facts->references, &thread, why) ||
+        !db_run(c->db, SQL_MESSAGE_NEW, why, "iiiiibi", id, (int64_t)m->ref,
                 (int64_t)(m->facts->size + m->prefix.len), m->internal_date, (int64_t)m->internal_zone,
-                m->prefix) ||
-        !db_run(c->db, SQL_CACHED_NEW, why, "ibbb", id, m->facts->envelope, m->facts->structure,
-                m->facts->preview))
+                m->prefix, (int64_t)thread) ||
+        !db_run(c->db, SQL_CACHED_NEW, why, "ibbbb", id, m->facts->envelope, m->facts->structure,
+                m->facts->preview, m->facts->references.ids))
         return false;
     c->row.next_message++;
     *message_id = (uint64_t)id;

@@ -27,6 +27,10 @@
  * seen         what another account has seen in a mailbox shared with it.
  * annotation   RFC 5464; mailbox 0: the server's; user 0: shared, else the account it is private to;
  *              without a value: taken away at that modseq.
+ * thread_key   RFC 8474 section 5.2: a hash of a message id and a base subject, and the thread that
+ *              messages with it belong to (store/thread.c).  message.thread: whose id a thread has is
+ *              its first message; 0: of a message from before there were threads, not yet looked at.
+ *              cached.refs: message/references.h; empty in such rows.
  * quota        limits (RFC 9208), one row a resource (store/quota.h); no row: no limit.
  */
 #define TABLES_2                                                                                             \
@@ -36,7 +40,10 @@
     " modseq INTEGER NOT NULL, PRIMARY KEY (user, mailbox, uid)) STRICT, WITHOUT ROWID;"                     \
     "CREATE TABLE annotation (mailbox INTEGER NOT NULL, user INTEGER NOT NULL, name TEXT NOT NULL,"          \
     " value BLOB, modseq INTEGER NOT NULL, PRIMARY KEY (mailbox, user, name)) STRICT, WITHOUT ROWID;"        \
-    "CREATE TABLE quota (resource INTEGER PRIMARY KEY, most INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE quota (resource INTEGER PRIMARY KEY, most INTEGER NOT NULL) STRICT;"        \
+    "CREATE TABLE thread_key (key INTEGER PRIMARY KEY, thread INTEGER NOT NULL) STRICT;"                     \
+    "ALTER TABLE message ADD COLUMN thread INTEGER NOT NULL DEFAULT 0;"                                      \
+    "ALTER TABLE cached ADD COLUMN refs BLOB NOT NULL DEFAULT x'';"
 
 static const char account_tables[] =
     "CREATE TABLE account ("

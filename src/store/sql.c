@@ -12,7 +12,8 @@
 /* One row of message_fetch; what follows e. and m. is in the order of fetch.c's columns. */
 #define FETCH_COLUMNS                                                                                        \
     "e.uid, e.message, e.flags, e.keywords, e.modseq, e.created_at,"                                         \
-    " m.size, m.internal_date, m.internal_zone, m.ref, m.prefix"
+    " m.size, m.internal_date, m.internal_zone, m.ref, m.prefix, m.thread"
+#define CACHED_COLUMNS    "c.envelope, c.structure, c.preview, c.refs"
 #define FETCH_FROM(table) " FROM " table " e CROSS JOIN message m ON m.id = e.message"
 #define FETCH_CACHED      " LEFT JOIN cached c ON c.message = e.message"
 #define FETCH_WHERE       " WHERE e.mailbox = ?1 AND e.uid BETWEEN ?2 AND ?3 ORDER BY e.uid"
@@ -77,11 +78,17 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
     [SQL_ANNOTATION_BURY] = "DELETE FROM annotation WHERE mailbox = ?1",
     [SQL_ANNOTATION_PURGE] = "DELETE FROM annotation WHERE value IS NULL",
 
-    [SQL_MESSAGE_NEW] = "INSERT INTO message(id, ref, size, internal_date, internal_zone, prefix)"
-                        " VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    [SQL_MESSAGE_NEW] = "INSERT INTO message(id, ref, size, internal_date, internal_zone, prefix, thread)"
+                        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     [SQL_MESSAGE_BY_REF] = "SELECT id FROM message WHERE ref = ?1",
     [SQL_CACHED_NEW] =
-        "INSERT OR REPLACE INTO cached(message, envelope, structure, preview) VALUES (?1, ?2, ?3, ?4)",
+        "INSERT OR REPLACE INTO cached(message, envelope, structure, preview, refs)"
+        " VALUES (?1, ?2, ?3, ?4, ?5)",
+    [SQL_THREAD_OF] = "SELECT thread FROM message WHERE id = ?1",
+    [SQL_THREAD_FIND] = "SELECT thread FROM thread_key WHERE key = ?1",
+    [SQL_THREAD_KEY_NEW] = "INSERT OR IGNORE INTO thread_key(key, thread) VALUES (?1, ?2)",
+    [SQL_THREAD_ADOPT] = "UPDATE message SET thread = ?2 WHERE id = ?1 AND thread = 0",
+    [SQL_REFS_WRITE] = "UPDATE cached SET refs = ?2 WHERE message = ?1",
     [SQL_ENTRY_NEW] =
         "INSERT INTO entry(mailbox, uid, message, flags, keywords, modseq, created_modseq, created_at)"
         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7)",
@@ -96,10 +103,10 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
         " ORDER BY uid",
     [SQL_VANISHED] = "SELECT uid FROM expunged WHERE mailbox = ?1 AND modseq > ?2 ORDER BY uid",
     [SQL_FETCH] = "SELECT " FETCH_COLUMNS FETCH_FROM("entry") FETCH_WHERE,
-    [SQL_FETCH_CACHED] = "SELECT " FETCH_COLUMNS ", c.envelope, c.structure, c.preview" FETCH_FROM("entry")
+    [SQL_FETCH_CACHED] = "SELECT " FETCH_COLUMNS ", " CACHED_COLUMNS FETCH_FROM("entry")
         FETCH_CACHED FETCH_WHERE,
     [SQL_FETCH_GONE] = "SELECT " FETCH_COLUMNS FETCH_FROM("expunged") FETCH_WHERE,
-    [SQL_FETCH_GONE_CACHED] = "SELECT " FETCH_COLUMNS ", c.envelope, c.structure, c.preview" FETCH_FROM(
+    [SQL_FETCH_GONE_CACHED] = "SELECT " FETCH_COLUMNS ", " CACHED_COLUMNS FETCH_FROM(
         "expunged") FETCH_CACHED FETCH_WHERE,
 
     [SQL_FLAGS_SET] = "UPDATE entry SET flags = (flags & ?5) | ?6, modseq = ?4"
@@ -141,6 +148,10 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
     [SQL_PURGE_CACHED] = "DELETE FROM cached WHERE message IN"
                          " (SELECT id FROM message WHERE ref IN (SELECT ref FROM dead))",
     [SQL_PURGE_MESSAGES] = "DELETE FROM message WHERE ref IN (SELECT ref FROM dead)",
+    /* Threads without messages: looked for when many keys may be of such. */
+    [SQL_PURGE_THREADS] = "DELETE FROM thread_key WHERE (SELECT count(*) FROM thread_key) >"
+                          " 1000 + 3 * (SELECT count(*) FROM message)"
+                          " AND thread NOT IN (SELECT thread FROM message)",
     [SQL_FORGET_MODSEQ] = "UPDATE account SET forgotten_modseq = max(forgotten_modseq, coalesce("
                           "(SELECT max(modseq) FROM expunged WHERE expunged_at < ?1 AND message = 0), 0))"
                           " RETURNING forgotten_modseq",
@@ -166,6 +177,9 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
     [SQL_CHECK_ENTRIES] =
         "SELECT count(*) FROM entry e WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.id = e.message)"
         " OR NOT EXISTS (SELECT 1 FROM mailbox b WHERE b.id = e.mailbox AND b.deleted_modseq IS NULL)",
+    [SQL_CHECK_THREADS] =
+        "SELECT count(*) FROM message WHERE thread NOT IN (0, id)"
+        " AND thread NOT IN (SELECT thread FROM thread_key)",
     [SQL_SIZE_WRITE] = "UPDATE message SET size = ?2 WHERE id = ?1 AND size <> ?2",
     [SQL_COUNTS_WRITE] =
         "UPDATE mailbox SET (messages, unseen, deleted, bytes, deleted_bytes) ="

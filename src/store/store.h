@@ -16,6 +16,7 @@
 #include "base/body.h"
 #include "base/fail.h"
 #include "base/waker.h"
+#include "message/references.h"
 
 struct store;
 struct account; /* one account, shared by all who use it */
@@ -190,6 +191,7 @@ enum {
 struct message_facts {
     uint64_t size;          /* bytes without any prefix */
     struct slice envelope;  /* message/envelope.h */
+    struct message_references references;
     struct slice structure; /* mime_pack */
     struct slice preview;
 };
@@ -249,6 +251,7 @@ bool message_was_placed(struct account *a, uint64_t ref, bool *placed, struct fa
 /* A message in one mailbox, for fetching.  Slices are valid during the callback. */
 struct message_info {
     uint64_t message_id; /* the same however many mailboxes it is in */
+    uint64_t thread_id;  /* with FETCH_THREAD only; the message_id of the thread's first message */
     uint32_t uid;
     uint32_t flags, keyword_set;
     uint64_t modseq;
@@ -258,8 +261,9 @@ struct message_info {
     uint64_t ref;
     struct slice prefix;                       /* always */
     struct slice envelope, structure, preview; /* as asked for */
+    struct slice references;                   /* likewise: message/references.h, ids */
 };
-enum { FETCH_ENVELOPE = 1, FETCH_STRUCTURE = 2, FETCH_PREVIEW = 4 };
+enum { FETCH_ENVELOPE = 1, FETCH_STRUCTURE = 2, FETCH_PREVIEW = 4, FETCH_REFERENCES = 8, FETCH_THREAD = 16 };
 /*
  * Calls `each` for every message of the ranges that is there, or was there and is
  * still kept (a session that has not been told of the EXPUNGE may fetch it), in
