@@ -32,6 +32,7 @@ static const struct {
     {"SEARCHRES", LOGGED_IN},
     {"WITHIN", LOGGED_IN},
     {"PARTIAL", LOGGED_IN},
+    {"FILTERS", LOGGED_IN},
     {"LIST-EXTENDED", LOGGED_IN},
     {"LIST-STATUS", LOGGED_IN},
     {"METADATA", LOGGED_IN},

@@ -9,6 +9,7 @@
 #include <limits.h>
 
 #include "base/fail.h"
+#include "imap/filters.h"
 #include "imap/lasting.h"
 #include "imap/special_use.h"
 #include "imap/target.h"
@@ -344,6 +345,10 @@ static bool translate(struct imap_session *s, const struct imap_target *t, bool 
         }
         if (server && !private && slice_eq_nocase(n.name, SLICE("/admin"))) {
             imap_no(s, "[NOPERM] /shared/admin is the administrator's");
+            return false;
+        }
+        if (server && !n.gone && !imap_filter_is_sound(s, n.name, n.value)) {
+            imap_no(s, "[CANNOT] A filter is made of search keys, in UTF-8");
             return false;
         }
         if (!private && !server && !(t->rights & RIGHT_WRITE)) {

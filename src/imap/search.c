@@ -3,8 +3,8 @@
  *
  * Layer: imap.  RFC 3501 and RFC 9051 section 6.4.4, RFC 4731, RFC 5182, RFC 7162 section 3.1.5.
  */
+#include "imap/filters.h"
 #include "imap/saved.h"
-#include "imap/search_args.h"
 
 #include "base/clock.h"
 #include "base/fail.h"
@@ -94,7 +94,7 @@ static enum turn search_step(struct imap_session *s)
     return TURN_PARK;
 }
 
-struct search_scope search_scope_selected(const struct imap_session *s)
+struct search_scope search_scope_selected(struct imap_session *s)
 {
     uint32_t count = view_count(s->box.view);
 
@@ -106,11 +106,26 @@ struct search_scope search_scope_selected(const struct imap_session *s)
         .saved = imap_saved_uids(s),
         .now = clock_now(),
         .uid_only = (s->enabled & IMAP_UIDONLY) != 0,
+        .filter = imap_filter_find,
+        .session = s,
     };
+}
+
+/* The command is refused with NO: RFC 5182 section 2.1. */
+static bool refuse(struct imap_session *s, const struct search_args *args)
+{
+    if (args->options.returns & RETURN_SAVE)
+        imap_saved_clear(s);
+    return false;
 }
 
 bool search_args_accept(struct imap_session *s, const struct imap_reader *r, struct search_args *args)
 {
+    if (args->undefined.len > 0) {
+        imap_no(s, "[UNDEFINED-FILTER " PRIslice "] There is no such filter, or it is not a search",
+                SLICE_ARG(args->undefined));
+        return refuse(s, args);
+    }
     if (args->uid_required) {
         imap_bad(s, "[UIDREQUIRED] Expected UID before a set of numbers at byte %zu of the command", r->at + 1);
         return false;
@@ -119,11 +134,15 @@ bool search_args_accept(struct imap_session *s, const struct imap_reader *r, str
         imap_bad_args(s, r);
         return false;
     }
-    if (args->bad_charset) {
-        if (args->options.returns & RETURN_SAVE)
-            imap_saved_clear(s); /* RFC 5182 section 2.1 */
-        imap_no(s, "[BADCHARSET (US-ASCII UTF-8 ISO-8859-1 WINDOWS-1252)] That charset is not known");
+    /* RFC 5466 section 3.1. */
+    if (args->filtered && args->charset.len > 0 && !slice_eq_nocase(args->charset, SLICE("UTF-8")) &&
+        !slice_eq_nocase(args->charset, SLICE("US-ASCII"))) {
+        imap_bad(s, "[BADCHARSET (US-ASCII UTF-8)] Expected CHARSET UTF-8 with FILTER");
         return false;
+    }
+    if (args->bad_charset) {
+        imap_no(s, "[BADCHARSET (US-ASCII UTF-8 ISO-8859-1 WINDOWS-1252)] That charset is not known");
+        return refuse(s, args);
     }
     if (args->modseq)
         imap_enable_condstore(s);

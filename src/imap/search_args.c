@@ -12,6 +12,7 @@ enum {
     STRING_MAX = 1024 * 1024, /* a search string in UTF-8 */
     KEYS_MAX = 500,           /* each is asked of each message */
     WHOLE_MAX = 50,           /* BODY and TEXT among them: each reads whole messages */
+    FILTERS_MAX = 10,         /* filters in filters (RFC 5466 section 3.1: at least 3) */
 };
 
 struct reading {
@@ -19,6 +20,7 @@ struct reading {
     const struct search_scope *scope;
     struct search_args *args;
     unsigned keys, whole;
+    unsigned filters; /* that this is inside of */
 };
 
 static struct search *new_key(struct reading *g, enum search_op op)
@@ -80,7 +82,7 @@ static struct slice read_text(struct reading *g)
     struct charset_decoder *d;
     struct buf utf8;
 
-    if (g->r->failed || charset.len == 0 || g->args->bad_charset)
+    if (g->r->failed || charset.len == 0 || g->args->bad_charset || g->filters > 0)
         return raw;
     buf_init(&utf8, STRING_MAX);
     d = charset_decoder_create(charset);
@@ -334,6 +336,46 @@ static struct search *object_key(struct reading *g, char kind, enum search_op op
     return key;
 }
 
+/*
+ * "FILTER" SP filter-name; filter-name = 1*<any ATOM-CHAR except "/">      RFC 5466 section 4
+ *
+ * What the filter says stands for it as one key, in UTF-8.  A chain of filters that does not end, like
+ * one that is not well-formed, is as good as none.
+ */
+static struct search *filter_key(struct reading *g)
+{
+    const struct search_scope *scope = g->scope;
+    struct imap_reader *outer = g->r, inner;
+    struct slice keys;
+
+    imap_expect_space(outer);
+    struct slice name = imap_read_atom(outer);
+    if (slice_find_char(name, '/') < name.len)
+        imap_fail(outer, "the name of a filter");
+    if (outer->failed)
+        return NULL;
+    g->args->filtered = true;
+    if (scope->any_filter)
+        return new_key(g, SEARCH_ALL);
+    struct search *key = NULL;
+    if (scope->filter != NULL && g->filters < FILTERS_MAX && scope->filter(scope->session, name, &keys)) {
+        imap_reader_init(&inner, keys, outer->arena, outer->limits);
+        inner.depth = outer->depth;
+        g->r = &inner;
+        g->filters++;
+        key = read_all_of(g);
+        imap_expect_end(&inner);
+        g->filters--;
+        g->r = outer;
+        key = inner.failed ? NULL : key;
+    }
+    if (key == NULL && g->args->undefined.len == 0)
+        g->args->undefined = name;
+    if (key == NULL)
+        imap_fail(outer, "the name of a filter");
+    return key;
+}
+
 /* Keys with a grammar of their own; NULL with nothing read if `word` is none of them. */
 static struct search *special_key(struct reading *g, struct slice word)
 {
@@ -353,6 +395,8 @@ static struct search *special_key(struct reading *g, struct slice word)
         imap_expect_space(g->r);
         return set_key(g, SEARCH_UIDS);
     }
+    if (slice_eq_nocase(word, SLICE("FILTER")))
+        return filter_key(g);
     if (slice_eq_nocase(word, SLICE("EMAILID")))
         return object_key(g, 'E', SEARCH_EMAILID);
     if (slice_eq_nocase(word, SLICE("MODSEQ"))) {

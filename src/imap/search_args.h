@@ -20,6 +20,10 @@ struct search_scope {
     int64_t           now;        /* seconds since 1970 */
     bool              uid_only;   /* message numbers are refused (RFC 9586) */
     bool              any_number; /* those above `messages` just match nothing (RFC 7377 section 2) */
+    bool              any_filter; /* whatever FILTER names will be there */
+    /* The keys of the filter of that name; false: there is none.  NULL: there are no filters at all. */
+    bool            (*filter)(struct imap_session *s, struct slice name, struct slice *keys);
+    struct imap_session *session; /* `filter`'s */
 };
 
 struct search_args {
@@ -28,6 +32,8 @@ struct search_args {
     bool                   bad_charset;  /* nobody knows it; the rest was read all the same */
     bool                   modseq;       /* the MODSEQ key was used */
     bool                   fuzzy;        /* the FUZZY key was */
+    bool                   filtered;     /* the FILTER key was */
+    struct slice           undefined;    /* the filter that is not there, or not sound: read->failed */
     bool                   uid_required; /* read->failed because of a message number under uid_only */
     struct search         *tree;
 };
@@ -43,7 +49,7 @@ void search_charset_read(struct imap_reader *r, struct search_args *args);
 void search_keys_read(struct imap_reader *r, const struct search_scope *scope, struct search_args *args);
 
 /* The scope of the selected mailbox, whose view must be there. */
-struct search_scope search_scope_selected(const struct imap_session *s);
+struct search_scope search_scope_selected(struct imap_session *s);
 /*
  * After reading: is it well-formed, and may it be done?  false: the command has been answered (BAD, or NO
  * and "$" emptied where it had SAVE).  Enables CONDSTORE where a MODSEQ key asks for it.
