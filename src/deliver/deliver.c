@@ -161,34 +161,6 @@ void deliver_close(struct deliver **out, unsigned seconds)
     *out = NULL;
 }
 
-/* ---- deciding ---- */
-
-bool deliver_may(struct deliver *d, const struct delivery_recipient *r, uint64_t size, struct fail *why)
-{
-    (void)size; /* quotas will ask */
-    for (size_t i = 0; i < r->route.count; i++) {
-        const uint64_t id = r->route.targets[i].account;
-        struct account *a = NULL;
-
-        if (!r->route.targets[i].local)
-            continue;
-        (void)pthread_mutex_lock(&d->lock);
-        const struct account_queue *q = idmap_get(&d->queues, id);
-        const bool full = q != NULL && q->failed.count >= d->limits.retries_per_account;
-        (void)pthread_mutex_unlock(&d->lock);
-        if (full)
-            return fail_code(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "4.2.0",
-                             "that mailbox takes no mail just now");
-        if (!store_account(d->store, id, &a, why)) {
-            log_event(LOG_WARNING, "deliver.account", LOG_U64("account", id), LOG_FAIL(why));
-            return fail_code(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "4.2.0",
-                             "that mailbox takes no mail just now");
-        }
-        account_release(&a);
-    }
-    return true;
-}
-
 /* ---- recording ---- */
 
 /* While the placers are behind, senders are held back. */
@@ -218,6 +190,8 @@ bool deliver_message(struct deliver *d, const struct delivery *in, struct fail *
     (void)pthread_mutex_lock(&d->lock);
     if (ok) {
         d->stats.records++;
+        for (size_t i = 0; i < j->record.target_count; i++)
+            j->items[i].reserved = hold_take(in->hold, j->targets[i].account);
         queue_job(d, j);
     } else {
         job_unregister(d, j);

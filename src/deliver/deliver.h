@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/body.h"
 #include "base/fail.h"
+#include "base/map.h"
 #include "directory/directory.h"
 
 struct deliver;
@@ -40,8 +41,32 @@ struct delivery_recipient {
     struct route route;   /* kind ROUTE_LOCAL */
 };
 
-/* May a message of `size` (0: not known) come in for this recipient now?  At RCPT and again at the end. */
-bool deliver_may(struct deliver *d, const struct delivery_recipient *r, uint64_t size, struct fail *why);
+/*
+ * What one transaction has reserved in the accounts its recipients lead to, so
+ * that others who come at the same time cannot have that room too.  Whatever is
+ * left is given back by deliver_hold_finish (fine more than once).
+ */
+struct held;
+struct deliver_hold {
+    struct held *list;
+    size_t count, cap;
+    struct idmap places; /* account to place in the list, once they are many */
+};
+void deliver_hold_init(struct deliver_hold *h);
+void deliver_hold_finish(struct deliver *d, struct deliver_hold *h);
+
+/*
+ * At RCPT: may a message of `size` (0: not known) come in for this recipient now?  Reserves room for it.
+ * FAIL_OVER_QUOTA: FAIL_TEMP, or FAIL_PERM where it would not fit into an empty mailbox either.
+ */
+bool deliver_may(struct deliver *d, struct deliver_hold *h, const struct delivery_recipient *r, uint64_t size,
+                 struct fail *why);
+/*
+ * At the end, when the size is known: still?  Who had no room reserved for all of it may have it and go over
+ * the quota, unless others have filled that meanwhile.
+ */
+bool deliver_still_may(struct deliver *d, struct deliver_hold *h, const struct delivery_recipient *r,
+                       uint64_t size, struct fail *why);
 
 struct delivery {
     struct slice sender; /* reverse-path, "" for <> */
@@ -50,6 +75,7 @@ struct delivery {
     const struct body *body; /* with the Received field on top */
     int64_t received;        /* seconds since 1970: the internal date */
     struct slice trace;      /* the session's log id */
+    struct deliver_hold *hold; /* what was reserved for the recipients; becomes the delivery's.  NULL: nothing */
 };
 /*
  * True: on stable storage for every recipient.  A destination that several

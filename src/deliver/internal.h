@@ -26,6 +26,7 @@ struct item {
     struct item *next;
     struct job *job;
     const struct record_target *target;
+    struct quota_amount reserved; /* until it is placed */
 };
 
 /* A record, from shortly before it is appended until all its rows are there. */
@@ -90,6 +91,11 @@ struct deliver {
     volume_ref replay_end; /* records of earlier processes are below this */
     struct job replay;     /* the job that stands for all that a crash left */
 };
+
+/* ---- hold.c ---- */
+
+/* What was reserved in that account is the caller's from here on. */
+struct quota_amount hold_take(struct deliver_hold *h, uint64_t account);
 
 /* ---- job.c ---- */
 

@@ -26,6 +26,7 @@ static void batch_fill(struct batch *b, struct item *first)
         b->failed[b->count] = false;
         b->place[b->count++] = (struct place_item){.ref = j->ref,
                                                    .target = i->target,
+                                                   .reserved = i->reserved,
                                                    .facts = &j->facts,
                                                    .internal_date = j->record.internal_date,
                                                    .internal_zone = j->record.internal_zone};
@@ -60,11 +61,14 @@ static void place(struct deliver *d, uint64_t account, struct batch *b, struct f
     struct account *a = NULL;
 
     if (!store_account(d->store, account, &a, why)) {
-        if (is_gone(d, account, why))
+        if (is_gone(d, account, why)) {
+            for (size_t i = 0; i < b->count; i++)
+                quota_release(d->store, account, b->place[i].reserved);
             log_event(LOG_WARNING, "deliver.dropped", LOG_U64("account", account),
                       LOG_U64("messages", b->count), LOG_CSTR("reason", "the account was removed"));
-        else
+        } else {
             fail_all(b);
+        }
         return;
     }
     if (!message_place(a, b->place, b->count, why))

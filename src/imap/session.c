@@ -86,7 +86,7 @@ static const char *response_code(const struct fail *why)
 /* Temporary failures are ours: the administrator hears of them. */
 static void log_failure(const struct imap_session *s, const struct fail *why)
 {
-    if (why->kind == FAIL_TEMP)
+    if (why->kind == FAIL_TEMP && why->reason != FAIL_OVER_QUOTA)
         log_event(LOG_WARNING, "imap.failed", LOG_CSTR("session", conn_session_id(s->conn).text),
                   LOG_CSTR("command", s->command != NULL ? s->command->name : ""), LOG_FAIL(why));
 }

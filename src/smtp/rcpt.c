@@ -123,9 +123,9 @@ void smtp_rcpt(struct smtp_session *s, struct slice args)
     }
     if (!accept_route(s, &r))
         return;
-    if (!deliver_may(s->service->deliver, &r, tx->announced, &why)) {
+    if (!deliver_may(s->service->deliver, &tx->hold, &r, tx->announced, &why)) {
         smtp_reply_fail(s, &why, why.reason == FAIL_NO_SPACE || why.reason == FAIL_OVER_QUOTA ? 452 : 451,
-                        550);
+                        why.reason == FAIL_OVER_QUOTA ? 552 : 550);
         smtp_log_refused(s, "rcpt", r.address, why.code, why.text);
         return;
     }

@@ -34,6 +34,7 @@ struct smtp_transaction {
     uint64_t announced; /* SIZE; 0: not said */
     struct delivery_recipient *recipients;
     size_t recipient_count, recipient_cap;
+    struct deliver_hold hold; /* room for them */
 
     /* from DATA or the first BDAT on */
     bool begun;

@@ -21,6 +21,7 @@ struct smtp_transaction *smtp_transaction_create(void)
     struct smtp_transaction *tx = xcalloc(1, sizeof *tx);
 
     arena_init(&tx->arena, ARENA_MAX);
+    deliver_hold_init(&tx->hold);
     tx->trace = log_new_id();
     return tx;
 }
@@ -37,6 +38,7 @@ void smtp_transaction_end(struct smtp_session *s)
     if (s->tx == NULL)
         return;
     drop_content(s->tx);
+    deliver_hold_finish(s->service->deliver, &s->tx->hold);
     arena_finish(&s->tx->arena);
     free(s->tx);
     s->tx = NULL;
@@ -191,13 +193,14 @@ static void log_accepted(struct smtp_session *s, const struct delivery *d)
 static bool deliver(struct smtp_session *s, const struct delivery_recipient *recipients, size_t count,
                     struct fail *why)
 {
-    const struct smtp_transaction *tx = s->tx;
+    struct smtp_transaction *tx = s->tx;
     const struct delivery d = {.sender = tx->sender.address,
                                .recipients = recipients,
                                .recipient_count = count,
                                .body = tx->body,
                                .received = tx->received,
-                               .trace = slice_of(tx->trace.text)};
+                               .trace = slice_of(tx->trace.text),
+                               .hold = &tx->hold};
 
     if (!deliver_message(s->service->deliver, &d, why))
         return false;
@@ -212,7 +215,7 @@ static void finish_smtp(struct smtp_session *s)
     struct fail why = {0};
 
     for (size_t i = 0; i < tx->recipient_count; i++) {
-        if (!deliver_may(s->service->deliver, &tx->recipients[i], body_size(tx->body), &why)) {
+        if (!deliver_still_may(s->service->deliver, &tx->hold, &tx->recipients[i], body_size(tx->body), &why)) {
             refuse_all(s, &why);
             return;
         }
@@ -239,7 +242,7 @@ static void finish_lmtp(struct smtp_session *s)
         return;
     }
     for (size_t i = 0; i < count; i++) {
-        if (deliver_may(s->service->deliver, &tx->recipients[i], body_size(tx->body), &why)) {
+        if (deliver_still_may(s->service->deliver, &tx->hold, &tx->recipients[i], body_size(tx->body), &why)) {
             takers[taken++] = tx->recipients[i];
         } else if ((fates[i] = arena_new(&tx->arena, struct fail)) != NULL) {
             *fates[i] = why;

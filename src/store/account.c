@@ -60,6 +60,7 @@ static bool open_file(struct account *a, struct fail *why)
     a->db = db;
     (void)pthread_mutex_lock(&a->lock);
     a->state = state;
+    quota_note(a, (struct quota_amount){0, 0});
     (void)pthread_mutex_unlock(&a->lock);
     store_opened(a);
     return true;
@@ -218,6 +219,7 @@ bool account_reload(struct account *a, struct fail *why)
         then->view = NULL;
     }
     a->state = fresh;
+    quota_note(a, (struct quota_amount){0, 0});
     (void)pthread_mutex_unlock(&a->lock);
     account_state_free(a, &old);
     return true;

@@ -30,7 +30,8 @@ struct appender {
     size_t count;
     uint64_t from_mailbox; /* of the message that goes, 0: none */
     uint32_t replaced;
-    bool synced, done;
+    struct quota_amount replaced_size, reserved;
+    bool measured, synced, done;
     struct appended out;
 };
 
@@ -104,11 +105,52 @@ static bool append_record(struct appender *p, const struct append_item *item, st
            volume_append_start(p->account->store->volumes, &record, item->body, &to->ref, why);
 }
 
+/* What the message that goes makes room for; nothing if it is gone already. */
+static bool measure_replaced(struct appender *p, struct fail *why)
+{
+    struct account *a = p->account;
+    bool found = false;
+
+    p->measured = true;
+    if (!account_lock(a, why))
+        return false;
+    struct db_stmt *q = db_stmt(a->db, SQL_ENTRY_SIZE, why);
+    bool ok = q != NULL;
+    if (ok) {
+        db_bind_i64(q, 1, (int64_t)p->from_mailbox);
+        db_bind_i64(q, 2, (int64_t)p->replaced);
+        found = db_step(q, why);
+        if (found)
+            p->replaced_size = (struct quota_amount){(uint64_t)db_col_i64(q, 0), 1};
+        ok = db_done(q, why);
+    }
+    account_unlock(a);
+    return ok;
+}
+
+/* The room that the replaced message leaves is taken first. */
+static bool reserve(struct appender *p, uint64_t bytes, struct fail *why)
+{
+    if (p->from_mailbox != 0 && !p->measured && !measure_replaced(p, why))
+        return false;
+    const uint64_t spared = bytes < p->replaced_size.bytes ? bytes : p->replaced_size.bytes;
+    const struct quota_amount more = {bytes - spared, 1 - p->replaced_size.messages};
+
+    if (!quota_reserve(p->account, more, why))
+        return false;
+    p->replaced_size.bytes -= spared;
+    p->replaced_size.messages = 0;
+    p->reserved.bytes += more.bytes;
+    p->reserved.messages += more.messages;
+    return true;
+}
+
 bool appender_add(struct appender *p, const struct append_item *item, struct fail *why)
 {
     struct appended_record *r = arena_new(&p->arena, struct appended_record);
 
-    if (!mailbox_takes_messages(p->account, p->mailbox_id, why) || !append_record(p, item, r, why))
+    if (!mailbox_takes_messages(p->account, p->mailbox_id, why) || !reserve(p, body_size(item->body), why) ||
+        !append_record(p, item, r, why))
         return false;
     r->flags = item->flags;
     r->internal_date = item->internal_date;
@@ -162,6 +204,8 @@ static bool add_rows(struct change *c, void *ctx, struct fail *why)
 
     if (box == NULL)
         return false;
+    c->returned.bytes += p->reserved.bytes;
+    c->returned.messages += p->reserved.messages;
     p->out.first_uid = 0;
     for (const struct appended_record *r = p->first; r != NULL; r = r->next) {
         if (!add_row(c, box, r, &uid, why))
@@ -192,10 +236,12 @@ bool appender_commit(struct appender *p, struct appended *out, struct fail *why)
     bool ok = sync_records(p, &local) && change_run(p->account, CHANGE_TOGETHER, add_rows, p, &local);
     /* Where nobody can say whether the rows were written after all, the records stay. */
     p->done = ok || local.reason == FAIL_OUT_OF_SERVICE;
-    if (ok)
+    if (ok) {
+        p->reserved = (struct quota_amount){0, 0};
         *out = p->out;
-    else if (why != NULL)
+    } else if (why != NULL) {
         *why = local;
+    }
     return ok;
 }
 
@@ -221,6 +267,7 @@ void appender_destroy(struct appender **p)
         return;
     if (!(*p)->done && (*p)->count > 0)
         give_back(*p);
+    quota_release((*p)->account->store, (*p)->account->id, (*p)->reserved);
     arena_finish(&(*p)->arena);
     free(*p);
     *p = NULL;

@@ -95,6 +95,7 @@ bool change_view(struct change *c, struct change_box *box, struct fail *why)
 struct mark {
     struct account_row row;
     bool wrote, annotated, restructured;
+    struct quota_amount returned;
     struct change_box *boxes;
     size_t box_count;
 };
@@ -102,7 +103,8 @@ struct mark {
 static void mark_take(struct mark *m, const struct change *c)
 {
     *m = (struct mark){
-        .row = c->row, .wrote = c->wrote, .annotated = c->annotated, .restructured = c->restructured, .box_count = c->box_count};
+        .row = c->row, .wrote = c->wrote, .annotated = c->annotated, .restructured = c->restructured,
+        .returned = c->returned, .box_count = c->box_count};
     if (c->box_count == 0)
         return;
     m->boxes = xcalloc(c->box_count, sizeof *m->boxes);
@@ -127,6 +129,7 @@ static void mark_return(struct mark *m, struct change *c)
     c->wrote = m->wrote;
     c->annotated = m->annotated;
     c->restructured = m->restructured;
+    c->returned = m->returned;
     for (size_t i = 0; i < c->box_count; i++) {
         view_release(&c->boxes[i]->view);
         if (i < m->box_count) {
@@ -221,6 +224,7 @@ static void publish(struct change *c)
         log_event(LOG_ERROR, "store.reload", LOG_U64("account", a->id), LOG_FAIL(&why));
         account_forget_state(a); /* the next access reads it */
         (void)pthread_mutex_lock(&a->lock);
+        quota_note(a, c->returned);
         watch_tell(a, c);
         (void)pthread_mutex_unlock(&a->lock);
         return;
@@ -249,6 +253,7 @@ static void publish(struct change *c)
             from->view = NULL;
         }
     }
+    quota_note(a, c->returned);
     watch_tell(a, c);
     (void)pthread_mutex_unlock(&a->lock);
 }
@@ -290,6 +295,8 @@ static void run_batch(struct account *a, struct member *batch)
     keyword_table_committed(a, ok && c.wrote);
     if (ok && c.wrote)
         publish(&c);
+    else if (ok)
+        quota_release(a->store, a->id, c.returned);
     change_finish(&c);
 }
 

@@ -84,6 +84,9 @@ static bool check_totals_row(struct checking *k, struct account *a, struct fail 
         return false;
     if (!right)
         find(k, "account %llu: its counts are not those of its mailboxes", (unsigned long long)a->id);
+    if (!quota_check(a))
+        find(k, "account %llu: what counts against its quota is not what its file says",
+             (unsigned long long)a->id);
     return true;
 }
 

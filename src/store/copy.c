@@ -30,10 +30,12 @@ static void add_entries(struct change *c, struct change_box *to, const struct vi
     }
 }
 
-static bool count_bytes(struct change *c, const struct change_box *from, struct change_box *to,
-                        const struct view_run *run, struct fail *why)
+/* The bytes of a run; what would be more than the account may hold is refused, unless it only moves. */
+static bool count_bytes(struct change *c, const struct copying *x, const struct change_box *from,
+                        struct change_box *to, const struct view_run *run, struct fail *why)
 {
     struct db_stmt *q = db_stmt(c->db, SQL_RANGE_BYTES, why);
+    uint64_t bytes = 0, deleted = 0;
 
     if (q == NULL)
         return false;
@@ -41,17 +43,21 @@ static bool count_bytes(struct change *c, const struct change_box *from, struct 
     db_bind_i64(q, 2, (int64_t)run->first);
     db_bind_i64(q, 3, (int64_t)run->last);
     if (db_step(q, why)) {
-        to->row.bytes += (uint64_t)db_col_i64(q, 0);
-        to->row.deleted_bytes += (uint64_t)db_col_i64(q, 1);
-        c->row.bytes += (uint64_t)db_col_i64(q, 0);
+        bytes = (uint64_t)db_col_i64(q, 0);
+        deleted = (uint64_t)db_col_i64(q, 1);
     }
-    return db_done(q, why);
+    if (!db_done(q, why) || (!x->move && !quota_admits(c, (struct quota_amount){bytes, run->count}, why)))
+        return false;
+    to->row.bytes += bytes;
+    to->row.deleted_bytes += deleted;
+    c->row.bytes += bytes;
+    return true;
 }
 
-static bool copy_run(struct change *c, const struct change_box *from, struct change_box *to,
-                     const struct view_run *run, uint32_t first, struct fail *why)
+static bool copy_run(struct change *c, const struct copying *x, const struct change_box *from,
+                     struct change_box *to, const struct view_run *run, uint32_t first, struct fail *why)
 {
-    if (!count_bytes(c, from, to, run, why) ||
+    if (!count_bytes(c, x, from, to, run, why) ||
         !db_run(c->db, SQL_COPY_ENTRIES, why, "iiiiiii", (int64_t)from->row.id, (int64_t)run->first,
                 (int64_t)run->last, (int64_t)to->row.id, (int64_t)first - 1, (int64_t)change_modseq(c),
                 clock_now()))
@@ -74,7 +80,7 @@ static bool copy_runs(struct change *c, struct copying *x, struct change_box *fr
     x->out.first_uid = next;
     for (size_t i = 0; i < runs->count; i++) {
         const struct view_run *run = &runs->list[i];
-        if (!copy_run(c, from, to, run, next, why))
+        if (!copy_run(c, x, from, to, run, next, why))
             return false;
         add_entries(c, to, source, run, next, &x->out.source);
         next += run->count;

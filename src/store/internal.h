@@ -16,6 +16,7 @@
 #include "base/map.h"
 #include "storage/db.h"
 #include "storage/volume.h"
+#include "store/quota.h"
 #include "store/sql.h"
 #include "store/store.h"
 #include "store/view.h"
@@ -55,6 +56,8 @@ struct account_state {
     struct slice *subscribed; /* ordered by name */
     size_t subscribed_count;
     uint64_t annotation_modseq; /* of the last change of an annotation */
+    uint64_t quota_most[QUOTA_RESOURCES]; /* the limits that hold, or QUOTA_UNLIMITED */
+    bool quota_own[QUOTA_RESOURCES];      /* they stand in the file */
 };
 
 struct keyword_table; /* keywords.c */
@@ -108,6 +111,10 @@ struct store {
     pthread_t upkeep, daily;
     bool upkeep_runs, daily_runs;
     pthread_cond_t daily_wanted;
+
+    pthread_mutex_t quota_lock; /* what is known of quotas (quota.c); the innermost lock */
+    struct idmap quotas;        /* account id to struct quota_entry */
+    size_t quotas_max;
 
     pthread_mutex_t node_lock; /* node.db and the numbers below */
     struct db *node;
@@ -206,6 +213,7 @@ struct change {
     uint64_t modseq;   /* drawn by the member that runs; 0: not yet */
     bool wrote;        /* by any member */
     bool annotated;    /* annotations changed */
+    struct quota_amount returned; /* was reserved for what are rows now */
     bool restructured; /* mailboxes or subscriptions changed: `state` is read anew */
 };
 
@@ -255,6 +263,28 @@ bool keyword_set_change(struct change *c, uint32_t base, enum flag_op op, const 
                         size_t count, uint32_t *id, struct fail *why);
 /* Sets written by this transaction are durable now (or not, and will be written again). */
 void keyword_table_committed(struct account *a, bool ok);
+
+/* ---- quota.c ---- */
+
+void quota_init(struct store *st);
+void quota_finish(struct store *st);
+/*
+ * What `state` says is what counts from here on, and so much is reserved no more.  `lock` held; with no
+ * `state` all that was known is forgotten.
+ */
+void quota_note(struct account *a, struct quota_amount returned);
+/* May this transaction add so much, or one mailbox? */
+bool quota_admits(const struct change *c, struct quota_amount more, struct fail *why);
+bool quota_admits_mailbox(const struct change *c, struct fail *why);
+/* Is what is kept in memory what the file says?  file_lock held. */
+bool quota_check(struct account *a);
+/* Takes the limits out of SQL_ACCOUNT_READ's row; one column for each resource from `column` on. */
+void quota_of_row(const struct store *st, struct account_state *s, struct db_stmt *q, int column);
+
+/* ---- mailbox_change.c ---- */
+
+/* mailbox_create for mail that must go somewhere, whatever the quota says. */
+bool mailbox_create_anyway(struct account *a, struct slice name, uint64_t *id, struct fail *why);
 
 /* ---- row.c: a message becomes rows ---- */
 

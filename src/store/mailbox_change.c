@@ -11,6 +11,7 @@
 struct restructure {
     struct slice name, to; /* checked */
     enum special_use use;
+    bool anyway; /* over quota too */
     uint64_t id;
     bool on;
 };
@@ -86,6 +87,8 @@ static bool create(struct change *c, void *ctx, struct fail *why)
 
     if (there != NULL && !there->no_select)
         return exists(r->name, why);
+    if (!r->anyway && !quota_admits_mailbox(c, why))
+        return false;
     if (there != NULL) {
         r->id = there->id;
         c->restructured = true;
@@ -239,6 +242,16 @@ bool mailbox_create(struct account *a, struct slice name, enum special_use use, 
         return false;
     if (id != NULL)
         *id = r.id;
+    return true;
+}
+
+bool mailbox_create_anyway(struct account *a, struct slice name, uint64_t *id, struct fail *why)
+{
+    struct restructure r = {.anyway = true};
+
+    if (!restructure(a, name, NULL, create, &r, why))
+        return false;
+    *id = r.id;
     return true;
 }
 

@@ -105,9 +105,12 @@ static bool place_one(struct change *c, const struct place_item *item, const str
         (id != 0 && t->mailbox != 0 && !is_in_mailbox(c->db, id, t->mailbox, &there, why)) ||
         (id != 0 && !there && !is_in_mailbox(c->db, id, box->row.id, &there, why)))
         return false;
-    return there ||
-           (keywords_of(c, t->keywords, &m.keyword_set, why) &&
-            (id != 0 || row_add_message(c, &m, &id, why)) && row_add_entry(c, box, id, &m, &uid, why));
+    if (!there && (!keywords_of(c, t->keywords, &m.keyword_set, why) ||
+                   (id == 0 && !row_add_message(c, &m, &id, why)) || !row_add_entry(c, box, id, &m, &uid, why)))
+        return false;
+    c->returned.bytes += item->reserved.bytes;
+    c->returned.messages += item->reserved.messages;
+    return true;
 }
 
 static bool place_all(struct change *c, void *ctx, struct fail *why)

@@ -307,7 +307,7 @@ static bool find_mailbox(struct account *a, uint64_t named, uint64_t *out, struc
         struct slice name = arena_printf(&arena, "Recovered/%llu", (unsigned long long)named);
         ok = mailbox_find(a, name, &arena, &info, &missing);
         *out = ok ? info.id : 0;
-        ok = ok || mailbox_create(a, name, USE_NONE, out, why);
+        ok = ok || mailbox_create_anyway(a, name, out, why);
     } else if (why != NULL) {
         *why = missing;
     }

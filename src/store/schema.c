@@ -31,7 +31,8 @@
  *              messages with it belong to (store/thread.c).  message.thread: whose id a thread has is
  *              its first message; 0: of a message from before there were threads, not yet looked at.
  *              cached.refs: message/references.h; empty in such rows.
- * quota        limits (RFC 9208), one row a resource (store/quota.h); no row: no limit.
+ * quota        limits (RFC 9208), one row a resource (store/quota.h); no row: what the config
+ *              says for all; -1: no limit.
  */
 #define TABLES_2                                                                                             \
     "CREATE TABLE acl (mailbox INTEGER NOT NULL, identifier TEXT NOT NULL, rights INTEGER NOT NULL,"         \

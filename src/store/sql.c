@@ -20,14 +20,18 @@
 
 const char *const account_statements[ACCOUNT_SQL_COUNT] = {
     [SQL_ACCOUNT_READ] =
-        "SELECT id, highest_modseq, next_message, next_mailbox, bytes, messages, forgotten_modseq"
-        " FROM account",
+        "SELECT id, highest_modseq, next_message, next_mailbox, bytes, messages, forgotten_modseq,"
+        " (SELECT most FROM quota WHERE resource = 0), (SELECT most FROM quota WHERE resource = 1),"
+        " (SELECT most FROM quota WHERE resource = 2) FROM account",
     [SQL_ACCOUNT_NEW] =
         "INSERT INTO account(one, id, epoch, highest_modseq, next_message, next_mailbox, bytes,"
         " messages, forgotten_modseq) VALUES (1, ?1, ?2, 1, 1, 1, 0, 0, 0)",
     [SQL_ACCOUNT_WRITE] =
         "UPDATE account SET highest_modseq = ?1, next_message = ?2, next_mailbox = ?3, bytes = ?4,"
         " messages = ?5",
+    [SQL_QUOTA_SET] = "INSERT INTO quota(resource, most) VALUES (?1, ?2)"
+                      " ON CONFLICT (resource) DO UPDATE SET most = ?2",
+    [SQL_QUOTA_UNSET] = "DELETE FROM quota WHERE resource = ?1",
 
     [SQL_MAILBOX_ALL] = "SELECT " MAILBOX_COLUMNS " FROM mailbox WHERE deleted_modseq IS NULL",
     [SQL_MAILBOX_ONE] = "SELECT " MAILBOX_COLUMNS " FROM mailbox WHERE id = ?1 AND deleted_modseq IS NULL",
@@ -92,6 +96,8 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
     [SQL_ENTRY_NEW] =
         "INSERT INTO entry(mailbox, uid, message, flags, keywords, modseq, created_modseq, created_at)"
         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7)",
+    [SQL_ENTRY_SIZE] = "SELECT m.size FROM entry e JOIN message m ON m.id = e.message"
+                       " WHERE e.mailbox = ?1 AND e.uid = ?2",
     [SQL_IS_IN_MAILBOX] =
         "SELECT 1 FROM entry WHERE message = ?1 AND mailbox = ?2"
         " UNION ALL SELECT 1 FROM expunged WHERE message = ?1 AND message <> 0 AND mailbox = ?2"

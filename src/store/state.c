@@ -45,7 +45,7 @@ bool mailbox_row_read(struct db *db, uint64_t id, struct mailbox_row *out, struc
     return found || fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "there is no such mailbox any more");
 }
 
-static bool load_account_row(struct account *a, struct db *db, struct account_row *out, struct fail *why)
+static bool load_account_row(struct account *a, struct db *db, struct account_state *s, struct fail *why)
 {
     struct db_stmt *q = db_stmt(db, SQL_ACCOUNT_READ, why);
     uint64_t id = 0;
@@ -55,7 +55,7 @@ static bool load_account_row(struct account *a, struct db *db, struct account_ro
     bool found = db_step(q, why);
     if (found) {
         id = (uint64_t)db_col_i64(q, 0);
-        *out = (struct account_row){
+        s->row = (struct account_row){
             .highest_modseq = (uint64_t)db_col_i64(q, 1),
             .next_message = (uint64_t)db_col_i64(q, 2),
             .next_mailbox = (uint64_t)db_col_i64(q, 3),
@@ -63,6 +63,7 @@ static bool load_account_row(struct account *a, struct db *db, struct account_ro
             .messages = (uint64_t)db_col_i64(q, 5),
             .forgotten_modseq = (uint64_t)db_col_i64(q, 6),
         };
+        quota_of_row(a->store, s, q, 7);
     }
     if (!db_done(q, why))
         return false;
@@ -186,7 +187,7 @@ bool account_state_load(struct account *a, struct db *db, struct account_state *
     int64_t annotated;
 
     arena_init(&s->arena, SIZE_MAX);
-    if (!load_account_row(a, db, &s->row, why) || !load_mailboxes(s, db, why) || !name_mailboxes(a, s, why) ||
+    if (!load_account_row(a, db, s, why) || !load_mailboxes(s, db, why) || !name_mailboxes(a, s, why) ||
         !load_subscriptions(s, db, why)) {
         account_state_free(a, &s);
         return false;

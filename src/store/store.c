@@ -52,6 +52,7 @@ struct account_slab {
 static void store_free(struct store *st)
 {
     node_close(st);
+    quota_finish(st);
     for (struct account_slab *slab = st->slabs, *next; slab != NULL; slab = next) {
         next = slab->next;
         free(slab);
@@ -92,6 +93,7 @@ bool store_open(const char *dir, struct volumes *volumes, const struct store_lim
     st->limits = *limits;
     idmap_init(&st->accounts);
     idmap_init(&st->clean);
+    quota_init(st);
     (void)pthread_mutex_init(&st->lock, NULL);
     (void)pthread_mutex_init(&st->node_lock, NULL);
     (void)pthread_condattr_init(&monotonic);

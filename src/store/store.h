@@ -17,6 +17,7 @@
 #include "base/fail.h"
 #include "base/waker.h"
 #include "message/references.h"
+#include "store/quota.h"
 
 struct store;
 struct account; /* one account, shared by all who use it */
@@ -39,6 +40,9 @@ struct store_limits {
     unsigned annotations;          /* of one mailbox, shared or of one user; default 200 */
     unsigned annotation_bytes;     /* of a value; default 32768 */
     unsigned snapshot_hours;       /* between automatic snapshots of account files; default 24; 0: none */
+    uint64_t quota_bytes;          /* an account may hold (quota.h) unless it has a limit of its own; default 0: any */
+    uint64_t quota_messages;       /* the same */
+    uint64_t quota_mailboxes;      /* the same */
 };
 void store_limits_default(struct store_limits *l);
 
@@ -238,6 +242,7 @@ bool store_has_space(struct store *st, uint64_t bytes, struct fail *why);
 struct record_target;
 struct place_item {
     uint64_t ref;                       /* volume_ref of the record; also the delivery id */
+    struct quota_amount reserved;       /* for it; no more once it is placed */
     const struct record_target *target; /* its account is `a`; a mailbox that is gone means INBOX */
     const struct message_facts *facts;  /* NULL: they are computed from the record */
     int64_t internal_date;

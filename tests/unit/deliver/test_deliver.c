@@ -397,10 +397,13 @@ static void test_retry(void)
 
     world_make(&w);
     struct delivery_recipient r = {.address = SLICE("u3@x.test")};
+    struct deliver_hold       hold;
     struct arena              arena;
+    deliver_hold_init(&hold);
     arena_init(&arena, 1 << 16);
     CHECK("route", directory_route(w.directory, r.address, &arena, &r.route, &w.why));
-    CHECK("refused at RCPT", !deliver_may(w.deliver, &r, 0, &w.why) && w.why.kind == FAIL_TEMP);
+    CHECK("refused at RCPT", !deliver_may(w.deliver, &hold, &r, 0, &w.why) && w.why.kind == FAIL_TEMP);
+    deliver_hold_finish(w.deliver, &hold);
     arena_finish(&arena);
 
     CHECK("kept all the same once it is recorded", SEND(&w, "u3@x.test", "u0@x.test"));

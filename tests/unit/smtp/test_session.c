@@ -30,12 +30,41 @@ static struct {
 } delivered = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* "full" takes no mail; "later@" refuses at the end only (size known); "broken" fails to be recorded. */
-bool deliver_may(struct deliver *d, const struct delivery_recipient *r, uint64_t size, struct fail *why)
+bool deliver_may(struct deliver *d, struct deliver_hold *h, const struct delivery_recipient *r, uint64_t size,
+                 struct fail *why)
 {
     (void)d;
-    if (slice_starts(r->address, SLICE("full@")) || (slice_starts(r->address, SLICE("later@")) && size > 0))
-        return fail_code(why, FAIL_TEMP, FAIL_OVER_QUOTA, "4.2.2", "mailbox full");
-    return true;
+    (void)size;
+    h->count++; /* deliver_hold_finish is called, or else this is a leak */
+    if (slice_starts(r->address, SLICE("small@")))
+        return fail_code(why, FAIL_PERM, FAIL_OVER_QUOTA, "5.2.2", "too large for that mailbox");
+    return !slice_starts(r->address, SLICE("full@")) ||
+           fail_code(why, FAIL_TEMP, FAIL_OVER_QUOTA, "4.2.2", "mailbox full");
+}
+
+bool deliver_still_may(struct deliver *d, struct deliver_hold *h, const struct delivery_recipient *r, uint64_t size,
+                       struct fail *why)
+{
+    (void)d;
+    (void)h;
+    return size == 0 || !slice_starts(r->address, SLICE("later@")) ||
+           fail_code(why, FAIL_TEMP, FAIL_OVER_QUOTA, "4.2.2", "mailbox full");
+}
+
+/* Of transactions that asked whether a message may come in. */
+static _Atomic size_t holds_begun, holds_ended;
+
+void deliver_hold_init(struct deliver_hold *h)
+{
+    *h = (struct deliver_hold){.count = 0};
+    holds_begun++;
+}
+
+void deliver_hold_finish(struct deliver *d, struct deliver_hold *h)
+{
+    (void)d;
+    h->count = 0;
+    holds_ended++;
 }
 
 bool deliver_message(struct deliver *d, const struct delivery *in, struct fail *why)
@@ -396,5 +425,6 @@ int main(void)
     }
     net_stop(net, 5);
     net_destroy(&net);
+    CHECK("what was reserved is given back by every transaction", holds_begun > 0 && holds_begun == holds_ended);
     return check_done();
 }

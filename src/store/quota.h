@@ -1,0 +1,68 @@
+/*
+ * store/quota.h - how much an account may hold (RFC 9208).
+ *
+ * Layer: store.  An account has one quota, over all its mailboxes.  Its limits
+ * stand in its file; where it has none of its own those of store_limits hold.
+ * What is used is what account_usage says: messages that are in a mailbox, with
+ * every copy of them; what was expunged and is kept for undelete does not count.
+ *
+ * Room is reserved before a record is written, so that many who come at once
+ * cannot all have the last of it.  A reservation ends with the transaction that
+ * writes the rows, in the same moment in which they begin to count.
+ *
+ *     quota_reserve -> record -> rows (they count now, the reservation is over)
+ *                   -> quota_release, where nothing came of it
+ */
+#ifndef STORE_QUOTA_H
+#define STORE_QUOTA_H
+
+#include "base/fail.h"
+
+struct account;
+struct store;
+
+enum quota_resource {
+    QUOTA_STORAGE, /* bytes */
+    QUOTA_MESSAGE, /* messages in mailboxes */
+    QUOTA_MAILBOX, /* mailboxes that can hold messages */
+    QUOTA_RESOURCES,
+};
+
+#define QUOTA_UNLIMITED UINT64_MAX
+#define QUOTA_MOST      ((uint64_t)INT64_MAX) /* the highest limit there is */
+
+struct quota {
+    uint64_t used[QUOTA_RESOURCES];
+    uint64_t most[QUOTA_RESOURCES]; /* or QUOTA_UNLIMITED */
+    bool own[QUOTA_RESOURCES];      /* the account's own limit, not the default of all */
+};
+bool quota_read(struct account *a, struct quota *out, struct fail *why);
+
+/* One limit to be set: up to QUOTA_MOST, or QUOTA_UNLIMITED; with `by_default` the account has none of its own
+ * any more. */
+struct quota_change {
+    enum quota_resource resource;
+    bool by_default;
+    uint64_t most;
+};
+/* All or none. */
+bool quota_set(struct account *a, const struct quota_change *changes, size_t count, struct fail *why);
+
+struct quota_amount {
+    uint64_t bytes, messages;
+};
+/*
+ * May so much more come in?  If so it is reserved.  FAIL_OVER_QUOTA: FAIL_TEMP, or FAIL_PERM for more bytes
+ * than the account could hold if it were empty.  Opens the account's file only where nothing is known of it.
+ */
+bool quota_reserve(struct account *a, struct quota_amount more, struct fail *why);
+/* The same without reserving: for who wants to refuse early. */
+bool quota_fits(struct account *a, struct quota_amount more, struct fail *why);
+/*
+ * What was reserved for a message of unknown size becomes `bytes`, now that the size is known.  Only refused
+ * where the account is full without it: what RCPT took may go over the limit, by that one message.
+ */
+bool quota_grow(struct account *a, struct quota_amount *reserved, uint64_t bytes, struct fail *why);
+void quota_release(struct store *st, uint64_t account_id, struct quota_amount amount);
+
+#endif
