@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct sasl s;
     bool has = (which & 2) != 0;
 
-    FUZZ_CHECK(sasl_begin(&s, which % 2 == 0 ? SLICE("PLAIN") : SLICE("LOGIN")));
+    FUZZ_CHECK(sasl_begin(&s, which % 2 == 0 ? SLICE("PLAIN") : SLICE("LOGIN"), &(struct sasl_host){0}));
     for (unsigned steps = 0; outcome == SASL_CHALLENGE; steps++, has = true) {
         FUZZ_CHECK(steps < 3);
         response = has ? slice_cut(&in, (char)0xff) : slice_make(NULL, 0);

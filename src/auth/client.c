@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "auth/offer.h"
 #include "auth/protocol.h"
-#include "auth/sasl.h"
 #include "net/ipc.h"
 
 struct auth_client {
@@ -19,6 +19,7 @@ struct auth_client {
     pthread_mutex_t lock; /* of what follows */
     void (*changed)(void *ctx, uint64_t account);
     void *changed_ctx;
+    struct buf offered[2]; /* without and with binding; written before sessions are there */
 };
 
 struct auth_exchange {
@@ -48,8 +49,11 @@ static void take_notice(void *client, struct ipc_reader *r)
 struct auth_client *auth_client_create(const struct ipc_limits *l, struct fail *why)
 {
     struct auth_client *c = xcalloc(1, sizeof *c);
+    struct auth_limits usual;
 
     (void)pthread_mutex_init(&c->lock, NULL);
+    auth_limits_default(&usual);
+    auth_client_offer(c, &usual);
     c->ipc = ipc_client_create(l, "auth", take_notice, c, why);
     if (c->ipc == NULL)
         auth_client_destroy(&c);
@@ -62,6 +66,8 @@ void auth_client_destroy(struct auth_client **c)
         return;
     ipc_client_destroy(&(*c)->ipc);
     (void)pthread_mutex_destroy(&(*c)->lock);
+    buf_finish(&(*c)->offered[0]);
+    buf_finish(&(*c)->offered[1]);
     free(*c);
     *c = NULL;
 }
@@ -79,12 +85,19 @@ void auth_client_on_change(struct auth_client *c, void (*changed)(void *ctx, uin
     (void)pthread_mutex_unlock(&c->lock);
 }
 
-/* What a client may use does not depend on TLS: whether it may sign in at all does (policy/login). */
-struct slice auth_mechanisms(const struct auth_client *c, bool tls)
+void auth_client_offer(struct auth_client *c, const struct auth_limits *l)
 {
-    (void)c;
-    (void)tls;
-    return SLICE(SASL_MECHANISMS);
+    for (int binding = 0; binding < 2; binding++) {
+        buf_finish(&c->offered[binding]);
+        buf_init(&c->offered[binding], 1024);
+        offer_write(l, binding == 1, &c->offered[binding]);
+    }
+}
+
+/* Whether anybody may sign in at all without TLS is policy/login's to say. */
+struct slice auth_mechanisms(const struct auth_client *c, bool binding)
+{
+    return buf_slice(&c->offered[binding]);
 }
 
 /* ---- exchanges ---- */
@@ -115,6 +128,7 @@ static struct auth_exchange *begin(struct auth_client *c, const struct auth_cont
     ipc_add_bytes(m, about->peer);
     ipc_add_bytes(m, about->session);
     ipc_add_bytes(m, about->domain);
+    ipc_add_bytes(m, about->binding);
     ipc_add_bool(m, about->tls);
     return x;
 }

@@ -13,7 +13,8 @@
 #include "base/waker.h"
 
 struct auth_client;
-struct ipc_limits; /* net/ipc.h */
+struct auth_limits; /* auth/server.h */
+struct ipc_limits;  /* net/ipc.h */
 
 /* Without a socket so far: every exchange fails with FAIL_TEMP until auth_client_attach. */
 struct auth_client *auth_client_create(const struct ipc_limits *l, struct fail *why);
@@ -28,6 +29,7 @@ struct auth_context {
     struct slice peer;    /* address text */
     struct slice session; /* log id */
     struct slice domain;  /* of login names that have none; policy/login fills it in */
+    struct slice binding; /* the channel's, tls-exporter (RFC 9266); empty if there is none */
     bool tls;
 };
 
@@ -62,8 +64,13 @@ void auth_respond(struct auth_exchange *x, struct slice response);
 /* Also while pending (the session died).  Fine on NULL. */
 void auth_exchange_destroy(struct auth_exchange **x);
 
-/* Mechanisms for EHLO and CAPABILITY, separated by spaces: "PLAIN LOGIN". */
-struct slice auth_mechanisms(const struct auth_client *c, bool tls);
+/*
+ * Mechanisms for EHLO and CAPABILITY, the strongest first, separated by spaces: "SCRAM-SHA-256 PLAIN LOGIN".
+ * `binding`: the channel has one.
+ */
+struct slice auth_mechanisms(const struct auth_client *c, bool binding);
+/* By the config that `auth` has too; before that, the defaults.  Call it before sessions are there. */
+void auth_client_offer(struct auth_client *c, const struct auth_limits *l);
 
 /* For the administrator, through `auth`'s own control socket, never through `mail`: see auth/control.h. */
 

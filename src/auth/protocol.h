@@ -4,8 +4,8 @@
  * Layer: auth, private to it.  Fields in order; <x> is one field.
  *
  * From `mail`:
- *   START     <service> <peer> <session> <domain> <tls> <mechanism> <has initial> <initial>
- *   PASSWORD  <service> <peer> <session> <domain> <tls> <user> <password>
+ *   START     <service> <peer> <session> <domain> <binding> <tls> <mechanism> <has initial> <initial>
+ *   PASSWORD  <service> <peer> <session> <domain> <binding> <tls> <user> <password>
  *   RESPOND   <exchange> <response>
  *   ABANDON   <exchange>                            a notice
  * Each of the first three is answered by a state (enum auth_state) and

@@ -3,19 +3,23 @@
  *
  * Layer: auth, private to it.  PLAIN (RFC 4616) and LOGIN (never standardised;
  * draft-murchison-sasl-login) both end in a name and a password, and together need
- * fewer lines than a library would to be called.  SCRAM will stand beside them as a
- * row whose step drives libgsasl with the keys that are kept.
+ * fewer lines than a library would to be called; SCRAM is auth/scram.h's.
  */
 #ifndef AUTH_SASL_H
 #define AUTH_SASL_H
 
-#include "base/slice.h"
-
-#define SASL_MECHANISMS "PLAIN LOGIN"
+#include "auth/scram.h"
 
 enum { SASL_USER_MAX = 512 };
 
 struct sasl_mechanism;
+
+/* What mechanisms need of the server around them. */
+struct sasl_host {
+    const struct scram_library *scram;
+    struct scram_source keys;
+    struct slice binding; /* of the channel, for -PLUS; empty: none.  Used by sasl_begin only */
+};
 
 /* One exchange, between steps. */
 struct sasl {
@@ -23,19 +27,26 @@ struct sasl {
     unsigned steps; /* taken so far */
     size_t user_len;
     char user[SASL_USER_MAX];
+    struct scram *scram; /* NULL for other mechanisms */
 };
 
 /* false: no such mechanism. */
-bool sasl_begin(struct sasl *s, struct slice mechanism);
+bool sasl_begin(struct sasl *s, struct slice mechanism, const struct sasl_host *host);
+/* Fine on one that is all zero. */
+void sasl_finish(struct sasl *s);
 
 enum sasl_outcome {
     SASL_CHALLENGE,   /* send `challenge` and step again with the response */
-    SASL_CREDENTIALS, /* `user` and `password`, not verified yet; they point into the response or the exchange
-                       */
+    SASL_CREDENTIALS, /* `user` and `password`, not verified yet; they point into the response or the exchange */
+    SASL_PROOF,       /* `user` has proved, or not (`right`), to know the password whose `keys` were used;
+                         `challenge` is the last word to send, and is to be answered by nothing */
     SASL_MALFORMED,   /* the response breaks the mechanism's grammar */
+    SASL_UNAVAILABLE, /* what is needed to go on cannot be had now */
 };
 struct sasl_result {
-    struct slice challenge, user, password;
+    struct slice challenge, user, authzid, password; /* authzid empty: the same as user */
+    bool right;
+    const struct scram_keys *keys;
 };
 /* First step: has_response only if the client sent an initial response. */
 enum sasl_outcome sasl_step(struct sasl *s, bool has_response, struct slice response,

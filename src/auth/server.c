@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "auth/exchange.h"
+#include "auth/offer.h"
 #include "auth/protocol.h"
 #include "auth/verify.h"
 #include "base/log.h"
@@ -22,6 +23,7 @@ struct auth_server {
     struct credentials *credentials;
     struct verifier *verifier;
     struct exchanges *exchanges;
+    struct scram_library *scram;
     _Atomic(struct ipc_server *) mail; /* who hears of changes */
     pthread_mutex_t lock;              /* of what follows */
     pthread_cond_t wake;
@@ -73,7 +75,8 @@ bool auth_server_open(const char *path, const struct auth_limits *limits, struct
     (void)pthread_cond_init(&s->wake, &monotonic);
     (void)pthread_condattr_destroy(&monotonic);
     s->exchanges = exchanges_create(limits->exchanges, limits->exchange_seconds);
-    if (!credentials_open(path, &s->credentials, why) ||
+    s->scram = scram_library_create(why);
+    if (s->scram == NULL || !credentials_open(path, &s->credentials, why) ||
         !verifier_create(s->credentials, limits, &s->verifier, why))
         return false;
 
@@ -100,6 +103,7 @@ void auth_server_close(struct auth_server **sp)
         (void)pthread_join(s->upkeep, NULL);
     }
     exchanges_destroy(&s->exchanges);
+    scram_library_destroy(&s->scram);
     verifier_destroy(&s->verifier);
     credentials_close(&s->credentials);
     (void)pthread_cond_destroy(&s->wake);
@@ -131,48 +135,112 @@ static void answer_refused(struct ipc_message *answer, enum fail_kind kind, enum
     answer_failed(answer, SLICE(""), 0, &why);
 }
 
-static void answer_verdict(struct auth_server *s, const struct auth_context *about, struct slice user,
-                           struct slice password, struct ipc_message *answer)
+static void answer_ok(struct ipc_message *answer, uint64_t account, const struct address_key *login)
 {
-    struct verified_login login;
-
-    switch (verifier_check(s->verifier, about, user, password, &login)) {
-    case VERDICT_RIGHT:
-        ipc_add_u64(answer, AUTH_OK);
-        ipc_add_u64(answer, login.account);
-        ipc_add_bytes(answer, key_text(&login.login));
-        return;
-    case VERDICT_WRONG:
-        (void)fail_code(&login.why, FAIL_PERM, FAIL_AUTH, "5.7.8", "wrong name or password");
-        break;
-    case VERDICT_NOT_NOW: break;
-    }
-    answer_failed(answer, login.login.len > 0 ? key_text(&login.login) : user, login.delay_ms, &login.why);
+    ipc_add_u64(answer, AUTH_OK);
+    ipc_add_u64(answer, account);
+    ipc_add_bytes(answer, key_text(login));
 }
 
-/* One step; the exchange goes back into the table while it waits for a response. */
+/* What is not VERDICT_RIGHT. */
+static void answer_refusal(struct ipc_message *answer, enum verdict verdict, struct slice user,
+                           struct verified_login *login)
+{
+    if (verdict == VERDICT_WRONG)
+        (void)fail_code(&login->why, FAIL_PERM, FAIL_AUTH, "5.7.8", "wrong name or password");
+    answer_failed(answer, login->login.len > 0 ? key_text(&login->login) : user, login->delay_ms, &login->why);
+}
+
+static void answer_password(struct auth_server *s, const struct auth_context *about, struct slice user,
+                            struct slice password, struct ipc_message *answer)
+{
+    struct verified_login login;
+    enum verdict verdict = verifier_check(s->verifier, about, user, password, &login);
+
+    if (verdict == VERDICT_RIGHT)
+        answer_ok(answer, login.account, &login.login);
+    else
+        answer_refusal(answer, verdict, user, &login);
+}
+
+/* The exchange goes back into the table while it waits for a response. */
+static void answer_challenge(struct auth_server *s, struct exchange **x, struct slice challenge,
+                             struct ipc_message *answer)
+{
+    struct buf kept; /* it may lie in the exchange, which another thread may step as soon as it is in the table */
+    uint64_t id = (*x)->id;
+
+    buf_init(&kept, IPC_MESSAGE_MAX);
+    buf_add(&kept, challenge);
+    if (!exchanges_put(s->exchanges, x)) {
+        answer_refused(answer, FAIL_TEMP, FAIL_LIMIT, "4.7.0", "too many logins are under way; try again later");
+    } else {
+        ipc_add_u64(answer, AUTH_CONTINUE);
+        ipc_add_u64(answer, id);
+        ipc_add_bytes(answer, buf_slice(&kept));
+    }
+    buf_finish(&kept);
+}
+
+/* Who has proved to know the password is told so (RFC 5802 section 5) and signed in when that is acknowledged. */
+static void answer_proof(struct auth_server *s, struct exchange **xp, const struct sasl_result *r,
+                         struct ipc_message *answer)
+{
+    struct exchange *x = *xp;
+    struct verified_login login;
+    enum verdict verdict = verifier_proof(s->verifier, &x->about, r->user, r->keys, r->right, &login);
+
+    if (verdict != VERDICT_RIGHT) {
+        answer_refusal(answer, verdict, r->user, &login);
+        return;
+    }
+    x->account = login.account;
+    x->login = login.login;
+    answer_challenge(s, xp, r->challenge, answer);
+}
+
+static void answer_malformed(struct ipc_message *answer)
+{
+    answer_refused(answer, FAIL_PERM, FAIL_INVALID, "5.5.2", "malformed response");
+}
+
+/* May it act for whom it wants to (RFC 4422 section 3.4.1)?  Everybody for oneself only. */
+static bool acts_for_itself(const struct exchange *x, const struct sasl_result *r)
+{
+    return r->authzid.len == 0 || verifier_same_login(&x->about, r->authzid, r->user);
+}
+
+static void answer_outcome(struct auth_server *s, struct exchange **x, enum sasl_outcome outcome,
+                           const struct sasl_result *r, struct ipc_message *answer)
+{
+    if (outcome != SASL_MALFORMED && !acts_for_itself(*x, r)) {
+        answer_refused(answer, FAIL_PERM, FAIL_NO_PERMISSION, "5.7.8", "nobody may act for another account");
+        return;
+    }
+    switch (outcome) {
+    case SASL_CHALLENGE: answer_challenge(s, x, r->challenge, answer); return;
+    case SASL_CREDENTIALS: answer_password(s, &(*x)->about, r->user, r->password, answer); return;
+    case SASL_PROOF: answer_proof(s, x, r, answer); return;
+    case SASL_MALFORMED: answer_malformed(answer); return;
+    case SASL_UNAVAILABLE:
+        answer_refused(answer, FAIL_TEMP, FAIL_OTHER, "4.7.0", "nobody can sign in at present; try again later");
+        return;
+    }
+}
+
 static void step(struct auth_server *s, struct exchange *given, bool has_response, struct slice response,
                  struct ipc_message *answer)
 {
     SCOPED(exchange_destroy) struct exchange *x = given;
     struct sasl_result result;
-    uint64_t id = x->id;
 
-    switch (sasl_step(&x->sasl, has_response, response, &result)) {
-    case SASL_CHALLENGE:
-        if (!exchanges_put(s->exchanges, &x)) {
-            answer_refused(answer, FAIL_TEMP, FAIL_LIMIT, "4.7.0",
-                           "too many logins are under way; try again later");
-            return;
-        }
-        ipc_add_u64(answer, AUTH_CONTINUE);
-        ipc_add_u64(answer, id);
-        ipc_add_bytes(answer, result.challenge); /* constant text: it needs no exchange to live */
-        return;
-    case SASL_CREDENTIALS: answer_verdict(s, &x->about, result.user, result.password, answer); return;
-    case SASL_MALFORMED:
-        answer_refused(answer, FAIL_PERM, FAIL_INVALID, "5.5.2", "malformed response");
-        return;
+    if (x->account == 0) {
+        enum sasl_outcome outcome = sasl_step(&x->sasl, has_response, response, &result);
+        answer_outcome(s, &x, outcome, &result, answer);
+    } else if (response.len == 0) {
+        answer_ok(answer, x->account, &x->login);
+    } else {
+        answer_malformed(answer);
     }
 }
 
@@ -183,6 +251,7 @@ static struct auth_context read_context(struct ipc_reader *r)
     about.peer = ipc_get_bytes(r);
     about.session = ipc_get_bytes(r);
     about.domain = ipc_get_bytes(r);
+    about.binding = ipc_get_bytes(r);
     about.tls = ipc_get_bool(r);
     return about;
 }
@@ -190,6 +259,26 @@ static struct auth_context read_context(struct ipc_reader *r)
 static bool malformed(struct fail *why)
 {
     return fail_set(why, FAIL_PERM, FAIL_INVALID, "malformed request");
+}
+
+static bool keys_for(void *exchange, struct slice user, struct scram_keys *out)
+{
+    struct exchange *x = exchange;
+
+    return verifier_keys(x->verifier, &x->about, user, out);
+}
+
+static bool begin(struct auth_server *s, struct exchange *x, struct slice mechanism)
+{
+    bool binds = x->about.binding.len > 0 && offer_has(&s->limits, SLICE("SCRAM-SHA-256-PLUS"), true);
+    struct sasl_host host = {
+        .scram = s->scram,
+        .keys = {.keys = keys_for, .ctx = x},
+        .binding = binds ? x->about.binding : SLICE(""),
+    };
+
+    x->verifier = s->verifier;
+    return offer_has(&s->limits, mechanism, binds) && sasl_begin(&x->sasl, mechanism, &host);
 }
 
 static bool handle_start(struct auth_server *s, struct ipc_reader *r, struct ipc_message *answer,
@@ -204,7 +293,7 @@ static bool handle_start(struct auth_server *s, struct ipc_reader *r, struct ipc
         return malformed(why);
 
     struct exchange *x = exchange_create(&about);
-    if (sasl_begin(&x->sasl, mechanism)) {
+    if (begin(s, x, mechanism)) {
         step(s, x, has_initial, initial, answer);
     } else {
         answer_refused(answer, FAIL_PERM, FAIL_INVALID, "5.5.4", "there is no such mechanism here");
@@ -213,6 +302,7 @@ static bool handle_start(struct auth_server *s, struct ipc_reader *r, struct ipc
     return true;
 }
 
+/* IMAP's LOGIN and POP3's USER and PASS are PLAIN by another name. */
 static bool handle_password(struct auth_server *s, struct ipc_reader *r, struct ipc_message *answer,
                             struct fail *why)
 {
@@ -221,7 +311,10 @@ static bool handle_password(struct auth_server *s, struct ipc_reader *r, struct 
 
     if (!ipc_end(r))
         return malformed(why);
-    answer_verdict(s, &about, user, password, answer);
+    if (offer_has(&s->limits, SLICE("PLAIN"), false))
+        answer_password(s, &about, user, password, answer);
+    else
+        answer_refused(answer, FAIL_PERM, FAIL_INVALID, "5.7.4", "passwords are not taken here");
     return true;
 }
 

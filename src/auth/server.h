@@ -24,6 +24,8 @@ struct auth_limits {
     unsigned hash_runs;        /* at one time, for memory's sake; 0: as many as cores */
     unsigned scram_iterations; /* of the keys kept for SCRAM-SHA-256; default 100,000; 0: none are kept */
 
+    const char *mechanisms; /* that are offered where they can be, by preference, separated by blanks */
+
     unsigned password_bytes; /* default 1024 */
     unsigned cached_logins;  /* verified ones, remembered by an HMAC; default 16,384; 0: none */
     unsigned cached_seconds; /* default 3600 */
@@ -40,6 +42,8 @@ struct auth_limits {
     unsigned save_seconds;     /* last uses of credentials are written that often; default 60 */
 };
 void auth_limits_default(struct auth_limits *l);
+/* Do the settings go together?  FAIL_INVALID says what is wrong. */
+bool auth_limits_check(const struct auth_limits *l, struct fail *why);
 /* The least that works: for tests and `posthorn demo` on loopback, never for real passwords. */
 void auth_limits_cheap(struct auth_limits *l);
 

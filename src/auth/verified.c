@@ -130,12 +130,18 @@ void verified_add(struct verified *v, uint64_t account, const unsigned char mac[
     (void)pthread_mutex_unlock(&v->lock);
 }
 
-void verified_add_peer(struct verified *v, uint64_t account, uint64_t peer)
+void verified_add_peer(struct verified *v, uint64_t account, uint64_t peer, int64_t now)
 {
+    if (v->count == 0)
+        return;
     (void)pthread_mutex_lock(&v->lock);
     struct entry *e = find(v, account);
-    if (e != NULL)
-        add_peer(e, peer);
+    if (e == NULL) {
+        e = take(v, account);
+        e->expires = now + v->seconds;
+        randombytes_buf(e->mac, sizeof e->mac); /* no password has it */
+    }
+    add_peer(e, peer);
     (void)pthread_mutex_unlock(&v->lock);
 }
 

@@ -29,7 +29,8 @@ bool verified_has(struct verified *v, uint64_t account, const unsigned char mac[
 bool verified_knows_peer(struct verified *v, uint64_t account, uint64_t peer);
 void verified_add(struct verified *v, uint64_t account, const unsigned char mac[VERIFIED_MAC_BYTES],
                   uint64_t peer, int64_t now);
-void verified_add_peer(struct verified *v, uint64_t account, uint64_t peer);
+/* The peer signed in without a password that could be remembered. */
+void verified_add_peer(struct verified *v, uint64_t account, uint64_t peer, int64_t now);
 void verified_drop(struct verified *v, uint64_t account);
 
 #endif

@@ -24,6 +24,7 @@ struct verifier {
     struct verified *verified;
     struct throttle *peers, *logins;
     unsigned char key[crypto_auth_hmacsha256_KEYBYTES]; /* of this process; for the cache and for guesses */
+    unsigned char secret[CREDENTIALS_SECRET];           /* of this database; for names that are nobody's */
 };
 
 bool verifier_create(struct credentials *c, const struct auth_limits *limits, struct verifier **out,
@@ -38,7 +39,7 @@ bool verifier_create(struct credentials *c, const struct auth_limits *limits, st
     v->peers = throttle_create(limits->throttled, limits->failure_seconds);
     v->logins = throttle_create(limits->throttled, limits->failure_seconds);
     v->hasher = hasher_create(limits->hash_passes, limits->hash_memory, limits->hash_runs, why);
-    if (v->hasher == NULL)
+    if (v->hasher == NULL || !credentials_secret(c, v->secret, why))
         return false;
     *out = v;
     v = NULL;
@@ -56,6 +57,7 @@ void verifier_destroy(struct verifier **vp)
     throttle_destroy(&v->peers);
     throttle_destroy(&v->logins);
     sodium_memzero(v->key, sizeof v->key);
+    sodium_memzero(v->secret, sizeof v->secret);
     free(v);
     *vp = NULL;
 }
@@ -186,13 +188,20 @@ static unsigned delay_after(const struct auth_limits *l, unsigned failures)
     return delay < l->delay_ms_max ? (unsigned)delay : l->delay_ms_max;
 }
 
-/* What is stored at another cost than today's is made anew while the password is at hand. */
-static void refresh_hash(struct verifier *v, const struct attempt *t)
+/* What is stored at another cost than today's, or not yet, is made anew while the password is at hand. */
+static void refresh_stored(struct verifier *v, const struct attempt *t)
 {
-    struct hash_text fresh;
+    const struct credential *old = &t->credential;
+    struct hash_text hash = old->hash;
+    struct scram_keys scram = old->scram;
+    bool old_hash = hasher_is_old(v->hasher, &old->hash), old_keys = scram.iterations != v->limits.scram_iterations;
 
-    if (hasher_is_old(v->hasher, &t->credential.hash) && hasher_make(v->hasher, t->password, &fresh, NULL))
-        (void)credentials_rehash(v->credentials, &t->credential, &fresh, NULL);
+    if ((old_hash && !hasher_make(v->hasher, t->password, &hash, NULL)) ||
+        (old_keys && !scram_keys_make(t->password, v->limits.scram_iterations, &scram, NULL)))
+        return;
+    if (old_hash || old_keys)
+        (void)credentials_rehash(v->credentials, old, &hash, &scram, NULL);
+    sodium_memzero(&scram, sizeof scram);
 }
 
 static enum verdict run_hash(struct verifier *v, const struct attempt *t, struct verified_login *out)
@@ -212,7 +221,7 @@ static enum verdict run_hash(struct verifier *v, const struct attempt *t, struct
         return VERDICT_NOT_NOW;
     if (right) {
         verified_add(v->verified, t->credential.account, t->mac, t->peer, t->now);
-        refresh_hash(v, t);
+        refresh_stored(v, t);
         return VERDICT_RIGHT;
     }
     out->delay_ms = delay_after(&v->limits, peer.failures > login.failures ? peer.failures : login.failures);
@@ -224,7 +233,7 @@ static enum verdict check(struct verifier *v, struct attempt *t, struct verified
     if (refused(v, t, &out->why))
         return VERDICT_NOT_NOW;
     if (t->found && verified_has(v->verified, t->credential.account, t->mac, t->now)) {
-        verified_add_peer(v->verified, t->credential.account, t->peer);
+        verified_add_peer(v->verified, t->credential.account, t->peer, t->now);
         return VERDICT_RIGHT;
     }
     return run_hash(v, t, out);
@@ -251,6 +260,89 @@ enum verdict verifier_check(struct verifier *v, const struct auth_context *about
     }
     sodium_memzero(&t, sizeof t);
     return verdict;
+}
+
+/* ---- SCRAM ---- */
+
+static void keys_of_nobody(const struct verifier *v, struct slice login, struct scram_keys *out)
+{
+    unsigned char derived[crypto_auth_hmacsha256_BYTES];
+    crypto_auth_hmacsha256_state state;
+
+    (void)crypto_auth_hmacsha256_init(&state, v->secret, sizeof v->secret);
+    (void)crypto_auth_hmacsha256_update(&state, (const unsigned char *)login.ptr, login.len);
+    (void)crypto_auth_hmacsha256_final(&state, derived);
+    *out = (struct scram_keys){.iterations = v->limits.scram_iterations};
+    memcpy(out->salt, derived, sizeof out->salt);
+    random_bytes(out->stored_key, sizeof out->stored_key);
+    random_bytes(out->server_key, sizeof out->server_key);
+}
+
+bool verifier_keys(struct verifier *v, const struct auth_context *about, struct slice user,
+                   struct scram_keys *out)
+{
+    struct credential c = {0};
+    struct address_key login;
+    struct fail why;
+    bool found = false, named = login_key(user, about->domain, &login);
+
+    if (named && !credentials_find(v->credentials, key_text(&login), &c, &found, &why))
+        return false;
+    if (found && c.scram.iterations > 0)
+        *out = c.scram;
+    else
+        keys_of_nobody(v, named ? key_text(&login) : user, out);
+    sodium_memzero(&c, sizeof c);
+    return true;
+}
+
+/* Under the throttles.  A proof differs each time, so a guess that is the same again cannot be told. */
+static enum verdict judge(struct verifier *v, const struct attempt *t, bool right, struct verified_login *out)
+{
+    struct throttle_mark peer = {0}, login;
+
+    if (refused(v, t, &out->why))
+        return VERDICT_NOT_NOW;
+    if (right) {
+        verified_add_peer(v->verified, t->credential.account, t->peer, t->now);
+        return VERDICT_RIGHT;
+    }
+    login = throttle_begin(v->logins, t->login, t->guess, t->now);
+    if (!t->exempt)
+        peer = throttle_begin(v->peers, t->peer, t->guess, t->now);
+    out->delay_ms = delay_after(&v->limits, peer.failures > login.failures ? peer.failures : login.failures);
+    return VERDICT_WRONG;
+}
+
+enum verdict verifier_proof(struct verifier *v, const struct auth_context *about, struct slice user,
+                            const struct scram_keys *used, bool right, struct verified_login *out)
+{
+    struct attempt t = {.about = about};
+
+    *out = (struct verified_login){0};
+    if (login_key(user, about->domain, &out->login) &&
+        !credentials_find(v->credentials, key_text(&out->login), &t.credential, &t.found, &out->why))
+        return VERDICT_NOT_NOW;
+    attempt_keys(v, &t, out->login.len > 0 ? key_text(&out->login) : user);
+    t.guess = random_u64();
+    /* The password may have been changed since the keys were taken. */
+    bool current = t.found && t.credential.scram.iterations > 0 &&
+                   sodium_memcmp(t.credential.scram.stored_key, used->stored_key, sizeof used->stored_key) == 0;
+    enum verdict verdict = judge(v, &t, right && current, out);
+    if (verdict == VERDICT_RIGHT) {
+        out->account = t.credential.account;
+        credentials_used(v->credentials, out->account, clock_now(), about->service, about->peer);
+    }
+    sodium_memzero(&t, sizeof t);
+    return verdict;
+}
+
+bool verifier_same_login(const struct auth_context *about, struct slice a, struct slice b)
+{
+    struct address_key one, other;
+
+    return login_key(a, about->domain, &one) && login_key(b, about->domain, &other) &&
+           slice_eq(key_text(&one), key_text(&other));
 }
 
 /* ---- changing ---- */

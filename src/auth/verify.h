@@ -31,6 +31,18 @@ struct verified_login {
 enum verdict verifier_check(struct verifier *v, const struct auth_context *about, struct slice user,
                             struct slice password, struct verified_login *out);
 
+/*
+ * SCRAM.  The keys of that login; for a name that is nobody's, or has none, keys that no password fits,
+ * the same each time, so that nobody can tell.  false: it could not be found out.
+ */
+bool verifier_keys(struct verifier *v, const struct auth_context *about, struct slice user,
+                   struct scram_keys *out);
+/* The client has proved to know the password whose keys were `used`, or has failed to. */
+enum verdict verifier_proof(struct verifier *v, const struct auth_context *about, struct slice user,
+                            const struct scram_keys *used, bool right, struct verified_login *out);
+/* Do two names mean one login? */
+bool verifier_same_login(const struct auth_context *about, struct slice a, struct slice b);
+
 /* FAIL_INVALID, FAIL_EXISTS. */
 bool verifier_set_password(struct verifier *v, uint64_t account, struct slice login, struct slice password,
                            struct fail *why);

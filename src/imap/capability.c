@@ -39,17 +39,21 @@ static const struct {
     {"STATUS=SIZE", LOGGED_IN},
 };
 
-static void write_mechanisms(struct imap_session *s, struct buf *b)
+/* true: LOGIN works too, which is PLAIN by another name. */
+static bool write_mechanisms(struct imap_session *s, struct buf *b)
 {
-    struct slice left = auth_mechanisms(s->service->login->auth, conn_has_tls(s->conn));
+    bool plain = false;
+    struct slice left = auth_mechanisms(s->service->login->auth, conn_has_binding(s->conn));
 
     while (left.len > 0) {
         struct slice name = slice_cut(&left, ' ');
         if (name.len > 0) {
             buf_add(b, SLICE(" AUTH="));
             buf_add(b, name);
+            plain = plain || slice_eq_nocase(name, SLICE("PLAIN"));
         }
     }
+    return plain;
 }
 
 /* How to log in (RFC 3501 section 6.2, RFC 4959). */
@@ -58,9 +62,8 @@ static void write_ways_in(struct imap_session *s, struct buf *b)
     buf_add(b, SLICE(" SASL-IR"));
     if (conn_can_start_tls(s->conn))
         buf_add(b, SLICE(" STARTTLS"));
-    if (login_allowed(s->service->login, conn_has_tls(s->conn), conn_peer_is_loopback(s->conn)))
-        write_mechanisms(s, b);
-    else
+    bool allowed = login_allowed(s->service->login, conn_has_tls(s->conn), conn_peer_is_loopback(s->conn));
+    if (!allowed || !write_mechanisms(s, b))
         buf_add(b, SLICE(" LOGINDISABLED"));
 }
 

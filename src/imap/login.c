@@ -13,8 +13,7 @@ enum { SASL_LINE_MAX = 16 * 1024 };
 /* A login under way; s->step_data. */
 struct signing_in {
     struct login *login;
-    struct log_id session;
-    struct conn_address peer;
+    struct login_client client;
     bool challenged; /* "+ ..." was sent: a response is due */
 };
 
@@ -64,6 +63,10 @@ static void login_failed(struct imap_session *s, const struct fail *why)
 {
     if (why->reason == FAIL_INVALID) {
         imap_no(s, "[CANNOT] %s", why->text); /* an unknown mechanism */
+        return;
+    }
+    if (why->reason == FAIL_NO_PERMISSION) {
+        imap_no(s, "[AUTHORIZATIONFAILED] %s", why->text); /* RFC 5530 section 3 */
         return;
     }
     if (why->reason == FAIL_AUTH && ++s->failed_logins >= s->service->limits.login_attempts)
@@ -142,14 +145,7 @@ static struct signing_in *prepare(struct imap_session *s, struct auth_context *a
         imap_no(s, "[LIMIT] The command is too large");
         return NULL;
     }
-    in->session = conn_session_id(s->conn);
-    in->peer = conn_peer_text(s->conn);
-    *about = (struct auth_context){
-        .service = SLICE("imap"),
-        .peer = slice_of(in->peer.text),
-        .session = slice_of(in->session.text),
-        .tls = conn_has_tls(s->conn),
-    };
+    *about = login_context(s->conn, SLICE("imap"), &in->client);
     s->step_data = in;
     return in;
 }

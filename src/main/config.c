@@ -21,7 +21,7 @@
 enum {
     FILE_MAX = 1024 * 1024,
     ARENA_MAX = 16 * FILE_MAX,
-    ROOM_OPTIONS_MAX = 24, /* limits of one room */
+    ROOM_OPTIONS_MAX = 40, /* limits of one room */
 };
 
 /* libconfuse's callbacks get no context: what is being read, and where the one error message goes. */
@@ -438,7 +438,7 @@ static bool check_whole(const struct config *c, struct fail *why)
             what = "believes PROXY headers, so proxy_from must name their sources";
     }
     if (what == NULL)
-        return true;
+        return auth_limits_check(&c->auth, why) || fail_at(why, "%s: auth", c->path);
     if (name[0] != '\0')
         return fail_set(why, FAIL_PERM, FAIL_INVALID, "%s: listener \"%s\" %s", c->path, name, what);
     return fail_set(why, FAIL_PERM, FAIL_INVALID, "%s: %s", c->path, what);

@@ -11,6 +11,8 @@
 #define COUNT(room, field, low, high) ROW(LIMIT_COUNT, room, field, low, high)
 #define BYTES(room, field, low, high) ROW(LIMIT_BYTES, room, field, low, high)
 
+#define TEXT(room, field) ROW(LIMIT_TEXT, room, field, 0, 1000)
+
 #define KB ((uint64_t)1024)
 #define MB (1024 * KB)
 #define GB (1024 * MB)
@@ -95,6 +97,7 @@ const struct config_limit config_limits[] = {
     BYTES(auth, hash_memory, 8 * KB, 4 * GB),
     COUNT(auth, hash_runs, 0, 256),
     COUNT(auth, scram_iterations, 0, 10000000),
+    TEXT(auth, mechanisms),
     BYTES(auth, password_bytes, 64, 16 * KB),
     COUNT(auth, cached_logins, 0, 10000000),
     COUNT(auth, cached_seconds, 1, 7 * DAY),
@@ -182,16 +185,52 @@ static uint64_t load_number(const struct config_limit *limit, const struct confi
     return n;
 }
 
+static bool set_char(const struct config_limit *limit, struct slice value, struct config *c, struct fail *why)
+{
+    if (value.len > 1 || (value.len == 1 && (value.ptr[0] <= ' ' || value.ptr[0] > '~' || value.ptr[0] == '@')))
+        return fail_set(why, FAIL_PERM, FAIL_INVALID, "%s is one printable character or \"\"", limit->name);
+    if (c != NULL)
+        *((char *)c + limit->offset) = value.len == 1 ? value.ptr[0] : '\0';
+    return true;
+}
+
+static bool set_text(const struct config_limit *limit, struct slice value, struct config *c, struct fail *why)
+{
+    bool ok = value.len <= limit->high;
+
+    for (size_t i = 0; ok && i < value.len; i++)
+        ok = value.ptr[i] >= ' ' && value.ptr[i] != 0x7f;
+    if (!ok)
+        return fail_set(why, FAIL_PERM, FAIL_INVALID, "%s is at most %llu printable characters", limit->name,
+                        (unsigned long long)limit->high);
+    if (c != NULL) {
+        const char *text = arena_cstr(&c->arena, value);
+        memcpy((char *)c + limit->offset, &text, sizeof text);
+    }
+    return true;
+}
+
+static bool set_bool(const struct config_limit *limit, struct slice value, struct config *c, struct fail *why)
+{
+    bool yes = slice_eq(value, SLICE("true"));
+
+    if (!yes && !slice_eq(value, SLICE("false")))
+        return fail_set(why, FAIL_PERM, FAIL_INVALID, "%s is true or false", limit->name);
+    if (c != NULL)
+        memcpy((char *)c + limit->offset, &yes, sizeof yes);
+    return true;
+}
+
 bool config_limit_set(const struct config_limit *limit, struct slice value, struct config *c, struct fail *why)
 {
     uint64_t n;
 
-    if (limit->kind == LIMIT_CHAR) {
-        if (value.len > 1 || (value.len == 1 && (value.ptr[0] <= ' ' || value.ptr[0] > '~' || value.ptr[0] == '@')))
-            return fail_set(why, FAIL_PERM, FAIL_INVALID, "%s is one printable character or \"\"", limit->name);
-        if (c != NULL)
-            *((char *)c + limit->offset) = value.len == 1 ? value.ptr[0] : '\0';
-        return true;
+    switch (limit->kind) {
+    case LIMIT_CHAR: return set_char(limit, value, c, why);
+    case LIMIT_TEXT: return set_text(limit, value, c, why);
+    case LIMIT_BOOL: return set_bool(limit, value, c, why);
+    case LIMIT_COUNT:
+    case LIMIT_BYTES: break;
     }
     if (!parse_number(limit, value, &n))
         return fail_set(why, FAIL_PERM, FAIL_INVALID, "%s is a number%s from %llu to %llu", limit->name,
@@ -208,6 +247,18 @@ void config_limit_show(const struct config_limit *limit, const struct config *c,
         char separator = *((const char *)c + limit->offset);
         if (separator != '\0')
             buf_add_char(out, separator);
+        return;
+    }
+    if (limit->kind == LIMIT_TEXT) {
+        const char *text;
+        memcpy(&text, (const char *)c + limit->offset, sizeof text);
+        buf_add(out, slice_of(text));
+        return;
+    }
+    if (limit->kind == LIMIT_BOOL) {
+        bool yes;
+        memcpy(&yes, (const char *)c + limit->offset, sizeof yes);
+        buf_add(out, yes ? SLICE("true") : SLICE("false"));
         return;
     }
     uint64_t n = load_number(limit, c);

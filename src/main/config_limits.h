@@ -16,6 +16,8 @@ struct config_limit {
         LIMIT_COUNT, /* a number */
         LIMIT_BYTES, /* a number that may carry KB, MB, GB */
         LIMIT_CHAR,  /* one character, or empty for none */
+        LIMIT_TEXT,  /* up to `high` printable characters, or empty for none */
+        LIMIT_BOOL,  /* true or false */
     } kind;
     size_t   offset, size; /* of the field in struct config */
     uint64_t low, high;    /* what may be set */

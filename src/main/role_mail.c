@@ -209,6 +209,7 @@ static bool open_network(struct mail_work *w, struct config *c, const struct rol
     if (w->auth == NULL)
         return false;
     auth_client_on_change(w->auth, end_sessions, w);
+    auth_client_offer(w->auth, &c->auth);
     make_services(w, c, config_data_path(c, "mail/spool"));
     return listen_all(w, c, start->listeners, why) && net_start(w->net, why);
 }

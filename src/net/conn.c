@@ -160,6 +160,19 @@ struct slice conn_tls_cipher(const struct conn *c)
     return conn_has_tls(c) ? slice_of(SSL_get_cipher_name(c->ssl)) : SLICE("");
 }
 
+bool conn_has_binding(const struct conn *c)
+{
+    return conn_has_tls(c) && SSL_version(c->ssl) == TLS1_3_VERSION;
+}
+
+bool conn_binding(const struct conn *c, struct conn_binding *out)
+{
+    static const char label[] = "EXPORTER-Channel-Binding"; /* RFC 9266 section 2 */
+
+    return conn_has_binding(c) && SSL_export_keying_material(c->ssl, out->bytes, sizeof out->bytes, label,
+                                                             sizeof label - 1, NULL, 0, 0) == 1;
+}
+
 void *conn_room(struct conn *c)
 {
     return memset(c->room, 0, CONN_ROOM);

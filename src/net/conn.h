@@ -183,6 +183,16 @@ struct slice conn_tls_version(const struct conn *c);
 struct slice conn_tls_cipher(const struct conn *c);
 
 /*
+ * What a SASL mechanism binds to, so that nobody in between can pass its proof on: "tls-exporter"
+ * (RFC 9266).  Only with TLS 1.3: in 1.2 it needs the extended master secret, and libraries there
+ * do not agree what the RFC's "zero-length context" is, so that who binds rightly could not sign in.
+ */
+enum { CONN_BINDING_BYTES = 32 };
+struct conn_binding { unsigned char bytes[CONN_BINDING_BYTES]; };
+bool conn_has_binding(const struct conn *c);
+bool conn_binding(const struct conn *c, struct conn_binding *out); /* false: there is none */
+
+/*
  * CONN_ROOM zeroed bytes that belong to the connection until its close() has
  * returned: a place for the session that lies among those of other connections.
  * Memory from malloc that outlives a login would keep a page each from being given back.

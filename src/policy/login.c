@@ -33,6 +33,7 @@ static struct login *login_create(const struct login_service *s, const struct au
                                      .peer = arena_keep(&l->arena, about->peer),
                                      .session = arena_keep(&l->arena, about->session),
                                      .domain = directory_first_domain(s->directory, &l->arena),
+                                     .binding = arena_keep(&l->arena, about->binding),
                                      .tls = about->tls};
     return l;
 }
@@ -138,6 +139,20 @@ void login_destroy(struct login **l)
     arena_finish(&(*l)->arena);
     free(*l);
     *l = NULL;
+}
+
+struct auth_context login_context(const struct conn *c, struct slice service, struct login_client *out)
+{
+    *out = (struct login_client){.session = conn_session_id(c), .peer = conn_peer_text(c)};
+    bool bound = conn_binding(c, &out->binding);
+
+    return (struct auth_context){
+        .service = service,
+        .peer = slice_of(out->peer.text),
+        .session = slice_of(out->session.text),
+        .binding = bound ? slice_make(out->binding.bytes, sizeof out->binding.bytes) : SLICE(""),
+        .tls = conn_has_tls(c),
+    };
 }
 
 bool login_allowed(const struct login_service *s, bool tls, bool loopback)

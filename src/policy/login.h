@@ -9,12 +9,22 @@
 
 #include "auth/client.h"
 #include "directory/directory.h"
+#include "net/conn.h"
 
 struct login_service {
     struct auth_client *auth;
     struct directory *directory;
     bool allow_plaintext; /* without TLS, also from outside loopback; off by default */
 };
+
+/* Who wants to sign in, for auth_context: what its slices point into. */
+struct login_client {
+    struct log_id session;
+    struct conn_address peer;
+    struct conn_binding binding;
+};
+/* `out` must live as long as what is returned. */
+struct auth_context login_context(const struct conn *c, struct slice service, struct login_client *out);
 
 struct login; /* one attempt */
 

@@ -48,12 +48,8 @@ void smtp_auth(struct smtp_session *s, struct slice args)
     if (has_initial && !decode_response(&initial, args)) {
         smtp_reply(s, 501, "5.5.2", "the initial response is not base64");
     } else {
-        struct log_id session = conn_session_id(s->conn);
-        struct conn_address peer = conn_peer_text(s->conn);
-        struct auth_context about = {.service = SLICE("smtp"),
-                                     .peer = slice_of(peer.text),
-                                     .session = slice_of(session.text),
-                                     .tls = conn_has_tls(s->conn)};
+        struct login_client client;
+        struct auth_context about = login_context(s->conn, SLICE("smtp"), &client);
 
         s->login = login_start(s->service->login, &about, mechanism, has_initial, buf_slice(&initial),
                                conn_waker(s->conn));

@@ -51,7 +51,7 @@ void smtp_ehlo(struct smtp_session *s, struct slice args)
     if (conn_can_start_tls(s->conn))
         conn_write(s->conn, SLICE("250-STARTTLS\r\n"));
     if (smtp_offers_auth(s) && s->user == NULL) {
-        struct slice mechanisms = auth_mechanisms(s->service->login->auth, conn_has_tls(s->conn));
+        struct slice mechanisms = auth_mechanisms(s->service->login->auth, conn_has_binding(s->conn));
         conn_printf(s->conn, "250-AUTH " PRIslice "\r\n", SLICE_ARG(mechanisms));
     }
     conn_printf(s->conn, "250 LIMITS MAILMAX=%u RCPTMAX=%u\r\n", limits->transactions, limits->recipients);

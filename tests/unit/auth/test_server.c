@@ -1,6 +1,7 @@
 /* auth: client, server and control socket over real sockets, in one process. */
 #include "auth/server.h"
 
+#include <gsasl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <unistd.h>
@@ -189,7 +190,249 @@ static void test_sasl(void)
         CHECK(cases[i].note, state == AUTH_OK ? a.account == 1 : a.why.reason == cases[i].reason);
         auth_exchange_destroy(&x);
     }
-    CHECK_SLICE("mechanisms", auth_mechanisms(client, true), SLICE("PLAIN LOGIN"));
+    CHECK_SLICE("mechanisms", auth_mechanisms(client, false), SLICE("SCRAM-SHA-256 PLAIN LOGIN"));
+    CHECK_SLICE("mechanisms", auth_mechanisms(client, true),
+                SLICE("SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN"));
+}
+
+/* Acting for oneself, by whatever name, and for nobody else. */
+static void test_authzid(void)
+{
+    static const struct {
+        const char *note;
+        struct slice message;
+        enum auth_state end;
+    } cases[] = {
+        {"the same", SLICE("ann\0ann\0secret"), AUTH_OK},
+        {"the same, whole", SLICE("ann@example.org\0ann\0secret"), AUTH_OK},
+        {"the same, capitals", SLICE("ANN@Example.ORG\0ann\0secret"), AUTH_OK},
+        {"somebody else", SLICE("bob\0ann\0secret"), AUTH_FAILED},
+        {"no name at all", SLICE("@\0ann\0secret"), AUTH_FAILED},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct auth_answer a;
+        struct auth_exchange *x =
+            auth_start(client, &about, SLICE("PLAIN"), true, cases[i].message, bell_waker);
+        CHECK(cases[i].note, wait_for(x, &a) == cases[i].end);
+        CHECK(cases[i].note, cases[i].end == AUTH_OK || a.why.reason == FAIL_NO_PERMISSION);
+        auth_exchange_destroy(&x);
+    }
+}
+
+/* ---- SCRAM, with libgsasl's client at the other end ---- */
+
+static const char binding_text[] = "0123456789abcdef0123456789abcdef";
+static const char binding_base64[] = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+
+struct scram_try {
+    const char *note, *mechanism, *user, *password, *authzid;
+    const char *client_binding; /* base64; NULL: the client has none */
+    bool bound;                 /* the server's channel has one */
+    enum auth_state end;
+    enum fail_reason reason;
+};
+
+/* AUTH_PENDING: the client itself gave up. */
+static enum auth_state scram(const struct scram_try *t, Gsasl *lib, struct auth_answer *a, struct buf *first)
+{
+    struct auth_context context = about;
+    struct auth_exchange *x = NULL;
+    Gsasl_session *session;
+    enum auth_state state = AUTH_CONTINUE;
+    char *said = NULL;
+    size_t length = 0;
+
+    context.binding = t->bound ? slice_of(binding_text) : SLICE("");
+    if (gsasl_client_start(lib, t->mechanism, &session) != GSASL_OK)
+        bug("no %s", t->mechanism);
+    (void)gsasl_property_set(session, GSASL_AUTHID, t->user);
+    (void)gsasl_property_set(session, GSASL_PASSWORD, t->password);
+    if (t->authzid != NULL)
+        (void)gsasl_property_set(session, GSASL_AUTHZID, t->authzid);
+    if (t->client_binding != NULL)
+        (void)gsasl_property_set(session, GSASL_CB_TLS_EXPORTER, t->client_binding);
+    int status = gsasl_step(session, NULL, 0, &said, &length);
+    if (status == GSASL_NEEDS_MORE)
+        x = auth_start(client, &context, slice_of(t->mechanism), true, slice_make(said, length), bell_waker);
+    for (unsigned round = 0; x != NULL; round++) {
+        gsasl_free(said);
+        said = NULL;
+        state = wait_for(x, a);
+        if (state != AUTH_CONTINUE)
+            break;
+        if (round == 0 && first != NULL)
+            buf_add(first, a->challenge);
+        status = gsasl_step(session, a->challenge.ptr, a->challenge.len, &said, &length);
+        if (status != GSASL_OK && status != GSASL_NEEDS_MORE) {
+            state = AUTH_PENDING;
+            break;
+        }
+        auth_respond(x, slice_make(said, length));
+    }
+    if (state == AUTH_OK)
+        CHECK(t->note, status == GSASL_OK && a->account == 1); /* and the server has proved itself */
+    if (state == AUTH_FAILED)
+        CHECK(t->note, a->why.reason == t->reason);
+    auth_exchange_destroy(&x);
+    gsasl_finish(session);
+    return state;
+}
+
+static void test_scram(void)
+{
+    static const struct scram_try tries[] = {
+        {.note = "right", .mechanism = "SCRAM-SHA-256", .user = "ann", .password = "secret", .end = AUTH_OK},
+        {.note = "whole name", .mechanism = "SCRAM-SHA-256", .user = "ann@example.org", .password = "secret", .end = AUTH_OK},
+        {.note = "for itself", .mechanism = "SCRAM-SHA-256", .user = "ann", .password = "secret", .authzid = "ann@example.org",
+         .end = AUTH_OK},
+        {.note = "for somebody else", .mechanism = "SCRAM-SHA-256", .user = "ann", .password = "secret", .authzid = "bob",
+         .end = AUTH_FAILED, .reason = FAIL_NO_PERMISSION},
+        {.note = "wrong", .mechanism = "SCRAM-SHA-256", .user = "ann", .password = "Secret", .end = AUTH_FAILED,
+         .reason = FAIL_AUTH},
+        {.note = "nobody", .mechanism = "SCRAM-SHA-256", .user = "nobody", .password = "secret", .end = AUTH_FAILED,
+         .reason = FAIL_AUTH},
+        {.note = "no name", .mechanism = "SCRAM-SHA-256", .user = "a@b@c@", .password = "secret", .end = AUTH_FAILED,
+         .reason = FAIL_AUTH},
+        {.note = "bound", .mechanism = "SCRAM-SHA-256-PLUS", .user = "ann", .password = "secret",
+         .client_binding = binding_base64, .bound = true, .end = AUTH_OK},
+        {.note = "bound to another channel", .mechanism = "SCRAM-SHA-256-PLUS", .user = "ann", .password = "secret",
+         .client_binding = "AAAA", .bound = true, .end = AUTH_FAILED, .reason = FAIL_AUTH},
+        {.note = "no channel to bind to", .mechanism = "SCRAM-SHA-256-PLUS", .user = "ann", .password = "secret",
+         .client_binding = binding_base64, .end = AUTH_FAILED, .reason = FAIL_INVALID},
+        {.note = "not bound though it could be", .mechanism = "SCRAM-SHA-256", .user = "ann", .password = "secret",
+         .bound = true, .end = AUTH_OK},
+    };
+    struct auth_answer a;
+    Gsasl *lib;
+
+    CHECK("libgsasl", gsasl_init(&lib) == GSASL_OK);
+    for (size_t i = 0; i < ARRAY_LEN(tries); i++)
+        CHECK(tries[i].note, scram(&tries[i], lib, &a, NULL) == tries[i].end);
+    gsasl_done(lib);
+}
+
+/* What a client sends that is no SCRAM, or pretends that -PLUS was not offered (RFC 5802 section 6). */
+static void test_scram_messages(void)
+{
+    static const struct {
+        const char *note, *message;
+        bool bound;
+        enum auth_state end;
+    } cases[] = {
+        {"as it should be", "n,,n=ann,r=abcdefgh", false, AUTH_CONTINUE},
+        {"the client could bind, the server not", "y,,n=ann,r=abcdefgh", false, AUTH_CONTINUE},
+        {"somebody took the offer out", "y,,n=ann,r=abcdefgh", true, AUTH_FAILED},
+        {"bound without -PLUS", "p=tls-exporter,,n=ann,r=abcdefgh", true, AUTH_FAILED},
+        {"no name", "n,,r=abcdefgh", false, AUTH_FAILED},
+        {"empty name", "n,,n=,r=abcdefgh", false, AUTH_FAILED},
+        {"no nonce", "n,,n=ann", false, AUTH_FAILED},
+        {"an extension that must be understood", "n,,m=x,n=ann,r=abcdefgh", false, AUTH_FAILED},
+        {"nothing", "", false, AUTH_FAILED},
+        {"rubbish", "\xff\xff,,,", false, AUTH_FAILED},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct auth_context context = about;
+        struct auth_answer a;
+        context.binding = cases[i].bound ? slice_of(binding_text) : SLICE("");
+        struct auth_exchange *x = auth_start(client, &context, SLICE("SCRAM-SHA-256"), true,
+                                             slice_of(cases[i].message), bell_waker);
+        CHECK(cases[i].note, wait_for(x, &a) == cases[i].end);
+        CHECK(cases[i].note, cases[i].end == AUTH_CONTINUE || a.why.reason == FAIL_INVALID);
+        auth_exchange_destroy(&x);
+    }
+    struct auth_answer a;
+    struct auth_exchange *x = auth_start(client, &about, SLICE("scram-sha-256"), false, SLICE(""), bell_waker);
+    CHECK("asked to begin", wait_for(x, &a) == AUTH_CONTINUE && a.challenge.len == 0);
+    auth_respond(x, SLICE("n,,n=ann,r=abcdefgh"));
+    CHECK("and it begins", wait_for(x, &a) == AUTH_CONTINUE && slice_starts(a.challenge, SLICE("r=abcdefgh")));
+    auth_respond(x, SLICE("c=biws,r=abcdefgh,p=AAAA"));
+    CHECK("another nonce", wait_for(x, &a) == AUTH_FAILED);
+    auth_exchange_destroy(&x);
+}
+
+/* From "s=": salt and count. */
+static void salt_of(const char *user, struct buf *out)
+{
+    struct auth_answer a;
+    struct buf message;
+
+    buf_init(&message, 200);
+    buf_addf(&message, "n,,n=%s,r=abcdefgh", user);
+    struct auth_exchange *x =
+        auth_start(client, &about, SLICE("SCRAM-SHA-256"), true, buf_slice(&message), bell_waker);
+    if (wait_for(x, &a) == AUTH_CONTINUE)
+        buf_add(out, slice_from(a.challenge, slice_find_char(a.challenge, '=') + 1 +
+                                                 slice_find_char(slice_from(a.challenge, slice_find_char(a.challenge, '=') + 1), ',')));
+    auth_exchange_destroy(&x);
+    buf_finish(&message);
+}
+
+/* Who is not there cannot be told from who is: a salt that stays, and the same count. */
+static void test_scram_nobody(void)
+{
+    struct buf ann, nobody, again, other, alias;
+
+    buf_init(&ann, 200);
+    buf_init(&nobody, 200);
+    buf_init(&again, 200);
+    buf_init(&other, 200);
+    buf_init(&alias, 200);
+    salt_of("ann", &ann);
+    salt_of("nobody", &nobody);
+    salt_of("somebody", &other);
+    stop_server();
+    start_server();
+    auth_client_attach(client, connected(mail_server));
+    ipc_client_attach(control, connected(control_server));
+    salt_of("nobody", &again);
+    salt_of("NOBODY@example.org", &alias);
+    CHECK("a salt", ann.len > 20 && nobody.len == ann.len);
+    CHECK("the same after a restart", slice_eq(buf_slice(&nobody), buf_slice(&again)));
+    CHECK("and for the same name written otherwise", slice_eq(buf_slice(&nobody), buf_slice(&alias)));
+    CHECK("but another for others", !slice_eq(buf_slice(&nobody), buf_slice(&other)));
+    CHECK("the same count", slice_eq(slice_from(buf_slice(&ann), ann.len - 7), slice_from(buf_slice(&nobody), nobody.len - 7)) &&
+                                slice_ends(buf_slice(&ann), SLICE(",i=4096")));
+    buf_finish(&ann);
+    buf_finish(&nobody);
+    buf_finish(&again);
+    buf_finish(&other);
+    buf_finish(&alias);
+}
+
+/* A database without keys gets them with the first password that is right. */
+static void test_scram_later(void)
+{
+    static const struct scram_try ann = {
+        .note = "ann", .mechanism = "SCRAM-SHA-256", .user = "carl", .password = "secret", .reason = FAIL_AUTH};
+    struct auth_answer a;
+    Gsasl *lib;
+
+    CHECK("libgsasl", gsasl_init(&lib) == GSASL_OK);
+    stop_server();
+    limits.scram_iterations = 0;
+    start_server();
+    auth_client_attach(client, connected(mail_server));
+    CHECK("set", auth_server_set_password(server, 1, SLICE("carl@example.org"), SLICE("secret"), &why));
+    CHECK("no SCRAM without keys", scram(&(struct scram_try){.note = "none",
+                                                             .mechanism = "SCRAM-SHA-256",
+                                                             .user = "carl",
+                                                             .password = "secret",
+                                                             .reason = FAIL_INVALID},
+                                         lib, &a, NULL) == AUTH_FAILED);
+    stop_server();
+    limits.scram_iterations = 4096;
+    start_server();
+    auth_client_attach(client, connected(mail_server));
+    ipc_client_attach(control, connected(control_server));
+    CHECK("no keys yet", scram(&ann, lib, &a, NULL) == AUTH_FAILED);
+    struct auth_exchange *x = auth_password(client, &about, SLICE("carl"), SLICE("secret"), bell_waker);
+    CHECK("by password", wait_for(x, &a) == AUTH_OK);
+    auth_exchange_destroy(&x);
+    CHECK("and now", scram(&ann, lib, &a, NULL) == AUTH_OK);
+    CHECK("back", auth_server_set_password(server, 1, SLICE("ann@example.org"), SLICE("secret"), &why));
+    gsasl_done(lib);
 }
 
 /* Exchanges do not meet. */
@@ -351,6 +594,11 @@ int main(void)
     test_sasl();
     test_two_at_once();
     test_many_at_once();
+    test_authzid();
+    test_scram();
+    test_scram_messages();
+    test_scram_nobody();
+    test_scram_later();
     test_list();
     test_restart();
     test_removal();

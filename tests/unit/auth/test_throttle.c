@@ -63,12 +63,12 @@ static void test_verified(void)
     CHECK("nor for another account", !verified_has(v, 6, one, 99));
     CHECK("nor for ever", !verified_has(v, 5, one, 100));
     CHECK("the peer is known", verified_knows_peer(v, 5, 77) && !verified_knows_peer(v, 5, 78));
-    verified_add_peer(v, 5, 78);
-    verified_add_peer(v, 5, 77);
-    verified_add_peer(v, 5, 79);
+    verified_add_peer(v, 5, 78, 0);
+    verified_add_peer(v, 5, 77, 0);
+    verified_add_peer(v, 5, 79, 0);
     CHECK("three peers are",
           verified_knows_peer(v, 5, 77) && verified_knows_peer(v, 5, 78) && verified_knows_peer(v, 5, 79));
-    verified_add_peer(v, 5, 80);
+    verified_add_peer(v, 5, 80, 0);
     CHECK("a fourth takes the place of the first",
           verified_knows_peer(v, 5, 80) && !verified_knows_peer(v, 5, 77));
     verified_add(v, 5, two, 80, 0);

@@ -32,6 +32,7 @@ static void test_refused(void)
         {"overflow by unit", "hostname = a\nsmtp {\n  message_bytes = \"18014398509481985 KB\"\n}\n",
          "t.conf:3: message_bytes is a number"},
         {"two separators", "hostname = a\ndirectory {\n  separator = \"+-\"\n}\n", "t.conf:3: separator is one"},
+        {"no such mechanism", "hostname = a\nlistener l { port = 7 protocol = imap }\nauth { mechanisms = \"PLAIN NTLM\" }\n", "t.conf: auth: mechanisms: there is no \"NTLM\""},
         {"at sign as separator", "hostname = a\ndirectory {\n  separator = \"@\"\n}\n", "t.conf:3: separator is one"},
         {"odd block", "hostname = a\nmend_lf_for = {\"10.0.0.0/8\",\n \"10.0.0.0/33\"}\n", "t.conf:3: mend_lf_for: "},
         {"listener without port", "hostname = a\nlistener \"x\" {\n  protocol = imap\n}\n",

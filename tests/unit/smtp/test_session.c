@@ -128,10 +128,16 @@ bool login_allowed(const struct login_service *s, bool tls, bool loopback)
     return tls || (loopback && s->allow_plaintext);
 }
 
-struct slice auth_mechanisms(const struct auth_client *c, bool tls)
+struct auth_context login_context(const struct conn *c, struct slice service, struct login_client *out)
+{
+    *out = (struct login_client){0};
+    return (struct auth_context){.service = service, .tls = conn_has_tls(c)};
+}
+
+struct slice auth_mechanisms(const struct auth_client *c, bool binding)
 {
     (void)c;
-    (void)tls;
+    (void)binding;
     return SLICE("PLAIN LOGIN");
 }
 

@@ -1,0 +1,64 @@
+/*
+ * auth/offer.c - see auth/offer.h.
+ *
+ * Layer: auth.
+ */
+#include "auth/offer.h"
+
+#include "base/fail.h"
+
+/* Beyond being named in the config: what a mechanism needs. */
+static bool can_be_had(const struct auth_limits *l, struct slice mechanism, bool binding)
+{
+    if (slice_eq_nocase(mechanism, SLICE("SCRAM-SHA-256-PLUS")))
+        return l->scram_iterations > 0 && binding;
+    if (slice_eq_nocase(mechanism, SLICE("SCRAM-SHA-256")))
+        return l->scram_iterations > 0;
+    return true;
+}
+
+bool offer_has(const struct auth_limits *l, struct slice mechanism, bool binding)
+{
+    struct slice left = slice_of(l->mechanisms);
+
+    while (left.len > 0)
+        if (slice_eq_nocase(slice_cut(&left, ' '), mechanism))
+            return can_be_had(l, mechanism, binding);
+    return false;
+}
+
+void offer_write(const struct auth_limits *l, bool binding, struct buf *out)
+{
+    struct slice left = slice_of(l->mechanisms);
+
+    while (left.len > 0) {
+        struct slice name = slice_cut(&left, ' ');
+        if (name.len == 0 || !can_be_had(l, name, binding))
+            continue;
+        if (out->len > 0)
+            buf_add_char(out, ' ');
+        buf_add(out, name);
+    }
+}
+
+static bool is_known(struct slice mechanism)
+{
+    static const char *const known[] = {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"};
+
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        if (slice_eq(mechanism, slice_of(known[i])))
+            return true;
+    return false;
+}
+
+bool auth_limits_check(const struct auth_limits *l, struct fail *why)
+{
+    struct slice left = slice_of(l->mechanisms);
+
+    while (left.len > 0) {
+        struct slice name = slice_cut(&left, ' ');
+        if (name.len > 0 && !is_known(name))
+            return fail_set(why, FAIL_PERM, FAIL_INVALID, "mechanisms: there is no \"" PRIslice "\"", SLICE_ARG(name));
+    }
+    return true;
+}
