@@ -11,12 +11,16 @@
 static bool search(struct slice needle, enum transfer_encoding e, struct slice charset, struct slice in,
                    size_t step)
 {
-    struct text_search *s = text_search_create(needle, e, charset);
+    struct text_folder *f = text_folder_create(e, charset);
+    struct buf folded;
 
+    buf_init(&folded, SIZE_MAX / 2);
     for (size_t at = 0; at < in.len; at += step)
-        (void)text_search_feed(s, slice_sub(in, at, step));
-    bool found = text_search_finish(s);
-    text_search_destroy(&s);
+        text_folder_feed(f, slice_sub(in, at, step), &folded);
+    text_folder_finish(f, &folded);
+    text_folder_destroy(&f);
+    bool found = needle.len == 0 || slice_find(buf_slice(&folded), needle) < folded.len;
+    buf_finish(&folded);
     return found;
 }
 

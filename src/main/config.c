@@ -240,7 +240,7 @@ static void limit_options(const char *room, cfg_opt_t options[ROOM_OPTIONS_MAX])
 }
 
 static const char *const limit_rooms[] = {"net",    "ipc",     "smtp",      "imap", "store",
-                                          "volume", "deliver", "directory", "auth"};
+                                          "volume", "deliver", "directory", "auth", "content"};
 
 static cfg_t *make_parser(void)
 {
@@ -257,13 +257,14 @@ static cfg_t *make_parser(void)
     for (size_t i = 0; i < ARRAY_LEN(limit_rooms); i++)
         limit_options(limit_rooms[i], rooms[i]);
 
-    enum { FIXED = 15 };
+    enum { FIXED = 16 };
     cfg_opt_t options[FIXED + ARRAY_LEN(limit_rooms) + 1] = {
         CFG_STR("hostname", NULL, CFGF_NODEFAULT),
         CFG_STR("data", "/var/lib/posthorn", CFGF_NONE),
         CFG_STR("runtime", "/run/posthorn", CFGF_NONE),
         CFG_STR("user", "posthorn", CFGF_NONE),
         CFG_STR("auth_user", "posthorn-auth", CFGF_NONE),
+        CFG_STR("content_user", "posthorn-content", CFGF_NONE),
         CFG_STR("admin_user", "", CFGF_NONE),
         CFG_STR("certificate", "", CFGF_NONE),
         CFG_STR("key", "", CFGF_NONE),
@@ -273,7 +274,7 @@ static cfg_t *make_parser(void)
         CFG_STR_LIST("mend_lf_for", NULL, CFGF_NODEFAULT),
         CFG_SEC("listener", listener, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     };
-    size_t n = 13;
+    size_t n = 14;
     for (size_t i = 0; i < ARRAY_LEN(limit_rooms); i++)
         options[n++] = (cfg_opt_t)CFG_SEC(limit_rooms[i], rooms[i], CFGF_NONE);
     options[n] = (cfg_opt_t)CFG_END();
@@ -406,6 +407,7 @@ static void take_all(struct config *c, cfg_t *cfg)
     c->runtime = take_text(c, cfg, "runtime");
     c->user = take_text(c, cfg, "user");
     c->auth_user = take_text(c, cfg, "auth_user");
+    c->content_user = take_text(c, cfg, "content_user");
     c->admin_user = take_text(c, cfg, "admin_user");
     c->certificate = take_text(c, cfg, "certificate");
     c->key = take_text(c, cfg, "key");

@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/fail.h"
 #include "base/log.h"
+#include "content/server.h"
 #include "deliver/deliver.h"
 #include "directory/directory.h"
 #include "imap/server.h"
@@ -44,6 +45,7 @@ struct config {
     const char    *runtime;    /* control sockets */
     const char    *user;       /* of the mail role; used when started as root.  "": no switch */
     const char    *auth_user;  /* of the auth role */
+    const char    *content_user; /* of the content role */
     const char    *admin_user; /* may use the control sockets beside root.  "": nobody */
     const char    *certificate, *key; /* "": no TLS */
     bool           allow_plaintext_login;
@@ -65,6 +67,7 @@ struct config {
     struct deliver_limits   deliver;
     struct directory_limits directory;
     struct auth_limits      auth;
+    struct content_limits   content;
 
     struct arena arena; /* everything above */
 };

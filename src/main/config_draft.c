@@ -98,9 +98,10 @@ void config_draft_write(const struct config_draft *d, struct buf *out)
                 d->hostname);
     add_setting(out, "Mail, secrets and their databases.", "data", d->data);
     add_setting(out, "Control sockets.", "runtime", d->runtime);
-    add_setting(out, "The two halves of the server run as these users when started as root (\"\": no change of users).",
+    add_setting(out, "The parts of the server run as these users when started as root (\"\": no change of users).",
                 "user", d->user);
     add_setting(out, NULL, "auth_user", d->auth_user);
+    add_setting(out, NULL, "content_user", d->content_user);
     add_setting(out, "PEM files.  posthorn reads them again when told to (systemctl reload posthorn).", "certificate",
                 d->certificate);
     add_setting(out, NULL, "key", d->key);

@@ -10,7 +10,7 @@
 
 /* What a new server is to be like; texts are never NULL. */
 struct config_draft {
-    const char *hostname, *data, *runtime, *user, *auth_user, *certificate, *key, *log_level;
+    const char *hostname, *data, *runtime, *user, *auth_user, *content_user, *certificate, *key, *log_level;
     const char *address;       /* where to listen */
     const char *lmtp_address;  /* "": on a Unix socket in the runtime folder */
     unsigned    port_base;     /* added to every standard port */

@@ -110,6 +110,11 @@ const struct config_limit config_limits[] = {
     COUNT(auth, exchanges, 1, 1000000),
     COUNT(auth, exchange_seconds, 1, 3600),
     COUNT(auth, save_seconds, 1, 3600),
+
+    BYTES(content, html_bytes, 4 * KB, 64 * MB),
+    COUNT(content, html_depth, 16, 100000),
+    COUNT(content, html_ms, 10, 60000),
+    COUNT(content, answer_seconds, 1, 600),
 };
 const size_t config_limit_count = ARRAY_LEN(config_limits);
 
@@ -124,6 +129,7 @@ void config_limits_default(struct config *c)
     deliver_limits_default(&c->deliver);
     directory_limits_default(&c->directory);
     auth_limits_default(&c->auth);
+    content_limits_default(&c->content);
 }
 
 const struct config_limit *config_limit_find(const char *room, const char *name)

@@ -21,7 +21,7 @@ enum { PEM_MAX = 1024 * 1024, FILES_ENOUGH = 1024 * 1024 };
 
 bool privilege_switches(const struct config *c)
 {
-    return geteuid() == 0 && c->user[0] != '\0' && c->auth_user[0] != '\0';
+    return geteuid() == 0 && c->user[0] != '\0' && c->auth_user[0] != '\0' && c->content_user[0] != '\0';
 }
 
 struct user { uid_t uid; gid_t gid; };
@@ -36,7 +36,7 @@ static bool find_user(const char *name, struct user *out, struct fail *why)
         return fail_errno(why, errnum, "user %s", name);
     if (found == NULL)
         return fail_set(why, FAIL_PERM, FAIL_NOT_FOUND,
-                        "there is no user %s (systemd-sysusers makes it, or set user and auth_user)", name);
+                        "there is no user %s (systemd-sysusers makes it, or set user, auth_user and content_user)", name);
     *out = (struct user){entry.pw_uid, entry.pw_gid};
     return true;
 }
@@ -112,10 +112,20 @@ static bool become(const char *name, struct fail *why)
     return true;
 }
 
+static const char *user_of(const struct config *c, enum role role)
+{
+    switch (role) {
+    case ROLE_MAIL: return c->user;
+    case ROLE_AUTH: return c->auth_user;
+    case ROLE_CONTENT: return c->content_user;
+    }
+    bug("role %d", (int)role);
+}
+
 bool privilege_drop(struct config *c, enum role role, struct fail *why)
 {
     if (privilege_switches(c)) {
-        if (!become(role == ROLE_MAIL ? c->user : c->auth_user, why))
+        if (!become(user_of(c, role), why))
             return false;
         c->certificate = c->certificate[0] != '\0' ? certificate_copy(c) : c->certificate;
         c->key = c->key[0] != '\0' ? key_copy(c) : c->key;

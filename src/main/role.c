@@ -27,6 +27,7 @@ enum { FIXED_WORDS = 5, LISTENERS_MAX = 1000, CONFIG_MAX = 1024 * 1024 };
 static const struct { const char *name; const struct role_work *work; } roles[ROLE_COUNT] = {
     [ROLE_MAIL] = {"mail", &role_mail},
     [ROLE_AUTH] = {"auth", &role_auth},
+    [ROLE_CONTENT] = {"content", &role_content},
 };
 
 const char *role_name(enum role role)
@@ -123,7 +124,7 @@ _Noreturn static void become_role(const struct role_start *start, char **argv)
 {
     sigset_t none;
     bool     ok = fcntl(start->supervisor, F_SETFD, 0) == 0 && fcntl(start->config, F_SETFD, 0) == 0 &&
-              fcntl(start->control, F_SETFD, 0) == 0;
+              (start->control < 0 || fcntl(start->control, F_SETFD, 0) == 0);
 
     for (size_t i = 0; i < start->listener_count; i++)
         ok = ok && fcntl(start->listeners[i], F_SETFD, 0) == 0;
@@ -186,6 +187,13 @@ static bool take_fd(const char *word, int *out)
     return true;
 }
 
+/* The same, or "-1" for none. */
+static bool take_fd_if_any(const char *word, int *out)
+{
+    *out = -1;
+    return strcmp(word, "-1") == 0 || take_fd(word, out);
+}
+
 static bool take_words(int argc, char **argv, struct role_start *s, int listeners[LISTENERS_MAX])
 {
     size_t count = 0;
@@ -200,7 +208,8 @@ static bool take_words(int argc, char **argv, struct role_start *s, int listener
         }
     }
     s->offline = strcmp(argv[1], "offline") == 0;
-    if (!known || !take_fd(argv[2], &s->supervisor) || !take_fd(argv[3], &s->config) || !take_fd(argv[4], &s->control))
+    if (!known || !take_fd(argv[2], &s->supervisor) || !take_fd(argv[3], &s->config) || 
+        !take_fd_if_any(argv[4], &s->control))
         return false;
     for (int i = FIXED_WORDS; i < argc; i++) {
         if (!take_fd(argv[i], &listeners[count++]))

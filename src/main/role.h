@@ -21,8 +21,8 @@
 
 struct config;
 
-enum role { ROLE_MAIL, ROLE_AUTH };
-enum { ROLE_COUNT = 2 };
+enum role { ROLE_MAIL, ROLE_AUTH, ROLE_CONTENT };
+enum { ROLE_COUNT = 3 };
 
 const char *role_name(enum role role);
 
@@ -33,7 +33,7 @@ struct role_start {
     bool       offline;
     int        supervisor; /* ours from here on: role_spawn gives the other end */
     int        config;     /* a file with the config's text */
-    int        control;
+    int        control;    /* -1: it has none */
     const int *listeners;
     size_t     listener_count;
 };
@@ -55,7 +55,7 @@ int role_main(int argc, char **argv);
 enum role_message {
     ROLE_READY = 'y',  /* from the role: it serves */
     ROLE_FAILED = 'f', /* from the role: it cannot start, with the reason */
-    ROLE_PEER = 'p',   /* to the role: a new socket to the other role, as descriptor */
+    ROLE_PEER = 'p',   /* to the role: a new socket to the role that the text names, as descriptor */
     ROLE_RELOAD = 'r', /* to the role: read the certificate again */
     ROLE_STOP = 's',   /* to the role: finish and end */
 };
@@ -78,6 +78,6 @@ struct role_work {
     void (*note)(void *work, const struct role_note *note); /* takes note->fd */
     void (*stop)(void *work);
 };
-extern const struct role_work role_mail, role_auth;
+extern const struct role_work role_mail, role_auth, role_content;
 
 #endif

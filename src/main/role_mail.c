@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/scoped.h"
+#include "content/client.h"
 #include "main/config.h"
 #include "main/control.h"
 #include "main/role.h"
@@ -33,6 +34,8 @@ struct mail_work {
     struct directory    *directory;
     struct deliver      *deliver;
     struct auth_client  *auth;
+    struct content_client *content;
+    struct text_source   text;
     struct tls_context  *tls;
     struct net          *net;
     struct control      *control;
@@ -149,6 +152,30 @@ static bool listen_all(struct mail_work *w, const struct config *c, const int *f
     return true;
 }
 
+/* ---- HTML into text, in another process ---- */
+
+static enum text_result make_text(void *ctx, struct slice html, struct slice charset, struct buf *out)
+{
+    struct mail_work *w = ctx;
+
+    switch (content_html(w->content, html, charset, out)) {
+    case CONTENT_MADE: return TEXT_MADE;
+    case CONTENT_REFUSED: return TEXT_REFUSED;
+    case CONTENT_AWAY: return TEXT_AWAY;
+    }
+    bug("content's result");
+}
+
+static bool open_text_source(struct mail_work *w, const struct config *c, struct fail *why)
+{
+    w->content = content_client_create(&c->content, &c->ipc, why);
+    if (w->content == NULL)
+        return false;
+    w->text = (struct text_source){.html = make_text, .ctx = w, .html_max = (size_t)c->content.html_bytes};
+    store_set_text_source(w->store, &w->text);
+    return true;
+}
+
 /* ---- start and stop ---- */
 
 static void mail_stop(void *work)
@@ -165,6 +192,7 @@ static void mail_stop(void *work)
     deliver_close(&w->deliver, STOP_SECONDS);
     directory_close(&w->directory);
     store_close(&w->store);
+    content_client_destroy(&w->content); /* which the store's background asked */
     volumes_close(&w->volumes);
     if (w->lock >= 0)
         (void)close(w->lock);
@@ -178,7 +206,7 @@ static bool open_rooms(struct mail_work *w, struct config *c, struct fail *why)
     c->deliver.note_path = config_data_path(c, "mail/parsing");
     if (!lock_folder(w, mail, why) || !io_make_dirs(config_data_path(c, "mail/spool"), 0700, why) ||
         !volumes_open(config_data_path(c, "mail/volumes"), &c->volume, &w->volumes, why) ||
-        !store_open(mail, w->volumes, &c->store, &w->store, why) ||
+        !store_open(mail, w->volumes, &c->store, &w->store, why) || !open_text_source(w, c, why) ||
         !directory_open(config_data_path(c, "mail/directory.db"), &c->directory, &w->directory, why) ||
         !deliver_open(w->store, w->volumes, w->directory, &c->deliver, &w->deliver, why))
         return false;
@@ -249,7 +277,9 @@ static void mail_note(void *work, const struct role_note *note)
 {
     struct mail_work *w = work;
 
-    if (note->what == ROLE_PEER && note->fd >= 0)
+    if (note->what == ROLE_PEER && note->fd >= 0 && strcmp(note->text, role_name(ROLE_CONTENT)) == 0)
+        content_client_attach(w->content, note->fd);
+    else if (note->what == ROLE_PEER && note->fd >= 0)
         auth_client_attach(w->auth, note->fd);
     else if (note->what == ROLE_RELOAD)
         reload_certificate(w);

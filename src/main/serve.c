@@ -125,22 +125,38 @@ static bool watch_signals(struct supervisor *s, struct fail *why)
 
 /* ---- roles ---- */
 
-/* A new connection between the roles, if both are there. */
-static void connect_roles(struct supervisor *s)
+/* Gives `role` an end of a connection to `peer`. */
+static void send_end(struct supervisor *s, enum role role, enum role peer, int end)
+{
+    struct fail why;
+
+    if (!role_send(s->children[role].socket, ROLE_PEER, end, role_name(peer), &why))
+        log_event(LOG_ERROR, "serve.connect_failed", LOG_CSTR("role", role_name(role)), LOG_FAIL(&why));
+    (void)close(end);
+}
+
+/* A new connection between `mail` and another role, if both are there. */
+static void connect_mail(struct supervisor *s, enum role other)
 {
     int         ends[2];
     struct fail why;
 
-    if (s->children[ROLE_MAIL].pid == 0 || s->children[ROLE_AUTH].pid == 0)
+    if (s->children[ROLE_MAIL].pid == 0 || s->children[other].pid == 0)
         return;
     if (!ipc_socket_pair(ends, &why)) {
         log_event(LOG_ERROR, "serve.connect_failed", LOG_FAIL(&why));
         return;
     }
+    send_end(s, ROLE_MAIL, other, ends[0]);
+    send_end(s, other, ROLE_MAIL, ends[1]);
+}
+
+/* `mail` speaks with each of the others; they do not with one another. */
+static void connect_role(struct supervisor *s, enum role role)
+{
     for (int r = 0; r < ROLE_COUNT; r++) {
-        if (!role_send(s->children[r].socket, ROLE_PEER, ends[r], NULL, &why))
-            log_event(LOG_ERROR, "serve.connect_failed", LOG_CSTR("role", role_name((enum role)r)), LOG_FAIL(&why));
-        (void)close(ends[r]);
+        if (r != ROLE_MAIL && (role == ROLE_MAIL || r == (int)role))
+            connect_mail(s, (enum role)r);
     }
 }
 
@@ -170,7 +186,7 @@ static bool start_role(struct supervisor *s, enum role role, struct fail *why)
         c->pid = 0;
         return false;
     }
-    connect_roles(s);
+    connect_role(s, role);
     return true;
 }
 
@@ -191,7 +207,7 @@ static void restart_due(struct supervisor *s)
     }
 }
 
-/* ---- stopping: mail first, because its sessions may still ask auth ---- */
+/* ---- stopping: mail first, because its sessions may still ask the others ---- */
 
 static void stop_next(struct supervisor *s)
 {
@@ -276,6 +292,15 @@ static void all_ready(struct supervisor *s)
         s->ready(s->ready_ctx);
 }
 
+static bool everybody_is_ready(const struct supervisor *s)
+{
+    bool ready = true;
+
+    for (int r = 0; r < ROLE_COUNT; r++)
+        ready = ready && s->children[r].ready;
+    return ready;
+}
+
 static void take_note(struct supervisor *s, enum role role)
 {
     struct child    *c = &s->children[role];
@@ -292,7 +317,7 @@ static void take_note(struct supervisor *s, enum role role)
             (void)fail_set(&s->first_failure, FAIL_TEMP, FAIL_OTHER, "%s: %s", role_name(role), note.text);
     } else if (note.what == ROLE_READY) {
         c->ready = true;
-        if (!s->was_ready && s->children[ROLE_MAIL].ready && s->children[ROLE_AUTH].ready)
+        if (!s->was_ready && everybody_is_ready(s))
             all_ready(s);
     }
 }
@@ -338,7 +363,11 @@ static int patience(const struct supervisor *s)
 
 static bool anybody_left(const struct supervisor *s)
 {
-    return s->children[ROLE_MAIL].pid != 0 || s->children[ROLE_AUTH].pid != 0;
+    bool any = false;
+
+    for (int r = 0; r < ROLE_COUNT; r++)
+        any = any || s->children[r].pid != 0;
+    return any;
 }
 
 static void loop(struct supervisor *s)
@@ -370,7 +399,8 @@ static bool start_all(struct supervisor *s, struct fail *why)
     if (!watch_signals(s, why) || !privilege_prepare(s->config, why) || !open_sockets(s, why))
         return false;
     s->config_fd = role_config_fd(s->config, why);
-    return s->config_fd >= 0 && start_role(s, ROLE_AUTH, why) && start_role(s, ROLE_MAIL, why);
+    return s->config_fd >= 0 && start_role(s, ROLE_AUTH, why) && start_role(s, ROLE_CONTENT, why) &&
+           start_role(s, ROLE_MAIL, why);
 }
 
 bool serve_run(struct config *c, void (*ready)(void *ctx), void *ctx, struct fail *why)

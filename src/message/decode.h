@@ -44,15 +44,15 @@ bool charset_is_known(struct slice charset);      /* for SEARCH CHARSET: BADCHAR
 bool charset_reads_as_utf8(struct slice charset); /* UTF-8, ASCII and unknown ones: decoding only cleans */
 
 /*
- * Does a part's text contain `needle`?  (Both casefolded: see unicode_casefold.)
- * Streaming: feed the part's encoded bytes; decoding, charset, folding and
- * matches over piece borders are its business.
+ * A part's text as search compares it: decoded and casefolded (unicode_casefold).
+ * Feed the part's encoded bytes; decoding, charset and folding are its business.
+ * Each call appends what is ready to `out`; however the input is cut, all of it
+ * together is the same.
  */
-struct text_search;
-struct text_search *text_search_create(struct slice folded_needle, enum transfer_encoding e,
-                                       struct slice charset);
-bool text_search_feed(struct text_search *s, struct slice in); /* true once found */
-bool text_search_finish(struct text_search *s);
-void text_search_destroy(struct text_search **s);
+struct text_folder;
+struct text_folder *text_folder_create(enum transfer_encoding e, struct slice charset);
+void text_folder_feed(struct text_folder *f, struct slice in, struct buf *out);
+void text_folder_finish(struct text_folder *f, struct buf *out);
+void text_folder_destroy(struct text_folder **f);
 
 #endif

@@ -96,6 +96,7 @@ struct store {
     char *dir;
     struct volumes *volumes;
     struct store_limits limits;
+    const struct text_source *text_source; /* NULL: HTML is looked at as it is */
 
     pthread_mutex_t lock;
     pthread_cond_t upkeep_wanted;

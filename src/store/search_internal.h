@@ -70,6 +70,14 @@ bool search_text_addresses(struct search_text *t, const struct search_key *k);
 bool search_text_header(struct search_text *t, const struct search_key *k, struct search_subject *m);
 bool search_text_body(struct search_text *t, const struct search_key *k, struct search_subject *m);
 
+struct grams;
+/*
+ * All text that any of the above may look at, and of the body, goes into `grams`.
+ * Says the worst that became of its HTML: TEXT_AWAY or TEXT_REFUSED mean that a search
+ * may look at other text another time.  m->failed: not readable now.
+ */
+enum text_result search_text_gather(struct search_text *t, struct grams *grams, struct search_subject *m);
+
 /* The day of a moment in its own zone, counted from 1970-01-01. */
 int64_t search_day(int64_t seconds, int zone_minutes);
 /* Of the envelope's Date; false if it has none that can be read. */

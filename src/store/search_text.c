@@ -4,10 +4,15 @@
  * Layer: store.  Text is compared decoded and casefolded (base/unicode.h).  Nearly
  * all mail is ASCII without anything to decode: that is folded in one loop into a
  * buffer that is kept, and looked through by memmem().  The rest goes through
- * message/decode.h and message/header.h.
+ * message/decode.h and message/header.h.  HTML becomes text in another process
+ * (struct text_source in store.h); while that cannot be had, it is looked at as it
+ * is, tags and all.
  *
  * A message of up to 64 KB is read at once, whatever is looked for in it; of a
  * larger one the parts that are text, piece by piece.
+ *
+ * The same walk feeds the search index: then nothing is looked for, and all text
+ * that a search could look at goes into `grams` (search_text_gather).
  */
 #include <stdlib.h>
 
@@ -17,6 +22,7 @@
 #include "message/decode.h"
 #include "message/envelope.h"
 #include "message/header.h"
+#include "store/grams.h"
 #include "store/search_internal.h"
 
 enum {
@@ -33,7 +39,9 @@ struct search_text {
     const struct mime_part *root; /* NULL: not unpacked yet, or damaged */
     bool whole;                   /* all of it is in `bytes` */
     bool damaged;                 /* and told of */
-    struct buf bytes, decoded, folded;
+    struct buf bytes, decoded, folded, html;
+    struct grams *grams;         /* gathering: all text goes here; else NULL */
+    enum text_result html_worst; /* while gathering: of all parts that are HTML */
     struct arena arena; /* of one message */
 };
 
@@ -45,6 +53,7 @@ struct search_text *search_text_create(struct store *st)
     buf_init(&t->bytes, HEADER_MAX);
     buf_init(&t->decoded, 4 * HEADER_MAX);
     buf_init(&t->folded, SIZE_MAX / 2);
+    buf_init(&t->html, SIZE_MAX / 2);
     arena_init(&t->arena, STRUCTURE_MAX);
     return t;
 }
@@ -59,6 +68,7 @@ void search_text_destroy(struct search_text **tp)
     buf_finish(&t->bytes);
     buf_finish(&t->decoded);
     buf_finish(&t->folded);
+    buf_finish(&t->html);
     arena_finish(&t->arena);
     free(t);
     *tp = NULL;
@@ -131,9 +141,30 @@ static void fold_header_text(struct search_text *t, struct slice s)
     unicode_casefold(&t->folded, buf_slice(&t->decoded));
 }
 
-static bool folded_holds(const struct search_text *t, const struct search_key *k)
+/* The end of a piece that, with the start of the next, may hold what the piece did not. */
+static size_t tail_length(const struct search_text *t, const struct search_key *k)
 {
-    return holds(buf_slice(&t->folded), k->needle);
+    return t->grams != NULL ? grams_tail(buf_slice(&t->folded)) : k->needle.len - 1;
+}
+
+/* Is it in what has been folded?  (While gathering: that is taken, and nothing is ever found.) */
+static bool folded_holds(struct search_text *t, const struct search_key *k)
+{
+    if (t->grams == NULL)
+        return holds(buf_slice(&t->folded), k->needle);
+    grams_add(t->grams, buf_slice(&t->folded));
+    return false;
+}
+
+/* The same where more of the text will follow. */
+static bool piece_holds(struct search_text *t, const struct search_key *k)
+{
+    if (folded_holds(t, k))
+        return true;
+    size_t keep = tail_length(t, k);
+    if (t->folded.len > keep)
+        buf_drop(&t->folded, t->folded.len - keep);
+    return false;
 }
 
 /* ---- the envelope ---- */
@@ -198,7 +229,7 @@ bool search_text_addresses(struct search_text *t, const struct search_key *k)
     if (k->needle.len == 0)
         return true;
     raw = envelope_text(t->info->envelope, field_of(k->op));
-    if (raw.len == 0 || !may_hold(raw, k))
+    if (raw.len == 0 || (t->grams == NULL && !may_hold(raw, k)))
         return false;
 
     size_t count = envelope_addresses(&t->arena, t->info->envelope, field_of(k->op), &list);
@@ -366,56 +397,141 @@ bool search_text_header(struct search_text *t, const struct search_key *k, struc
 
 /* ---- text parts ---- */
 
+/* A part that is text: where it lies and how it is written. */
+struct text_part {
+    uint64_t from, to; /* in the body */
+    enum transfer_encoding encoding;
+    struct slice charset;
+    bool is_html;
+};
+
+static struct text_part text_part_of(const struct search_text *t, const struct mime_part *part)
+{
+    uint64_t size = store_body_size(t->body);
+    struct text_part p = {
+        .from = shifted(t, part->body_offset),
+        .to = shifted(t, part->end_offset),
+        .encoding = transfer_encoding_of(part->encoding),
+        .charset = SLICE(""),
+        .is_html = part->type.len > 0 && slice_eq_nocase(part->subtype, SLICE("html")),
+    };
+
+    (void)mime_parameter_find(part->parameters, part->parameter_count, SLICE("charset"), &p.charset);
+    if (p.to > size)
+        p.to = size;
+    return p;
+}
+
 static bool needs_no_decoding(enum transfer_encoding e)
 {
     return e != ENCODING_BASE64 && e != ENCODING_QUOTED_PRINTABLE;
 }
 
-/* A part that lies in memory. */
-static bool part_in_memory_holds(struct search_text *t, struct slice text, const struct search_key *k,
-                                 enum transfer_encoding encoding, struct slice charset)
+/*
+ * The next piece of a part; empty at its end.  Of a large message to the border of
+ * a frame each time, so that none is read twice.
+ */
+static bool next_piece(struct search_text *t, uint64_t *at, uint64_t to, struct slice *out,
+                       struct search_subject *m)
 {
-    if (needs_no_decoding(encoding) && charset_reads_as_utf8(charset)) {
-        buf_reset(&t->folded);
-        if (fold_ascii(&t->folded, text))
-            return folded_holds(t, k);
+    uint64_t end = to;
+
+    if (*at >= to) {
+        *out = SLICE("");
+        return true;
     }
-    SCOPED(text_search_destroy) struct text_search *s = text_search_create(k->needle, encoding, charset);
-    return text_search_feed(s, text) || text_search_finish(s);
+    if (store_body_size(t->body) > WHOLE_MAX) {
+        uint64_t border = *at + PIECE - (*at - t->info->prefix.len) % PIECE;
+        end = border < to ? border : to;
+    }
+    if (!read_bytes(t, *at, end, out, m) || out->len == 0)
+        return false;
+    *at += out->len;
+    return true;
 }
 
-/* One that is read piece by piece, to the border of a frame each time, so that none is read twice. */
-static bool part_on_disk_holds(struct search_text *t, uint64_t from, uint64_t to, const struct search_key *k,
-                               enum transfer_encoding encoding, struct slice charset,
-                               struct search_subject *m)
+/* Text that is decoded and folded on the way. */
+static bool text_holds(struct search_text *t, const struct text_part *p, const struct search_key *k,
+                       struct search_subject *m)
 {
-    SCOPED(text_search_destroy) struct text_search *s = text_search_create(k->needle, encoding, charset);
+    SCOPED(text_folder_destroy) struct text_folder *f = NULL;
     struct slice piece;
+    uint64_t at = p->from;
 
-    for (; from < to; from += piece.len) {
-        uint64_t border = from + PIECE - (from - t->info->prefix.len) % PIECE;
-        if (!read_bytes(t, from, border < to ? border : to, &piece, m) || piece.len == 0)
-            return false;
-        if (text_search_feed(s, piece))
+    buf_reset(&t->folded);
+    if (!next_piece(t, &at, p->to, &piece, m))
+        return false;
+    if (at >= p->to && needs_no_decoding(p->encoding) && charset_reads_as_utf8(p->charset) &&
+        fold_ascii(&t->folded, piece))
+        return folded_holds(t, k);
+    for (f = text_folder_create(p->encoding, p->charset); piece.len > 0;) {
+        text_folder_feed(f, piece, &t->folded);
+        if (piece_holds(t, k))
             return true;
+        if (!next_piece(t, &at, p->to, &piece, m))
+            return false;
     }
-    return text_search_finish(s);
+    text_folder_finish(f, &t->folded);
+    return folded_holds(t, k);
+}
+
+/* ---- HTML ---- */
+
+/* The part's bytes without their transfer encoding, in `decoded`; false: too many, or not readable. */
+static bool read_html(struct search_text *t, const struct text_part *p, size_t max, struct search_subject *m)
+{
+    struct transfer_decoder d;
+    struct slice piece;
+    uint64_t at = p->from;
+
+    buf_reset(&t->html);
+    if (p->to - p->from > 2 * (uint64_t)max)
+        return false;
+    transfer_decoder_init(&d, p->encoding);
+    do {
+        if (!next_piece(t, &at, p->to, &piece, m))
+            return false;
+        transfer_decoder_feed(&d, piece, &t->html);
+    } while (piece.len > 0 && t->html.len <= max);
+    transfer_decoder_finish(&d, &t->html);
+    return t->html.len <= max;
+}
+
+/* HTML as its reader sees it: TEXT_MADE, and *found says whether that holds it.  Else the part's own text is
+ * to be looked at. */
+static enum text_result html_holds(struct search_text *t, const struct text_part *p,
+                                   const struct search_key *k, struct search_subject *m, bool *found)
+{
+    const struct text_source *source = t->store->text_source;
+    struct buf text;
+
+    if (source == NULL || p->to <= p->from || !read_html(t, p, source->html_max, m))
+        return TEXT_NONE;
+    buf_init(&text, 2 * source->html_max + 4096);
+    enum text_result result = source->html(source->ctx, buf_slice(&t->html), p->charset, &text);
+    if (result == TEXT_MADE) {
+        struct text_folder *f = text_folder_create(ENCODING_8BIT, SLICE("utf-8"));
+        buf_reset(&t->folded);
+        text_folder_feed(f, buf_slice(&text), &t->folded);
+        text_folder_finish(f, &t->folded);
+        text_folder_destroy(&f);
+        *found = folded_holds(t, k);
+    }
+    buf_finish(&text);
+    if (result > t->html_worst)
+        t->html_worst = result;
+    return result;
 }
 
 static bool text_part_holds(struct search_text *t, const struct mime_part *part, const struct search_key *k,
                             struct search_subject *m)
 {
-    enum transfer_encoding encoding = transfer_encoding_of(part->encoding);
-    uint64_t from = shifted(t, part->body_offset), to = shifted(t, part->end_offset);
-    uint64_t size = store_body_size(t->body);
-    struct slice charset = SLICE(""), text;
+    struct text_part p = text_part_of(t, part);
+    bool found = false;
 
-    (void)mime_parameter_find(part->parameters, part->parameter_count, SLICE("charset"), &charset);
-    if (to > size)
-        to = size;
-    if (size > WHOLE_MAX)
-        return part_on_disk_holds(t, from, to, k, encoding, charset, m);
-    return read_bytes(t, from, to, &text, m) && part_in_memory_holds(t, text, k, encoding, charset);
+    if (p.is_html && html_holds(t, &p, k, m, &found) == TEXT_MADE)
+        return found;
+    return !m->failed && !t->damaged && text_holds(t, &p, k, m);
 }
 
 /* A tree is no deeper than MIME_DEPTH_MAX. */
@@ -443,4 +559,22 @@ bool search_text_body(struct search_text *t, const struct search_key *k, struct 
     if (k->op == SEARCH_TEXT && header_holds(t, t->root, k, m))
         return true;
     return !m->failed && part_holds(t, t->root, k, m);
+}
+
+/* ---- for the index ---- */
+
+enum text_result search_text_gather(struct search_text *t, struct grams *grams, struct search_subject *m)
+{
+    static const enum search_op envelope[] = {SEARCH_SUBJECT, SEARCH_FROM, SEARCH_TO, SEARCH_CC, SEARCH_BCC};
+    struct search_key all = {.op = SEARCH_TEXT, .needle = SLICE("?"), .needle_is_ascii = true};
+
+    t->grams = grams;
+    t->html_worst = TEXT_NONE;
+    (void)search_text_body(t, &all, m);
+    for (size_t i = 0; i < ARRAY_LEN(envelope); i++) {
+        all.op = envelope[i];
+        (void)(all.op == SEARCH_SUBJECT ? search_text_subject(t, &all) : search_text_addresses(t, &all));
+    }
+    t->grams = NULL;
+    return t->html_worst;
 }

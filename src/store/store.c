@@ -110,6 +110,11 @@ bool store_open(const char *dir, struct volumes *volumes, const struct store_lim
     return true;
 }
 
+void store_set_text_source(struct store *st, const struct text_source *source)
+{
+    st->text_source = source;
+}
+
 void store_close(struct store **stp)
 {
     struct store *st = *stp;

@@ -14,6 +14,7 @@
 
 #include "base/arena.h"
 #include "base/body.h"
+#include "base/buf.h"
 #include "base/fail.h"
 #include "base/waker.h"
 #include "message/references.h"
@@ -53,6 +54,25 @@ void store_limits_default(struct store_limits *l);
 bool store_open(const char *dir, struct volumes *volumes, const struct store_limits *limits,
                 struct store **out, struct fail *why);
 void store_close(struct store **st);
+
+/*
+ * Turns HTML into the text that its reader sees, for searching.  The parser lives in
+ * another process, since strangers write what it reads: so it may be away.
+ */
+enum text_result {
+    TEXT_NONE,    /* there was no HTML to turn, or too much of it */
+    TEXT_MADE,    /* into *out, UTF-8 */
+    TEXT_REFUSED, /* it will not be better for asking again: beyond the parser's limits, or the end of it */
+    TEXT_AWAY,    /* not now */
+};
+struct text_source {
+    /* `html` without its transfer encoding; `charset` as Content-Type says, "" if it does not.  May wait. */
+    enum text_result (*html)(void *ctx, struct slice html, struct slice charset, struct buf *out);
+    void *ctx;
+    size_t html_max; /* longer HTML is looked at as it is */
+};
+/* Before anybody searches; *source must outlive the store. */
+void store_set_text_source(struct store *st, const struct text_source *source);
 
 /* ---- accounts ---- */
 

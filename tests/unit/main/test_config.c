@@ -129,6 +129,7 @@ static void test_draft(void)
         .runtime = "/run/p",
         .user = "",
         .auth_user = "",
+        .content_user = "",
         .certificate = "/c",
         .key = "/k",
         .log_level = "warning",
