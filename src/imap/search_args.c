@@ -328,8 +328,7 @@ static struct search *object_key(struct reading *g, char kind, enum search_op op
             g->r->at = began;
             imap_fail(g->r, "an object id");
         }
-    bool ours = id.len > 1 && id.ptr[0] == kind && id.ptr[1] != '0' &&
-                slice_to_u64(slice_from(id, 1), INT64_MAX, &number);
+    bool ours = imap_parse_objectid(id, kind, &number);
     struct search *key = new_key(g, ours ? op : SEARCH_NOTHING);
     if (key != NULL && ours)
         key->number = number;
@@ -398,7 +397,9 @@ static struct search *special_key(struct reading *g, struct slice word)
     if (slice_eq_nocase(word, SLICE("FILTER")))
         return filter_key(g);
     if (slice_eq_nocase(word, SLICE("EMAILID")))
-        return object_key(g, 'E', SEARCH_EMAILID);
+        return object_key(g, 'M', SEARCH_EMAILID);
+    if (slice_eq_nocase(word, SLICE("THREADID")))
+        return object_key(g, 'T', SEARCH_THREADID);
     if (slice_eq_nocase(word, SLICE("MODSEQ"))) {
         imap_expect_space(g->r);
         return modseq_key(g);

@@ -12,8 +12,9 @@
 #include "store/search_internal.h"
 
 enum {
-    RANGES_MAX = 512,   /* handed to one message_fetch */
-    LOOKS_PER_TIME = 32 /* rows between two looks at the clock, unless bytes were read */
+    RANGES_MAX = 512,     /* handed to one message_fetch */
+    LOOKS_PER_TIME = 32,  /* rows between two looks at the clock, unless bytes were read */
+    ENTRIES_PER_TIME = 16 * 1024 /* of the view, likewise */
 };
 
 struct positions {
@@ -33,6 +34,7 @@ struct search_run {
     struct search_key *key;
     struct search_text *text;
     unsigned wants; /* FETCH_ bits */
+    struct view_cursor viewing; /* the first round */
     bool viewed;
     struct positions found;
     size_t found_by_view;   /* the first of them */
@@ -56,6 +58,7 @@ struct search_run *search_start(struct account *a, uint64_t mailbox_id, struct v
     r->mailbox_id = mailbox_id;
     r->view = v;
     r->key = search_key_make(tree, arena);
+    view_cursor_init(&r->viewing, v, 0);
     if (r->key != NULL) {
         r->wants = search_key_wants(r->key);
         r->text = search_text_create(account_store(a));
@@ -100,14 +103,17 @@ static void add_left(struct search_run *r, uint32_t position, uint32_t uid)
 static void look_at_view(struct search_run *r)
 {
     struct search_subject m = {.text = r->text};
-    struct view_cursor at;
+    uint32_t looks = 0;
 
-    view_cursor_init(&at, r->view, 0);
-    for (; view_next(&at, &m.entry); m.position++) {
+    for (m.position = r->viewing.position; view_next(&r->viewing, &m.entry); m.position++) {
         switch (search_ask(r->account, r->key, &m)) {
         case ANSWER_YES: add_found(r, m.position); break;
         case ANSWER_LATER: add_left(r, m.position, m.entry.uid); break;
         case ANSWER_NO: break;
+        }
+        if (++looks % ENTRIES_PER_TIME == 0 && clock_mono_ms() >= r->until_ms) {
+            r->stopped = true;
+            return;
         }
     }
     r->viewed = true;
@@ -134,7 +140,8 @@ static bool look_at_row(void *ctx, const struct message_info *info)
     if (r->next == r->left_count || r->left[r->next].uid != info->uid)
         return true;
 
-    struct search_subject m = {.position = r->left[r->next].position, .info = info, .text = r->text};
+    struct search_subject m = {
+        .position = r->left[r->next].position, .info = info, .text = r->text, .until_ms = r->until_ms};
     m.entry = view_at(r->view, m.position);
     search_text_begin(r->text, info);
     enum search_answer answer = search_ask(r->account, r->key, &m);
@@ -145,6 +152,10 @@ static bool look_at_row(void *ctx, const struct message_info *info)
     if (m.failed) {
         r->failed = true;
         r->why = m.why;
+        return false;
+    }
+    if (answer == ANSWER_LATER) { /* paused: its other keys are for the next time */
+        r->stopped = true;
         return false;
     }
     if (answer == ANSWER_YES)
@@ -190,6 +201,13 @@ static bool look_at_rows(struct search_run *r, struct fail *why)
     return true;
 }
 
+void search_progress(const struct search_run *r, uint32_t *done, uint32_t *total)
+{
+    *total = view_count(r->view);
+    /* What the view decided costs next to nothing; what is left, all there is. */
+    *done = !r->viewed ? 0 : r->left_count == 0 ? *total : (uint32_t)((uint64_t)*total * r->next / r->left_count);
+}
+
 static int compare_positions(const void *a, const void *b)
 {
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
@@ -208,6 +226,8 @@ int search_continue(struct search_run *r, unsigned budget_ms, const uint32_t **o
     }
     if (!r->viewed)
         look_at_view(r);
+    if (!r->viewed)
+        return 0;
     if (r->next < r->left_count && !look_at_rows(r, why))
         return -1;
     if (r->next < r->left_count)

@@ -37,7 +37,8 @@ enum search_op {
     SEARCH_SAVED_BEFORE,
     SEARCH_SAVED_ON,
     SEARCH_SAVED_SINCE,
-    SEARCH_EMAILID, /* message_id is `number` */
+    SEARCH_EMAILID,  /* message_id is `number` */
+    SEARCH_THREADID, /* thread_id is */
     /* Date field, as days likewise */
     SEARCH_SENT_BEFORE,
     SEARCH_SENT_ON,
@@ -79,5 +80,7 @@ struct search_run *search_start(struct account *a, uint64_t mailbox_id, struct v
 int search_continue(struct search_run *r, unsigned budget_ms, const uint32_t **out, size_t *count,
                     struct fail *why);
 void search_end(struct search_run **r);
+/* How far it is, counted in messages of the view. */
+void search_progress(const struct search_run *r, uint32_t *done, uint32_t *total);
 
 #endif

@@ -6,7 +6,9 @@
  * A search is evaluated in three rounds, each with more to look at than the one
  * before: the view, then the message's row with its cached envelope, then its bytes.  A
  * key that needs more than there is answers LATER; a message whose tree
- * answers LATER goes on to the next round, all others are done.
+ * answers LATER goes on to the next round, all others are done.  A key that reads
+ * bytes remembers its last answer, so that many of them over one large message can
+ * be asked in several turns.
  */
 #ifndef STORE_SEARCH_INTERNAL_H
 #define STORE_SEARCH_INTERNAL_H
@@ -32,6 +34,8 @@ struct search_key {
     bool needle_is_ascii;
     uint32_t known_set; /* KEYWORD: the last keyword set that was looked at, */
     bool known_has;     /* and whether it has the keyword; set 0 has none */
+    uint32_t asked_uid; /* of what needs bytes: the message last asked about, and the answer */
+    bool asked_matches;
 };
 
 /* NULL: the arena is full. */
@@ -50,6 +54,8 @@ struct search_subject {
     const struct message_info *info; /* NULL in the first round */
     struct search_text *text;
     bool bytes;  /* the last round: they may be read */
+    int64_t until_ms; /* and then no more after this: what is not answered then is LATER */
+    bool paused;
     bool failed; /* they cannot be, for now: `why` */
     struct fail why;
 };

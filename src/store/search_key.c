@@ -3,6 +3,7 @@
  *
  * Layer: store.
  */
+#include "base/clock.h"
 #include "base/unicode.h"
 #include "store/search_internal.h"
 
@@ -31,6 +32,7 @@ static const enum search_cost op_cost[] = {
     [SEARCH_SAVED_ON] = COST_ROW,
     [SEARCH_SAVED_SINCE] = COST_ROW,
     [SEARCH_EMAILID] = COST_ROW,
+    [SEARCH_THREADID] = COST_ROW,
     [SEARCH_SENT_BEFORE] = COST_ENVELOPE,
     [SEARCH_SENT_ON] = COST_ENVELOPE,
     [SEARCH_SENT_SINCE] = COST_ENVELOPE,
@@ -121,8 +123,8 @@ unsigned search_key_wants(const struct search_key *k)
     if (k->children != NULL)
         return wants;
     switch (k->cost) {
-    case COST_VIEW:
-    case COST_ROW: return 0;
+    case COST_VIEW: return 0;
+    case COST_ROW: return k->op == SEARCH_THREADID ? FETCH_THREAD : 0;
     case COST_ENVELOPE: return FETCH_ENVELOPE;
     case COST_HEADER:
     case COST_BODY: return FETCH_STRUCTURE;
@@ -187,6 +189,7 @@ static bool matches(struct account *a, struct search_key *k, struct search_subje
     case SEARCH_SAVED_SINCE:
         return date_matches(k->op, search_day(m->info->saved_date, 0), (int64_t)k->number);
     case SEARCH_EMAILID: return m->info->message_id == k->number;
+    case SEARCH_THREADID: return m->info->thread_id == k->number;
     case SEARCH_SENT_BEFORE:
     case SEARCH_SENT_ON:
     case SEARCH_SENT_SINCE: return sent_matches(k, m);
@@ -231,6 +234,19 @@ static enum search_answer opposite(enum search_answer one)
     return one == ANSWER_YES ? ANSWER_NO : one == ANSWER_NO ? ANSWER_YES : ANSWER_LATER;
 }
 
+/* UIDs are not zero, so no message is taken for one that was asked about. */
+static enum search_answer ask_bytes(struct account *a, struct search_key *k, struct search_subject *m)
+{
+    if (k->asked_uid != m->entry.uid) {
+        if (m->paused)
+            return ANSWER_LATER;
+        k->asked_matches = matches(a, k, m);
+        k->asked_uid = m->failed ? 0 : m->entry.uid;
+        m->paused = clock_mono_ms() >= m->until_ms;
+    }
+    return k->asked_matches ? ANSWER_YES : ANSWER_NO;
+}
+
 enum search_answer search_ask(struct account *a, struct search_key *k, struct search_subject *m)
 {
     if (k->op == SEARCH_AND)
@@ -241,5 +257,7 @@ enum search_answer search_ask(struct account *a, struct search_key *k, struct se
         return opposite(ask_children(a, k, m, ANSWER_NO));
     if (k->cost > affordable(m))
         return ANSWER_LATER;
+    if (k->cost > COST_ENVELOPE)
+        return ask_bytes(a, k, m);
     return matches(a, k, m) ? ANSWER_YES : ANSWER_NO;
 }

@@ -363,6 +363,8 @@ static void test_searches(void)
     }
     CHECK_SLICE("paused", run("BODY good", 0, &pauses, &out), SLICE("1"));
     CHECK("after each message", pauses == ARRAY_LEN(messages) + 1);
+    CHECK_SLICE("two keys", run("OR BODY nosuch BODY good", 0, &pauses, &out), SLICE("1"));
+    CHECK("after each key of each message", pauses > ARRAY_LEN(messages) + 5);
     buf_finish(&out);
 }
 
