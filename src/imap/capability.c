@@ -16,6 +16,7 @@ static const struct {
     enum when   when;
 } capabilities[] = {
     {"IMAP4rev1", ALWAYS},
+    {"IMAP4rev2", ALWAYS},
     {"LITERAL+", ALWAYS},
     {"ID", ALWAYS},
     {"ENABLE", ALWAYS},
@@ -28,6 +29,8 @@ static const struct {
     {"SPECIAL-USE", LOGGED_IN},
     {"CREATE-SPECIAL-USE", LOGGED_IN},
     {"CONDSTORE", LOGGED_IN},
+    {"QRESYNC", LOGGED_IN},
+    {"UIDONLY", LOGGED_IN},
     {"ESEARCH", LOGGED_IN},
     {"SEARCHRES", LOGGED_IN},
     {"WITHIN", LOGGED_IN},
@@ -37,6 +40,8 @@ static const struct {
     {"LIST-STATUS", LOGGED_IN},
     {"METADATA", LOGGED_IN},
     {"STATUS=SIZE", LOGGED_IN},
+    {"UTF8=ACCEPT", LOGGED_IN},
+    {"INPROGRESS", LOGGED_IN},
 };
 
 /* true: LOGIN works too, which is PLAIN by another name. */

@@ -47,7 +47,8 @@ static const struct imap_command commands[] = {
     {.name = "CHECK", .run = imap_check, .states = IMAP_SELECTED},
     {.name = "CLOSE", .run = imap_close, .states = IMAP_SELECTED},
     {.name = "UNSELECT", .run = imap_unselect, .states = IMAP_SELECTED},                        /* RFC 3691 */
-    {.name = "EXPUNGE", .run = imap_expunge, .states = IMAP_SELECTED, .effects = IMAP_UID_TOO}, /* RFC 4315 */
+    /* RFC 4315 */
+    {.name = "EXPUNGE", .run = imap_expunge, .states = IMAP_SELECTED, .effects = IMAP_UID_TOO | IMAP_NO_NUMBERS},
     {.name = "SEARCH",
      .run = imap_search,
      .states = IMAP_SELECTED,

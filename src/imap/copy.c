@@ -52,7 +52,10 @@ static void answer_copied(struct imap_session *s, const struct copy_result *resu
         /* RFC 6851 section 4.3: before the EXPUNGE responses. */
         if (some)
             conn_printf(s->conn, "* OK " PRIslice "Moved\r\n", SLICE_ARG(buf_slice(&code)));
-        imap_ok(s, some ? "Moved" : "None of those");
+        if (some && (s->enabled & IMAP_QRESYNC)) /* as for EXPUNGE (RFC 7162 section 3.2.7) */
+            imap_ok(s, "[HIGHESTMODSEQ %llu] Moved", (unsigned long long)result->from_modseq);
+        else
+            imap_ok(s, some ? "Moved" : "None of those");
     } else {
         imap_ok(s, PRIslice "%s", SLICE_ARG(buf_slice(&code)), some ? "Copied" : "None of those");
     }

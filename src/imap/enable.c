@@ -1,21 +1,27 @@
 /*
  * imap/enable.c - ENABLE.
  *
- * Layer: imap.  RFC 5161.
+ * Layer: imap.  RFC 5161, RFC 9051 section 6.3.1.
  */
 #include "imap/metadata.h"
 
 static const struct {
     const char *name;
-    unsigned    bits; /* with what it implies */
+    unsigned    bit;
+    unsigned    implied;
+    bool        before_select; /* it changes how things are told, so not in the midst of a mailbox */
 } enabled_by[] = {
-    {"CONDSTORE", IMAP_CONDSTORE},
-    {"METADATA", IMAP_METADATA},
-    {"METADATA-SERVER", IMAP_METADATA},
+    {"CONDSTORE", IMAP_CONDSTORE, 0, false},
+    {"QRESYNC", IMAP_QRESYNC, IMAP_CONDSTORE, false}, /* RFC 7162 section 3.2.3 */
+    {"IMAP4rev2", IMAP_REV2, 0, true},
+    {"UTF8=ACCEPT", IMAP_UTF8, 0, true}, /* RFC 6855 section 3: only valid in the authenticated state */
+    {"UIDONLY", IMAP_UIDONLY, 0, true},  /* RFC 9586 */
+    {"METADATA", IMAP_METADATA, 0, false},
+    {"METADATA-SERVER", IMAP_METADATA, 0, false},
 };
 
-/* enable = "ENABLE" 1*(SP capability)                  RFC 5161 section 3.1 */
-void imap_enable(struct imap_session *s, struct imap_reader *args)
+/* A capability's name: an atom, but for the "=". */
+static unsigned read_capabilities(struct imap_reader *args)
 {
     unsigned asked = 0; /* a bit a row */
 
@@ -27,19 +33,33 @@ void imap_enable(struct imap_session *s, struct imap_reader *args)
                 asked |= 1u << i;
     } while (imap_peek(args) == ' ');
     imap_expect_end(args);
+    return asked;
+}
+
+/* enable = "ENABLE" 1*(SP capability)                  RFC 5161 section 3.1 */
+void imap_enable(struct imap_session *s, struct imap_reader *args)
+{
+    unsigned asked = read_capabilities(args), bits = 0;
+
     if (args->failed) {
         imap_bad_args(s, args);
         return;
     }
+    for (size_t i = 0; i < ARRAY_LEN(enabled_by); i++) {
+        bool new = (asked & 1u << i) && !(s->enabled & enabled_by[i].bit);
+        if (new && enabled_by[i].before_select && s->state == IMAP_SELECTED) {
+            imap_bad(s, "%s can be enabled only while no mailbox is selected", enabled_by[i].name);
+            return;
+        }
+    }
     struct buf *out = conn_out(s->conn);
     buf_add(out, SLICE("* ENABLED"));
-    unsigned bits = 0;
     for (size_t i = 0; i < ARRAY_LEN(enabled_by); i++) {
-        if (!(asked & 1u << i))
+        if (!(asked & 1u << i) || (s->enabled & enabled_by[i].bit))
             continue;
         buf_add_char(out, ' ');
         buf_add(out, slice_of(enabled_by[i].name));
-        bits |= enabled_by[i].bits;
+        bits |= enabled_by[i].bit | enabled_by[i].implied;
     }
     buf_add(out, SLICE("\r\n"));
     if (bits & IMAP_CONDSTORE)

@@ -6,6 +6,7 @@
  * store, some hundred messages at a time; bodies are sent by reference.
  */
 #include "imap/fetch.h"
+#include "imap/qresync.h"
 
 #include "base/fail.h"
 #include "message/envelope.h"
@@ -124,9 +125,7 @@ static void write_message(struct imap_session *s, struct fetch *f, const struct 
 {
     struct buf *out = conn_out(s->conn);
 
-    buf_add(out, SLICE("* "));
-    buf_add_u64(out, (uint64_t)e->position + 1);
-    buf_add(out, SLICE(" FETCH ("));
+    imap_begin_fetch(s, out, e->position, e->entry.uid);
     for (const struct fetch_item *item = f->args.items; item != NULL; item = item->next) {
         write_item(s, f, item, &e->entry, m);
         if (item->next != NULL)
@@ -359,6 +358,18 @@ static void put_uid_first(struct arena *a, struct fetch_args *args)
     args->items = uid;
 }
 
+/* RFC 7162 section 3.2.6; false: answered. */
+static bool vanished_allowed(struct imap_session *s, const struct fetch_args *args)
+{
+    if (!(s->enabled & IMAP_QRESYNC))
+        imap_bad(s, "Expected ENABLE QRESYNC before VANISHED");
+    else if (!s->by_uid)
+        imap_bad(s, "Expected UID FETCH with VANISHED");
+    else if (!args->changed)
+        imap_bad(s, "Expected CHANGEDSINCE with VANISHED");
+    return s->answer.len == 0;
+}
+
 void imap_fetch(struct imap_session *s, struct imap_reader *r)
 {
     struct fetch *f = arena_new(&s->arena, struct fetch);
@@ -376,13 +387,15 @@ void imap_fetch(struct imap_session *s, struct imap_reader *r)
         imap_bad(s, "Expected UID FETCH for PARTIAL");
         return;
     }
+    if (f->args.vanished && !vanished_allowed(s, &f->args))
+        return;
     if (f->args.has_modseq)
         imap_enable_condstore(s);
     if (!imap_resolve(s, f->args.set, &f->spans))
         return;
     if (f->args.windowed)
         f->spans = imap_spans_window(&s->arena, &f->spans, f->args.window);
-    if (s->by_uid)
+    if (s->by_uid && !(s->enabled & IMAP_UIDONLY))
         put_uid_first(&s->arena, &f->args);
     if (s->enabled & IMAP_CONDSTORE)
         add_modseq(&s->arena, f);
@@ -392,6 +405,8 @@ void imap_fetch(struct imap_session *s, struct imap_reader *r)
     s->step_data = f;
     s->cleanup = end_fetch;
     if (f->args.sets_seen && !s->box.read_only && !set_seen(s, f))
+        return;
+    if (f->args.vanished && !imap_tell_vanished(s, f->args.set, f->args.changed_since))
         return;
     s->step = fetch_step;
 }

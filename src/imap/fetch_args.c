@@ -290,7 +290,7 @@ static void read_window(struct reading *g)
 
 /*
  * fetch-modifiers = SP "(" fetch-modifier *(SP fetch-modifier) ")"
- * fetch-modifier  = "CHANGEDSINCE" SP mod-sequence-value / "PARTIAL" SP partial-range
+ * fetch-modifier  = "CHANGEDSINCE" SP mod-sequence-value / "VANISHED" / "PARTIAL" SP partial-range
  *                                                      RFC 7162 section 7, RFC 9394 section 4
  */
 static void read_modifiers(struct reading *g)
@@ -303,8 +303,12 @@ static void read_modifiers(struct reading *g)
             read_window(g);
             continue;
         }
+        if (imap_accept_word(g->r, "VANISHED")) {
+            g->args->vanished = true;
+            continue;
+        }
         if (!imap_accept_word(g->r, "CHANGEDSINCE"))
-            imap_fail(g->r, "CHANGEDSINCE or PARTIAL");
+            imap_fail(g->r, "CHANGEDSINCE, VANISHED or PARTIAL");
         imap_expect_space(g->r);
         g->args->changed_since = imap_read_number(g->r, 0, IMAP_MODSEQ_MAX);
         g->args->changed = g->args->has_modseq = true;

@@ -52,6 +52,7 @@ struct fetch_args {
     struct fetch_item *items; /* in the order asked for, each once */
     bool               sets_seen, has_modseq;
     bool               changed; /* CHANGEDSINCE was given */
+    bool               vanished; /* and VANISHED (RFC 7162 section 3.2.6) */
     uint64_t           changed_since;
     bool               windowed; /* PARTIAL was given: only for UID FETCH (RFC 9394 section 3.3) */
     struct imap_window window;

@@ -15,6 +15,7 @@ struct imap_lasting {
     /* metadata.c: what of it was told, by modseq */
     uint64_t server_metadata_told, mailbox_metadata_told;
     uint64_t metadata_mailbox; /* the selected one, once it was looked at */
+    int64_t progress_ms; /* when the running command last told of itself, or was first asked (session.c); 0: never */
 };
 
 /* This session's, made when it has none. */

@@ -5,6 +5,7 @@
  * the client has been told, no more and no less: sequence numbers mean positions
  * in it, and it changes only here, together with the lines that say so.
  */
+#include "imap/qresync.h"
 #include "imap/saved.h"
 
 #include "base/fail.h"
@@ -92,6 +93,19 @@ static void tell_new_keywords(struct imap_session *s, const struct imap_news *n)
         imap_tell_flags(s);
 }
 
+/* VANISHED names by UID what EXPUNGE names by number (RFC 7162 section 3.2.10, RFC 9586 section 3.5). */
+static bool name_gone(struct imap_session *s, struct imap_news *n, const struct view *then)
+{
+    n->gone_left = n->diff.gone_count;
+    n->catches_up = view_whole_modseq(then) != view_modseq(then);
+    if (n->gone_left == 0 || !(s->enabled & (IMAP_QRESYNC | IMAP_UIDONLY)))
+        return true;
+    n->gone_uids = arena_new_array(&s->arena, uint32_t, n->gone_left);
+    for (size_t i = 0; i < n->gone_left && n->gone_uids != NULL; i++)
+        n->gone_uids[i] = view_at(then, n->diff.gone[i]).uid;
+    return n->gone_uids != NULL;
+}
+
 struct imap_news *imap_news_gather(struct imap_session *s, bool expunges)
 {
     struct view *now = NULL, *then;
@@ -103,8 +117,7 @@ struct imap_news *imap_news_gather(struct imap_session *s, bool expunges)
     if (s->state != IMAP_SELECTED || !imap_unpark(s))
         return NULL;
     then = s->box.view;
-    if (!mailbox_recent(s->box.account, s->box.mailbox, !s->box.read_only, &first_recent, &why) ||
-        !view_open(s->box.account, s->box.mailbox, &now, &why)) {
+    if (!view_open_recent(s->box.account, s->box.mailbox, !s->box.read_only, &now, &first_recent, &why)) {
         lose_mailbox(s, &why);
         return NULL;
     }
@@ -124,7 +137,7 @@ struct imap_news *imap_news_gather(struct imap_session *s, bool expunges)
         now = kept;
     }
     n = arena_new(&s->arena, struct imap_news);
-    if (n == NULL || !view_diff(then, now, &s->arena, &n->diff)) {
+    if (n == NULL || !view_diff(then, now, &s->arena, &n->diff) || !name_gone(s, n, then)) {
         imap_bye(s, "Too much has happened");
         view_release(&now);
         return NULL;
@@ -135,17 +148,27 @@ struct imap_news *imap_news_gather(struct imap_session *s, bool expunges)
     s->box.view = now;
     s->box.has_gone = keeps_gone;
     view_release(&then);
-    n->gone_left = n->diff.gone_count;
     return n->diff.gone_count + n->diff.changed_count + n->diff.added > 0 ? n : NULL;
+}
+
+/*
+ * message-data  = nz-number SP "FETCH" SP msg-att
+ * uidfetch-resp = uniqueid SP "UIDFETCH" SP msg-att     RFC 9586 section 4
+ */
+void imap_begin_fetch(const struct imap_session *s, struct buf *b, uint32_t position, uint32_t uid)
+{
+    bool uidonly = (s->enabled & IMAP_UIDONLY) != 0;
+
+    buf_add(b, SLICE("* "));
+    buf_add_u64(b, uidonly ? uid : (uint64_t)position + 1);
+    buf_add(b, uidonly ? SLICE(" UIDFETCH (") : SLICE(" FETCH ("));
 }
 
 void imap_write_flag_fetch(struct imap_session *s, struct buf *b, uint32_t position,
                            const struct view_entry *e)
 {
-    buf_add(b, SLICE("* "));
-    buf_add_u64(b, (uint64_t)position + 1);
-    buf_add(b, SLICE(" FETCH ("));
-    if (s->by_uid) {
+    imap_begin_fetch(s, b, position, e->uid);
+    if (imap_tells_uid(s)) {
         buf_add(b, SLICE("UID "));
         buf_add_u64(b, e->uid);
         buf_add_char(b, ' ');
@@ -160,6 +183,18 @@ void imap_write_flag_fetch(struct imap_session *s, struct buf *b, uint32_t posit
     buf_add(b, SLICE(")\r\n"));
 }
 
+void imap_write_counts(const struct imap_session *s, struct buf *out)
+{
+    buf_add(out, SLICE("* "));
+    buf_add_u64(out, view_count(s->box.view));
+    buf_add(out, SLICE(" EXISTS\r\n"));
+    if (s->enabled & IMAP_REV2)
+        return;
+    buf_add(out, SLICE("* "));
+    buf_add_u64(out, imap_count_recent(s));
+    buf_add(out, SLICE(" RECENT\r\n"));
+}
+
 static void tell_arrivals(struct imap_session *s, const struct imap_news *n)
 {
     struct buf *out = conn_out(s->conn);
@@ -167,18 +202,14 @@ static void tell_arrivals(struct imap_session *s, const struct imap_news *n)
     tell_new_keywords(s, n);
     if (n->diff.added == 0)
         return;
-    buf_add(out, SLICE("* "));
-    buf_add_u64(out, view_count(s->box.view));
-    buf_add(out, SLICE(" EXISTS\r\n* "));
-    buf_add_u64(out, imap_count_recent(s));
-    buf_add(out, SLICE(" RECENT\r\n"));
+    imap_write_counts(s, out);
 }
 
-bool imap_news_tell(struct imap_session *s, struct imap_news *n)
+/* From the last to the first, so that each number still means what the client thinks. */
+static bool tell_expunged(struct imap_session *s, struct imap_news *n)
 {
     struct buf *out = conn_out(s->conn);
 
-    /* From the last to the first, so that each number still means what the client thinks. */
     while (n->gone_left > 0) {
         if (conn_is_full(s->conn))
             return false;
@@ -186,6 +217,34 @@ bool imap_news_tell(struct imap_session *s, struct imap_news *n)
         buf_add_u64(out, (uint64_t)n->diff.gone[--n->gone_left] + 1);
         buf_add(out, SLICE(" EXPUNGE\r\n"));
     }
+    return true;
+}
+
+static void tell_vanished(struct imap_session *s, struct imap_news *n)
+{
+    struct imap_vanished v = {.s = s};
+
+    for (size_t i = 0; i < n->diff.gone_count; i++)
+        imap_vanished_add(&v, n->gone_uids[i], n->gone_uids[i]);
+    imap_vanished_finish(&v);
+    n->gone_left = 0;
+}
+
+void imap_tell_held_modseq(struct imap_session *s)
+{
+    if (s->state == IMAP_SELECTED && s->box.has_gone && (s->enabled & IMAP_CONDSTORE))
+        conn_printf(s->conn, "* OK [HIGHESTMODSEQ %llu] Some messages are gone, of which you will hear\r\n",
+                    (unsigned long long)view_whole_modseq(s->box.view));
+}
+
+bool imap_news_tell(struct imap_session *s, struct imap_news *n)
+{
+    struct buf *out = conn_out(s->conn);
+
+    if (n->gone_uids != NULL && n->gone_left > 0)
+        tell_vanished(s, n);
+    else if (!tell_expunged(s, n))
+        return false;
     if (!n->started)
         tell_arrivals(s, n);
     n->started = true;
@@ -198,6 +257,11 @@ bool imap_news_tell(struct imap_session *s, struct imap_news *n)
         struct view_entry e = view_at(s->box.view, position);
         imap_write_flag_fetch(s, out, position, &e);
     }
+    /* RFC 7162 section 6: the number that was kept low while expunges were held back */
+    if (n->catches_up && !s->box.has_gone && (s->enabled & IMAP_CONDSTORE))
+        buf_addf(out, "* OK [HIGHESTMODSEQ %llu] You know all of it\r\n",
+                 (unsigned long long)view_modseq(s->box.view));
+    n->catches_up = false;
     return true;
 }
 

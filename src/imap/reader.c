@@ -160,11 +160,12 @@ struct slice imap_read_atom(struct imap_reader *r)
 /*
  * quoted      = DQUOTE *QUOTED-CHAR DQUOTE
  * QUOTED-CHAR = <any TEXT-CHAR except quoted-specials> / "\" quoted-specials
+ *             / UTF8-2 / UTF8-3 / UTF8-4               RFC 9051 section 9, RFC 6855 section 3
  */
 static struct slice read_quoted(struct imap_reader *r)
 {
     size_t begin, end;
-    bool escapes = false;
+    bool escapes = false, eight_bit = false;
 
     imap_expect(r, '"');
     begin = r->at;
@@ -172,6 +173,7 @@ static struct slice read_quoted(struct imap_reader *r)
         char c = r->text.ptr[end];
         if (c == '\r' || c == '\n' || c == '\0')
             break;
+        eight_bit = eight_bit || (unsigned char)c > 0x7f;
         if (c == '\\') {
             escapes = true;
             if (++end == r->text.len || (r->text.ptr[end] != '"' && r->text.ptr[end] != '\\'))
@@ -182,8 +184,12 @@ static struct slice read_quoted(struct imap_reader *r)
         imap_fail(r, "a quoted string");
         return (struct slice){0};
     }
-    r->at = end + 1;
     struct slice raw = slice_sub(r->text, begin, end - begin);
+    if (eight_bit && (!r->quoted_utf8 || !utf8_valid(raw))) {
+        imap_fail(r, r->quoted_utf8 ? "UTF-8" : "a literal for what is not ASCII (or ENABLE UTF8=ACCEPT)");
+        return (struct slice){0};
+    }
+    r->at = end + 1;
     if (!escapes)
         return raw;
 

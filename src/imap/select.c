@@ -4,6 +4,7 @@
  * Layer: imap.
  */
 #include "imap/lasting.h"
+#include "imap/qresync.h"
 #include "imap/target.h"
 
 #include "base/fail.h"
@@ -30,39 +31,53 @@ static uint32_t first_unseen(const struct view *v)
     return 0;
 }
 
-/* The untagged responses of RFC 3501 section 6.3.1. */
-static void tell_mailbox(struct imap_session *s)
+/*
+ * The untagged responses of RFC 3501 section 6.3.1 or RFC 9051 section 6.3.2, with those of RFC 7162
+ * section 3.1.2 and RFC 8474 section 4.2.
+ */
+static void tell_mailbox(struct imap_session *s, const struct imap_target *target, struct slice name)
 {
     const struct view *v = s->box.view;
-    uint32_t unseen = first_unseen(v);
+    bool rev2 = (s->enabled & IMAP_REV2) != 0;
+    bool tell_unseen = !rev2 && !(s->enabled & IMAP_UIDONLY) && target->info.unseen > 0;
+    uint32_t unseen = tell_unseen ? first_unseen(v) : 0;
     struct buf *out = conn_out(s->conn);
 
     imap_tell_flags(s);
-    buf_addf(out, "* %u EXISTS\r\n* %u RECENT\r\n", view_count(v), imap_count_recent(s));
+    imap_write_counts(s, out);
+    if (rev2) {
+        bool own = target->account == s->account;
+        struct imap_list_line line = {.name = own ? target->info.name : name, .info = &target->info};
+        if (!slice_eq(name, line.name)) /* it was not written in NFC */
+            line.old = name;
+        imap_write_list_line(s, out, &line);
+    }
     if (unseen != 0)
         buf_addf(out, "* OK [UNSEEN %u] The first that is not \\Seen\r\n", unseen);
     buf_addf(out, "* OK [UIDVALIDITY %u] UIDs are valid\r\n", s->box.uidvalidity);
     buf_addf(out, "* OK [UIDNEXT %u] The next UID\r\n", view_uidnext(v));
     buf_addf(out, "* OK [HIGHESTMODSEQ %llu] The highest\r\n", (unsigned long long)view_modseq(v));
+    buf_add(out, SLICE("* OK [MAILBOXID ("));
+    imap_write_mailboxid(out, target->account, target->info.id);
+    buf_add(out, SLICE(")] Its object id\r\n"));
 }
 
-static bool open_mailbox(struct imap_session *s, struct slice name, bool read_only, struct fail *why)
+static bool open_mailbox(struct imap_session *s, struct slice name, bool read_only,
+                         struct imap_target *target, struct fail *why)
 {
-    struct imap_target target;
     struct view *v = NULL;
     uint32_t first_recent;
 
-    if (!imap_find(s, name, RIGHT_READ, &target, why))
+    if (!imap_find(s, name, RIGHT_READ, target, why))
         return false;
-    if (target.info.no_select)
+    if (target->info.no_select)
         return fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "The mailbox cannot be selected");
-    if (!mailbox_recent(target.account, target.info.id, !read_only, &first_recent, why) ||
-        !view_open(target.account, target.info.id, &v, why))
+    if (!view_open_recent(target->account, target->info.id, !read_only, &v, &first_recent, why))
         return false;
     s->box = (struct imap_selected){
-        .account = target.account,
-        .mailbox = target.info.id,
-        .rights = (uint16_t)target.rights,
+        .account = target->account,
+        .mailbox = target->info.id,
+        .rights = (uint16_t)target->rights,
         .view = v,
         .uidvalidity = view_uidvalidity(v),
         .read_only = read_only,
@@ -72,42 +87,74 @@ static bool open_mailbox(struct imap_session *s, struct slice name, bool read_on
     return true;
 }
 
+/* select-param = "CONDSTORE" / "QRESYNC" ...           RFC 7162 sections 3.1.8 and 3.2.5 */
+static void read_parameters(struct imap_reader *r, bool *condstore, struct imap_qresync *qresync)
+{
+    imap_expect(r, '(');
+    do {
+        if (imap_accept_word(r, "QRESYNC"))
+            imap_read_qresync(r, qresync);
+        else if (imap_accept_word(r, "CONDSTORE"))
+            *condstore = true;
+        else
+            imap_fail(r, "CONDSTORE or QRESYNC");
+    } while (imap_accept(r, ' '));
+    imap_expect(r, ')');
+}
+
+/* false: answered. */
+static bool qresync_allowed(struct imap_session *s, const struct imap_qresync *q)
+{
+    if (!q->given)
+        return true;
+    if (!(s->enabled & IMAP_QRESYNC)) {
+        imap_bad(s, "Expected ENABLE QRESYNC before the QRESYNC parameter");
+        return false;
+    }
+    if ((s->enabled & IMAP_UIDONLY) && q->match_numbers.count > 0) {
+        imap_bad(s, "[UIDREQUIRED] Expected no message numbers, as UIDONLY is enabled");
+        return false;
+    }
+    return true;
+}
+
 /*
- * select       = ("SELECT" / "EXAMINE") SP mailbox [SP "(" select-param *(SP select-param) ")"]
- * select-param = "CONDSTORE"         RFC 3501 sections 6.3.1 and 6.3.2, RFC 7162 section 3.1.8
+ * select = ("SELECT" / "EXAMINE") SP mailbox [SP "(" select-param *(SP select-param) ")"]
+ *                                                      RFC 3501 sections 6.3.1 and 6.3.2
  */
 static void select_mailbox(struct imap_session *s, struct imap_reader *args, bool read_only)
 {
+    struct imap_target target;
+    struct imap_qresync qresync = {.given = false};
     bool condstore = false;
     struct fail why;
 
     imap_expect_space(args);
     struct slice name = imap_read_mailbox(args);
-    if (imap_accept(args, ' ')) {
-        imap_expect(args, '(');
-        do {
-            if (!imap_accept_word(args, "CONDSTORE"))
-                imap_fail(args, "CONDSTORE");
-            condstore = true;
-        } while (imap_accept(args, ' '));
-        imap_expect(args, ')');
-    }
+    if (imap_accept(args, ' '))
+        read_parameters(args, &condstore, &qresync);
     imap_expect_end(args);
     if (args->failed) {
         imap_bad_args(s, args);
         return;
     }
+    if (!qresync_allowed(s, &qresync))
+        return;
     if (s->state == IMAP_SELECTED) {
         imap_deselect(s);
         conn_write(s->conn, SLICE("* OK [CLOSED] The previous mailbox is closed\r\n"));
     }
-    if (!open_mailbox(s, name, read_only, &why)) {
+    if (!open_mailbox(s, name, read_only, &target, &why)) {
         imap_no_because(s, &why);
         return;
     }
     s->enabled |= condstore ? IMAP_CONDSTORE : 0;
-    tell_mailbox(s);
-    imap_ok(s, read_only ? "[READ-ONLY] Opened to look" : "[READ-WRITE] Opened");
+    tell_mailbox(s, &target, name);
+    const char *ok = read_only ? "[READ-ONLY] Opened to look" : "[READ-WRITE] Opened";
+    if (qresync.given)
+        imap_resynchronise(s, &qresync, ok);
+    else
+        imap_ok(s, "%s", ok);
 }
 
 void imap_select(struct imap_session *s, struct imap_reader *args)
@@ -192,6 +239,10 @@ void imap_expunge(struct imap_session *s, struct imap_reader *args)
         imap_no_because(s, &why);
         return;
     }
+    bool any = gone.count > 0;
     uid_set_finish(&gone);
-    imap_ok(s, "Expunged");
+    if (any && (s->enabled & IMAP_QRESYNC)) /* RFC 7162 section 3.2.7; all that has a lower one is told before */
+        imap_ok(s, "[HIGHESTMODSEQ %llu] Expunged", (unsigned long long)modseq);
+    else
+        imap_ok(s, "Expunged");
 }

@@ -72,6 +72,8 @@ static void end_command(struct imap_session *s)
     s->tag = s->answer = (struct slice){0};
     s->news = NULL;
     s->news_done = false;
+    if (s->lasting != NULL)
+        s->lasting->progress_ms = 0;
     arena_reset(&s->arena);
 }
 
@@ -84,6 +86,8 @@ static bool finish_command(struct imap_session *s)
     if (s->news != NULL && !imap_news_tell(s, s->news))
         return false;
     imap_metadata_tell(s);
+    if (s->command != NULL && (s->command->effects & IMAP_HOLDS_GONE))
+        imap_tell_held_modseq(s);
 
     struct buf *out = conn_out(s->conn);
     buf_add(out, s->tag);
@@ -116,6 +120,14 @@ static const char *not_now(const struct imap_session *s)
     bug("state %d", (int)s->state);
 }
 
+/* RFC 9586 section 3.1: no message numbers any more. */
+static bool needs_uids(const struct imap_session *s)
+{
+    unsigned effects = s->command->effects;
+
+    return (s->enabled & IMAP_UIDONLY) && !s->by_uid && (effects & IMAP_UID_TOO) && !(effects & IMAP_NO_NUMBERS);
+}
+
 static void dispatch(struct imap_session *s, struct imap_reader *args, const struct frame_found *message)
 {
     if (message != NULL) {
@@ -145,6 +157,9 @@ static void run_command(struct imap_session *s, struct slice text, const struct 
 
     imap_reader_init(&args, text, &s->arena, &s->service->limits);
     args.utf8 = imap_speaks_utf8(s);
+    args.rev2 = (s->enabled & IMAP_REV2) != 0;
+    /* Who logs in has had no chance to ENABLE anything, and names and passwords are UTF-8 nowadays. */
+    args.quoted_utf8 = args.utf8 || s->state == IMAP_FRESH;
     s->tag = imap_read_tag(&args);
     if (args.failed) {
         s->tag = SLICE("*");
@@ -165,6 +180,8 @@ static void run_command(struct imap_session *s, struct slice text, const struct 
         imap_bad(s, "Unknown command");
     else if (!(s->command->states & (unsigned)s->state))
         imap_bad(s, "%s", not_now(s));
+    else if (needs_uids(s))
+        imap_bad(s, "[UIDREQUIRED] Expected UID before %s, as UIDONLY is enabled", s->command->name);
     else
         dispatch(s, &args, message);
 }
@@ -317,7 +334,8 @@ static void session_last_words(void *session, enum conn_close why)
 {
     struct imap_session *s = session;
 
-    conn_printf(s->conn, "* BYE %s\r\n", conn_close_text(why));
+    if (!conn_in_line(s->conn)) /* a SEARCH response of a million numbers, say, that was not written to its end */
+        conn_printf(s->conn, "* BYE %s\r\n", conn_close_text(why));
 }
 
 static void session_close(void *session, enum conn_close why)

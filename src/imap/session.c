@@ -3,10 +3,13 @@
  *
  * Layer: imap.
  */
-#include "imap/session.h"
+#include "imap/lasting.h"
 
 #include <stdarg.h>
 
+#include "base/clock.h"
+
+enum { PROGRESS_MS = 10000 }; /* RFC 9585 section 4: every 10 to 15 seconds */
 enum { ANSWER_MAX = 8 * 1024 * 1024 }; /* COPYUID and MODIFIED carry sets: of a million messages, every second */
 
 static void __attribute__((format(printf, 3, 0)))
@@ -108,4 +111,40 @@ void imap_bye(struct imap_session *s, const char *text)
     if (!s->closing)
         conn_printf(s->conn, "* BYE %s\r\n", text);
     s->closing = true;
+}
+
+/* inprogress-tag = quoted / nil: NIL if it has a "]"    RFC 9585 section 5 */
+static void write_progress_tag(struct imap_session *s, struct buf *out)
+{
+    if (slice_find_char(s->tag, ']') < s->tag.len)
+        buf_add(out, SLICE("NIL"));
+    else
+        imap_write_string(out, s->tag);
+}
+
+/*
+ * resp-text-code =/ "INPROGRESS" SP "(" inprogress-tag SP inprogress-state ")"
+ * where the second number is above the first, or NIL    RFC 9585 section 5
+ */
+void imap_in_progress(struct imap_session *s, uint64_t done, uint64_t total)
+{
+    struct imap_lasting *l = imap_lasting(s);
+    int64_t now = clock_mono_ms();
+    struct buf *out;
+
+    if (l->progress_ms == 0)
+        l->progress_ms = now;
+    if (now - l->progress_ms < PROGRESS_MS)
+        return;
+    l->progress_ms = now;
+    out = conn_out(s->conn);
+    buf_add(out, SLICE("* OK [INPROGRESS ("));
+    write_progress_tag(s, out);
+    buf_addf(out, " %llu ", (unsigned long long)done);
+    if (total > done)
+        buf_add_u64(out, total);
+    else
+        buf_add(out, SLICE("NIL"));
+    buf_add(out, SLICE(")] Still working\r\n"));
+    conn_flush(s->conn);
 }

@@ -97,6 +97,7 @@ enum imap_effects {
     IMAP_UID_TOO = 1,      /* has a UID form */
     IMAP_READS_VIEW = 2,   /* uses what the client knows of the mailbox: made fresh before */
     IMAP_HOLDS_GONE = 4,   /* no EXPUNGE before its end, unless in its UID form (RFC 3501 section 7.4.1) */
+    IMAP_NO_NUMBERS = 8,   /* has a UID form, but its plain one takes no message numbers (RFC 9586) */
 };
 struct imap_command {
     const char *name;
@@ -118,6 +119,12 @@ void imap_no_target(struct imap_session *s, const struct fail *why);
 void imap_bad(struct imap_session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* What was expected, and where. */
 void imap_bad_args(struct imap_session *s, const struct imap_reader *args);
+/*
+ * For a command that takes long and says nothing meanwhile (SEARCH, SORT, COPY ...), to be called between
+ * its turns: every ten seconds "* OK [INPROGRESS ("tag" done total)]" (RFC 9585).  `done` only grows;
+ * `total` 0: not known.  Never inside of a response that is not written to its end.
+ */
+void imap_in_progress(struct imap_session *s, uint64_t done, uint64_t total);
 /* The end: "* BYE ..." now, and closed after the answer. */
 void imap_bye(struct imap_session *s, const char *text);
 
@@ -125,6 +132,8 @@ void imap_bye(struct imap_session *s, const char *text);
 
 /* quoted, or a literal where it must be */
 void imap_write_string(struct buf *b, struct slice s);
+/* The same, and UTF-8 in quotes for those who have enabled it (RFC 9051 section 4.3, RFC 6855 section 3). */
+void imap_write_text(const struct imap_session *s, struct buf *b, struct slice text);
 /* As an atom if it can be one. */
 void imap_write_astring(struct buf *b, struct slice s);
 /* A mailbox name, quoted: in modified UTF-7, or UTF-8 for those who have enabled it. */
@@ -134,6 +143,8 @@ static inline bool imap_speaks_utf8(const struct imap_session *s)
 {
     return (s->enabled & (IMAP_REV2 | IMAP_UTF8)) != 0;
 }
+/* A mailbox's object id (RFC 8474 section 4): the same under all its names, never another's. */
+void imap_write_mailboxid(struct buf *b, const struct account *a, uint64_t mailbox);
 /* (\Seen keyword ...) */
 void imap_write_flags(struct buf *b, struct account *a, uint32_t flags, uint32_t keyword_set, bool recent);
 /*
@@ -152,18 +163,17 @@ void imap_write_date_time(struct buf *b, int64_t seconds, int zone);
 void imap_deselect(struct imap_session *s);
 /* The view of a session that was parked comes back; false: s->closing. */
 bool imap_unpark(struct imap_session *s);
-/*
- * UIDs [first, end) are \Recent from now on; they are above all that were before.  What is recent is
- * taken (mailbox_recent) before the view is opened, so that the view shows all that was taken.
- */
+/* UIDs [first, end) are \Recent from now on; they are above all that were before. */
 void imap_add_recent(struct imap_session *s, uint32_t first, uint32_t end);
 uint32_t imap_count_recent(const struct imap_session *s);
 static inline bool imap_is_recent(const struct imap_session *s, uint32_t uid)
 {
     const struct uid_set *r = &s->box.recent;
 
-    return r->count > 0 && uid >= r->ranges[0].first && uid_set_has(r, uid);
+    return r->count > 0 && !(s->enabled & IMAP_REV2) && uid >= r->ranges[0].first && uid_set_has(r, uid);
 }
+/* EXISTS, and RECENT for those who know it (not RFC 9051 appendix E). */
+void imap_write_counts(const struct imap_session *s, struct buf *out);
 /* FLAGS and PERMANENTFLAGS. */
 void imap_tell_flags(struct imap_session *s);
 /* A CONDSTORE enabling command (RFC 7162 section 3.1): the first one tells HIGHESTMODSEQ. */
@@ -175,6 +185,8 @@ bool imap_resolve(struct imap_session *s, struct imap_set set, struct imap_spans
 struct imap_news {
     struct view_diff diff;
     size_t           gone_left; /* of diff.gone, told from the last */
+    uint32_t        *gone_uids; /* VANISHED is told instead of EXPUNGE: their UIDs */
+    bool             catches_up; /* what was held back is told */
     size_t           changed_at;
     bool             started;
     /* Left out of what is told, in favour of the command's own responses; may be NULL. */
@@ -188,9 +200,38 @@ struct imap_news {
 struct imap_news *imap_news_gather(struct imap_session *s, bool expunges);
 /* false: the connection is full, call again when it has drained. */
 bool imap_news_tell(struct imap_session *s, struct imap_news *n);
+/*
+ * At the end of a command that may not tell of expunges: the HIGHESTMODSEQ below them, so that a client
+ * which has heard of higher modseqs does not believe it knows all (RFC 7162 section 3.2).
+ */
+void imap_tell_held_modseq(struct imap_session *s);
+/* "* n FETCH (", or "* uid UIDFETCH (" (RFC 9586 section 3.4). */
+void imap_begin_fetch(const struct imap_session *s, struct buf *b, uint32_t position, uint32_t uid);
+/*
+ * Does a FETCH response that nobody asked for have the UID in it?  In UID commands, for who knows modseqs
+ * (RFC 7162 section 3.2.4) and in IMAP4rev2 (RFC 9051 section 7.5.2); where the response begins with it, no.
+ */
+static inline bool imap_tells_uid(const struct imap_session *s)
+{
+    return !(s->enabled & IMAP_UIDONLY) && (s->by_uid || (s->enabled & (IMAP_CONDSTORE | IMAP_REV2)));
+}
 /* "* n FETCH (FLAGS (...) ...)" for one message of the view. */
 void imap_write_flag_fetch(struct imap_session *s, struct buf *b, uint32_t position,
                            const struct view_entry *e);
+
+/* ---- mailboxes (list_line.c) ---- */
+
+/*
+ * "* LIST (attributes) "/" name": one mailbox as it is now, also where nobody asked (SELECT in IMAP4rev2,
+ * NOTIFY).  `name` as the client knows it; `old` is told as OLDNAME if it is not empty (RFC 9051 section
+ * 6.3.9.7); `more` are attributes to go first, each with a space behind it.
+ */
+struct imap_list_line {
+    struct slice               name, old;
+    const struct mailbox_info *info; /* NULL: \NonExistent */
+    const char                *more;
+};
+void imap_write_list_line(const struct imap_session *s, struct buf *out, const struct imap_list_line *l);
 
 /* ---- commands ---- */
 

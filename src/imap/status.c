@@ -1,8 +1,8 @@
 /*
  * imap/status.c - STATUS.
  *
- * Layer: imap.  RFC 3501 section 6.3.10, RFC 7162 section 3.1.7, RFC 8438,
- * RFC 7889.  Answered from kept counts: no mailbox is opened, but for RECENT
+ * Layer: imap.  RFC 3501 section 6.3.10, RFC 9051 section 6.3.11, RFC 7162
+ * section 3.1.7, RFC 8438, RFC 7889, RFC 8474 section 4.3.  Answered from kept counts: no mailbox is opened, but for RECENT
  * where there is any.
  */
 #include "imap/status.h"
@@ -18,9 +18,10 @@ static const struct {
     {"UIDNEXT", STATUS_UIDNEXT},   {"UIDVALIDITY", STATUS_UIDVALIDITY},
     {"UNSEEN", STATUS_UNSEEN},     {"HIGHESTMODSEQ", STATUS_HIGHESTMODSEQ},
     {"SIZE", STATUS_SIZE},         {"APPENDLIMIT", STATUS_APPENDLIMIT},
+    {"DELETED", STATUS_DELETED},   {"MAILBOXID", STATUS_MAILBOXID},
 };
 
-/* "(" status-att *(SP status-att) ")" */
+/* "(" status-att *(SP status-att) ")"; IMAP4rev2 knows no RECENT (RFC 9051 appendix E) */
 unsigned imap_read_status_items(struct imap_reader *r)
 {
     unsigned items = 0;
@@ -29,7 +30,8 @@ unsigned imap_read_status_items(struct imap_reader *r)
     do {
         unsigned known = 0;
         for (size_t i = 0; i < ARRAY_LEN(status_items) && known == 0; i++)
-            if (imap_accept_word(r, status_items[i].name))
+            if (!(r->rev2 && status_items[i].item == STATUS_RECENT) &&
+                imap_accept_word(r, status_items[i].name))
                 known = status_items[i].item;
         if (known == 0)
             imap_fail(r, "a status item");
@@ -68,6 +70,8 @@ static uint64_t status_value(const struct imap_session *s, const struct mailbox_
     case STATUS_HIGHESTMODSEQ: return info->highest_modseq;
     case STATUS_SIZE: return info->bytes;
     case STATUS_APPENDLIMIT: return s->service->limits.append_bytes;
+    case STATUS_DELETED: return info->deleted;
+    case STATUS_MAILBOXID: break; /* no number */
     }
     return 0;
 }
@@ -92,7 +96,13 @@ bool imap_write_status(struct imap_session *s, struct account *a, const struct m
         first = false;
         buf_add(out, slice_of(status_items[i].name));
         buf_add_char(out, ' ');
-        buf_add_u64(out, status_value(s, info, status_items[i].item, recent));
+        if (status_items[i].item == STATUS_MAILBOXID) {
+            buf_add_char(out, '(');
+            imap_write_mailboxid(out, a, info->id);
+            buf_add_char(out, ')');
+        } else {
+            buf_add_u64(out, status_value(s, info, status_items[i].item, recent));
+        }
     }
     buf_add(out, SLICE(")\r\n"));
     return true;

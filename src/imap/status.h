@@ -17,6 +17,8 @@ enum status_item {
     STATUS_HIGHESTMODSEQ = 32,
     STATUS_SIZE = 64,
     STATUS_APPENDLIMIT = 128,
+    STATUS_DELETED = 256,
+    STATUS_MAILBOXID = 512,
 };
 
 /* status_item bits. */

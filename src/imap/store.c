@@ -122,10 +122,8 @@ static bool as_expected(struct imap_session *s, struct store_command *c, const s
 static void write_modseq_fetch(struct imap_session *s, struct buf *out, uint32_t position,
                                const struct view_entry *e)
 {
-    buf_add(out, SLICE("* "));
-    buf_add_u64(out, (uint64_t)position + 1);
-    buf_add(out, SLICE(" FETCH ("));
-    if (s->by_uid) {
+    imap_begin_fetch(s, out, position, e->uid);
+    if (imap_tells_uid(s)) {
         buf_add(out, SLICE("UID "));
         buf_add_u64(out, e->uid);
         buf_add_char(out, ' ');

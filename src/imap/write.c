@@ -8,16 +8,19 @@
 #include "base/unicode.h"
 
 /* QUOTED-CHAR without escapes, short enough to be read by line readers */
-static bool fits_quotes(struct slice s)
+static bool fits_quotes(struct slice s, bool utf8)
 {
+    bool eight_bit = false;
+
     if (s.len > 1000)
         return false;
     for (size_t i = 0; i < s.len; i++) {
         unsigned char c = (unsigned char)s.ptr[i];
-        if (c == '\0' || c == '\r' || c == '\n' || c > 0x7f)
+        if (c == '\0' || c == '\r' || c == '\n')
             return false;
+        eight_bit = eight_bit || c > 0x7f;
     }
-    return true;
+    return !eight_bit || (utf8 && utf8_valid(s));
 }
 
 static void write_quoted(struct buf *b, struct slice s)
@@ -31,9 +34,9 @@ static void write_quoted(struct buf *b, struct slice s)
     buf_add_char(b, '"');
 }
 
-void imap_write_string(struct buf *b, struct slice s)
+static void write_string(struct buf *b, struct slice s, bool utf8)
 {
-    if (fits_quotes(s)) {
+    if (fits_quotes(s, utf8)) {
         write_quoted(b, s);
         return;
     }
@@ -41,6 +44,16 @@ void imap_write_string(struct buf *b, struct slice s)
     buf_add_u64(b, s.len);
     buf_add(b, SLICE("}\r\n"));
     buf_add(b, s);
+}
+
+void imap_write_string(struct buf *b, struct slice s)
+{
+    write_string(b, s, false);
+}
+
+void imap_write_text(const struct imap_session *s, struct buf *b, struct slice text)
+{
+    write_string(b, text, imap_speaks_utf8(s));
 }
 
 void imap_write_astring(struct buf *b, struct slice s)
@@ -67,6 +80,12 @@ void imap_write_mailbox(const struct imap_session *s, struct buf *b, struct slic
     utf7_encode(&encoded, name);
     write_quoted(b, buf_slice(&encoded));
     buf_finish(&encoded);
+}
+
+/* Ids of accounts and mailboxes are never used twice, whatever is restored from where. */
+void imap_write_mailboxid(struct buf *b, const struct account *a, uint64_t mailbox)
+{
+    buf_addf(b, "M%llx-%llx", (unsigned long long)account_id(a), (unsigned long long)mailbox);
 }
 
 void imap_write_flags(struct buf *b, struct account *a, uint32_t flags, uint32_t keyword_set, bool recent)

@@ -129,6 +129,8 @@ static inline bool conn_is_full(const struct conn *c)
 {
     return conn_pending(c) >= CONN_PENDING_MARK;
 }
+/* Does what was queued so far, sent or not, end within a line?  Then nothing can be said in between. */
+bool conn_in_line(const struct conn *c);
 /* Sends now what can be sent without waiting ("+ idling", "* OK Still here"): rarely needed. */
 void conn_flush(struct conn *c);
 

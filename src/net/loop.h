@@ -129,6 +129,7 @@ struct conn {
     uint64_t           pieces_len; /* bytes in them */
     struct buf         out;
     size_t             out_at;
+    bool               in_line; /* the last byte that was sent is no line end */
 
     /* time, ms of clock_mono_ms(); 0: none */
     struct timer timer;

@@ -94,6 +94,11 @@ size_t conn_pending(const struct conn *c)
     return (size_t)out_pending(c);
 }
 
+bool conn_in_line(const struct conn *c)
+{
+    return c->out.len > c->out_at ? c->out.data[c->out.len - 1] != '\n' : c->in_line || c->pieces != NULL;
+}
+
 void out_drop(struct conn *c)
 {
     while (c->pieces != NULL)
@@ -146,6 +151,8 @@ static void sent(struct conn *c, uint64_t n)
     }
     c->out_at += (size_t)n;
     if (c->out_at == c->out.len) {
+        if (c->out.len > 0)
+            c->in_line = c->out.data[c->out.len - 1] != '\n';
         c->out.len = 0;
         c->out_at = 0;
     }

@@ -106,6 +106,7 @@ static bool copy(struct change *c, void *ctx, struct fail *why)
     view_release(&source);
     x->out.uidvalidity = to->row.uidvalidity;
     x->out.modseq = to->row.highest_modseq;
+    x->out.from_modseq = from->row.highest_modseq;
     return ok;
 }
 

@@ -1,5 +1,5 @@
 /*
- * store/mailbox.c - mailboxes as they are: the list, one of them, \Recent.
+ * store/mailbox.c - mailboxes as they are: the list, and one of them.
  *
  * Layer: store.  All of it is answered from memory.
  */
@@ -172,27 +172,4 @@ bool mailbox_get(struct account *a, uint64_t mailbox_id, struct arena *arena, st
         return false;
     box = state_mailbox(a->state, mailbox_id);
     return tell(a, box, arena, out, why);
-}
-
-/*
- * What was taken goes along with the mailbox's next change, or when the file is
- * closed: a crash before only makes messages recent again.
- */
-bool mailbox_recent(struct account *a, uint64_t mailbox_id, bool take, uint32_t *first_recent,
-                    struct fail *why)
-{
-    struct mailbox_state *box;
-
-    if (!account_peek(a, why))
-        return false;
-    box = state_mailbox(a->state, mailbox_id);
-    if (box != NULL) {
-        *first_recent = box->row.first_recent;
-        if (take && box->row.first_recent < box->row.uidnext) {
-            box->row.first_recent = box->row.uidnext;
-            box->recent_taken = true;
-        }
-    }
-    (void)pthread_mutex_unlock(&a->lock);
-    return box != NULL || fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "there is no such mailbox");
 }

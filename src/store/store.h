@@ -175,12 +175,6 @@ bool mailbox_delete(struct account *a, struct slice name, struct fail *why);
 bool mailbox_rename(struct account *a, struct slice from, struct slice to, struct fail *why);
 /* By name; the mailbox need not exist. */
 bool mailbox_subscribe(struct account *a, struct slice name, bool on, struct fail *why);
-/*
- * For a session that selects: which UIDs are \Recent for it (>= *first_recent).
- * `take`: and for no later one (SELECT; EXAMINE only looks).
- */
-bool mailbox_recent(struct account *a, uint64_t mailbox_id, bool take, uint32_t *first_recent,
-                    struct fail *why);
 
 /* ---- UIDs ---- */
 
@@ -327,7 +321,8 @@ struct copy_result {
     uint32_t uidvalidity;  /* of the destination */
     struct uid_set source; /* what was there to copy; the n-th got first_uid + n */
     uint32_t first_uid;
-    uint64_t modseq;
+    uint64_t modseq;      /* of the destination */
+    uint64_t from_modseq; /* of the source */
 };
 /* All or none; `move` takes them out of the source in the same transaction (RFC 6851). */
 bool message_copy(struct account *a, uint64_t from_mailbox, const struct uid_range *ranges,

@@ -80,6 +80,11 @@ uint64_t view_bytes(const struct view *v)
            (uint64_t)v->count * sizeof(struct view_packed);
 }
 
+uint64_t view_whole_modseq(const struct view *v)
+{
+    return v->whole_modseq != 0 ? v->whole_modseq : v->modseq;
+}
+
 uint32_t view_slot_of(const struct view *v, uint32_t position)
 {
     uint32_t low = 0, high = v->slot_count; /* slots[low].start <= position < slots[high].start */
@@ -158,6 +163,27 @@ bool view_next(struct view_cursor *c, struct view_entry *out)
     c->in_chunk++;
     c->position++;
     return true;
+}
+
+bool view_next_changed(struct view_cursor *c, uint64_t since, struct view_entry *out)
+{
+    const struct view *v = c->view;
+
+    for (;;) {
+        if (c->position >= v->count)
+            return false;
+        if (c->chunk == NULL || c->in_chunk >= ((const struct view_chunk *)c->chunk)->count) {
+            uint32_t slot = view_slot_of(v, c->position);
+            if (v->slots[slot].chunk->max_modseq <= since) {
+                c->position = v->slots[slot].start + v->slots[slot].chunk->count;
+                c->chunk = NULL;
+                continue;
+            }
+        }
+        (void)view_next(c, out);
+        if (out->modseq > since)
+            return true;
+    }
 }
 
 struct view_token view_token(const struct view *v)

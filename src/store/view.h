@@ -22,6 +22,13 @@ struct view_entry {
 
 /* The mailbox as it is now.  FAIL_NOT_FOUND if it was deleted. */
 bool view_open(struct account *a, uint64_t mailbox_id, struct view **out, struct fail *why);
+/*
+ * The same for a session that selects, with the UIDs that are \Recent for it: those from *first_recent on.
+ * `take`: for it and for no later one (SELECT; EXAMINE only looks).  Both in one moment, so that each
+ * message is recent for exactly one.
+ */
+bool view_open_recent(struct account *a, uint64_t mailbox_id, bool take, struct view **out,
+                      uint32_t *first_recent, struct fail *why);
 struct view *view_ref(struct view *v);
 void view_release(struct view **v);
 
@@ -29,6 +36,8 @@ uint32_t view_count(const struct view *v);
 uint32_t view_uidvalidity(const struct view *v);
 uint32_t view_uidnext(const struct view *v);
 uint64_t view_modseq(const struct view *v); /* the mailbox's HIGHESTMODSEQ */
+/* The modseq up to which all changes are in it: lower where it keeps messages that are gone. */
+uint64_t view_whole_modseq(const struct view *v);
 
 /* position < view_count(v) */
 struct view_entry view_at(const struct view *v, uint32_t position);
@@ -43,6 +52,8 @@ struct view_cursor {
 };
 void view_cursor_init(struct view_cursor *c, const struct view *v, uint32_t position);
 bool view_next(struct view_cursor *c, struct view_entry *out);
+/* The next whose modseq is above `since`; chunks in which nothing is are passed over. */
+bool view_next_changed(struct view_cursor *c, uint64_t since, struct view_entry *out);
 
 /*
  * How `now` differs from `then` (an earlier view of the same mailbox, which may be

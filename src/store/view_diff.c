@@ -170,7 +170,13 @@ static struct view *merge(const struct view *then, const struct view *now, uint3
 
 struct view *view_keep_gone(struct view *then, struct view *now)
 {
-    return any_gone(then, now) ? merge(then, now, PACKED_GONE) : view_ref(now);
+    struct view *kept;
+
+    if (!any_gone(then, now))
+        return view_ref(now);
+    kept = merge(then, now, PACKED_GONE);
+    kept->whole_modseq = view_whole_modseq(then);
+    return kept;
 }
 
 struct view *view_merge(const struct view *one, const struct view *other)

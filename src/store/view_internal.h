@@ -37,6 +37,7 @@ struct view {
     _Atomic uint32_t refs;
     uint32_t count, uidvalidity, uidnext;
     uint64_t modseq;
+    uint64_t whole_modseq; /* 0: the same as modseq */
     uint32_t slot_count, slot_cap;
     struct view_slot slots[];
 };

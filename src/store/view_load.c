@@ -96,6 +96,45 @@ bool view_open(struct account *a, uint64_t mailbox_id, struct view **out, struct
     return true;
 }
 
+/*
+ * What is recent for whom is decided with the newest view in hand.  What was taken goes along with the
+ * mailbox's next change, or when the file is closed: a crash before only makes messages recent again.
+ */
+static void take_recent(struct mailbox_state *box, bool take, uint32_t *first_recent)
+{
+    *first_recent = box->row.first_recent;
+    if (!take || box->row.first_recent >= box->view->uidnext)
+        return;
+    box->row.first_recent = box->view->uidnext;
+    box->recent_taken = true;
+}
+
+bool view_open_recent(struct account *a, uint64_t mailbox_id, bool take, struct view **out,
+                      uint32_t *first_recent, struct fail *why)
+{
+    for (;;) {
+        struct mailbox_state *box;
+        struct view *v = NULL;
+
+        if (!account_peek(a, why))
+            return false;
+        box = state_need_mailbox(a->state, mailbox_id, why);
+        if (box != NULL && box->view != NULL) {
+            v = view_ref(box->view);
+            take_recent(box, take, first_recent);
+            box->view_used_ms = clock_mono_ms();
+        }
+        (void)pthread_mutex_unlock(&a->lock);
+        if (v != NULL)
+            *out = v;
+        if (v != NULL || box == NULL)
+            return box != NULL;
+        if (!view_open(a, mailbox_id, &v, why)) /* into memory; it may be gone again, then once more */
+            return false;
+        view_release(&v);
+    }
+}
+
 /* The messages of `now` below uidnext. */
 static struct view *cut(struct view *now, struct view_token token)
 {
