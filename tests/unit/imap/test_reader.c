@@ -31,7 +31,8 @@ static void check_astrings(struct arena *a)
         {"literal", "{3}\r\na\"b", "a\"b"},
         {"literal that was not waiting", "{3+}\r\nabc", "abc"},
         {"empty literal", "{0}\r\n", ""},
-        {"8-bit in quotes", "\"\xc3\xa9\"", "\xc3\xa9"},
+        {"8-bit in quotes", "\"\xc3\xa9\"", NULL},
+        {"8-bit in a literal", "{2}\r\n\xc3\xa9", "\xc3\xa9"},
         {"8-bit in an atom", "\xc3\xa9", NULL},
         {"nothing", "", NULL},
         {"unknown escape", "\"a\\b\"", NULL},
@@ -56,6 +57,13 @@ static void check_astrings(struct arena *a)
     imap_reader_init(&r, slice_make("{2}\r\na\0", 7), a, &limits);
     (void)imap_read_astring(&r);
     CHECK("NUL in a literal", r.failed);
+    r = over(a, "\"\xc3\xa9\"");
+    r.quoted_utf8 = true;
+    CHECK_SLICE("UTF-8 in quotes where it is enabled", imap_read_astring(&r), SLICE("\xc3\xa9"));
+    r = over(a, "\"\xc3\"");
+    r.quoted_utf8 = true;
+    (void)imap_read_astring(&r);
+    CHECK("what is not UTF-8 even there", r.failed);
 }
 
 static void check_mailboxes(struct arena *a)
