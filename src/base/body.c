@@ -21,8 +21,11 @@ struct body {
     struct body_limits limits;
     struct buf         memory;
     uint64_t           flushed; /* bytes in the spool file */
+    uint64_t           room;    /* bytes of the file that were asked for */
     int                fd;      /* the spool file; -1 until there is one */
 };
+
+enum { ROOM_STEP = 1024 * 1024 }; /* room is asked for so much at a time */
 
 struct body *body_create(const struct body_limits *limits)
 {
@@ -55,10 +58,23 @@ static int open_spool(const char *dir, struct fail *why)
     return fd;
 }
 
+/* A spool file must not eat the reserve that lets a full disk be emptied. */
+static bool ask_for_room(struct body *b, size_t more, struct fail *why)
+{
+    if (b->limits.has_room == NULL || b->flushed + more <= b->room)
+        return true;
+    if (!b->limits.has_room(b->limits.room_ctx, more + ROOM_STEP, why))
+        return false;
+    b->room = b->flushed + more + ROOM_STEP;
+    return true;
+}
+
 static bool append_to_file(struct body *b, struct slice s, struct fail *why)
 {
     if (s.len == 0)
         return true;
+    if (!ask_for_room(b, s.len, why))
+        return false;
     if (b->fd < 0)
         b->fd = open_spool(b->limits.spool_dir, why);
     if (b->fd < 0)

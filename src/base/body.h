@@ -17,6 +17,12 @@ struct body_limits {
     size_t      memory_max; /* bytes kept in memory before a file is made */
     uint64_t    size_max;   /* bytes in all; more is refused with FAIL_TOO_BIG */
     const char *spool_dir;  /* folder for unlinked files; must outlive the body */
+    /*
+     * Asked now and then before a file grows: is there room for so many bytes above the disk's
+     * reserve?  NULL: there is.  `why` says no (FAIL_TEMP, FAIL_NO_SPACE).
+     */
+    bool (*has_room)(void *ctx, uint64_t bytes, struct fail *why);
+    void *room_ctx;
 };
 
 struct body *body_create(const struct body_limits *limits);

@@ -11,11 +11,6 @@ enum {
     LOGGED_IN = IMAP_AUTHED | IMAP_SELECTED,
 };
 
-static void append_without_message(struct imap_session *s, struct imap_reader *args)
-{
-    imap_append(s, args, NULL);
-}
-
 static const struct imap_command commands[] = {
     /* RFC 3501 section 6.1 */
     {.name = "CAPABILITY", .run = imap_capability, .states = ANY},
@@ -37,7 +32,7 @@ static const struct imap_command commands[] = {
     {.name = "LIST", .run = imap_list, .states = LOGGED_IN},
     {.name = "LSUB", .run = imap_lsub, .states = LOGGED_IN},
     {.name = "STATUS", .run = imap_status, .states = LOGGED_IN},
-    {.name = "APPEND", .run = append_without_message, .states = LOGGED_IN},
+    {.name = "APPEND", .run = imap_append_bare, .run_message = imap_append, .states = LOGGED_IN},
     {.name = "NAMESPACE", .run = imap_namespace, .states = LOGGED_IN}, /* RFC 2342 */
     {.name = "GETMETADATA", .run = imap_getmetadata, .states = LOGGED_IN}, /* RFC 5464 */
     {.name = "SETMETADATA", .run = imap_setmetadata, .states = LOGGED_IN},
@@ -62,6 +57,12 @@ static const struct imap_command commands[] = {
      .states = IMAP_SELECTED,
      .effects = IMAP_UID_TOO | IMAP_READS_VIEW | IMAP_HOLDS_GONE},
     {.name = "COPY", .run = imap_copy, .states = IMAP_SELECTED, .effects = IMAP_UID_TOO | IMAP_READS_VIEW},
+    /* RFC 8508 */
+    {.name = "REPLACE",
+     .run = imap_replace_bare,
+     .run_message = imap_replace,
+     .states = IMAP_SELECTED,
+     .effects = IMAP_UID_TOO | IMAP_READS_VIEW},
     /* RFC 6851 */
     {.name = "MOVE", .run = imap_move, .states = IMAP_SELECTED, .effects = IMAP_UID_TOO | IMAP_READS_VIEW},
 };

@@ -8,10 +8,14 @@
 #include "imap/fetch.h"
 #include "imap/qresync.h"
 
+#include "base/clock.h"
 #include "base/fail.h"
 #include "message/envelope.h"
 
-enum { SCRATCH_MAX = 16 * 1024 * 1024 };
+enum {
+    SCRATCH_MAX = 64 * 1024 * 1024,
+    FLAGS_MAX = 16 * 1024 * 1024, /* of one message: more keywords than any limit allows */
+};
 
 static void end_fetch(struct imap_session *s)
 {
@@ -50,11 +54,15 @@ static bool in_view(const struct fetch_item *item)
     return item->kind == ITEM_UID || item->kind == ITEM_FLAGS || item->kind == ITEM_MODSEQ;
 }
 
-static void write_structure(struct buf *out, const struct mime_part *root, bool extended)
+/* RFC 9051 section 7.5.2 shows what RFC 2231 encoded as UTF-8; before, nobody could expect that. */
+static void write_structure(struct imap_session *s, const struct mime_part *root, bool extended)
 {
+    struct buf *out = conn_out(s->conn);
+    unsigned form = (extended ? BODY_EXTENDED : 0) | (imap_speaks_utf8(s) ? BODY_UTF8 : 0);
+
     buf_add(out, extended ? SLICE("BODYSTRUCTURE ") : SLICE("BODY "));
     if (root != NULL)
-        bodystructure_write(out, root, extended);
+        bodystructure_write(out, root, form);
     else
         buf_add(out, SLICE("(\"text\" \"plain\" NIL NIL NIL \"7bit\" 0 0)"));
 }
@@ -106,9 +114,19 @@ static void write_item(struct imap_session *s, struct fetch *f, const struct fet
         buf_add(out, m->info->envelope.len > 0 ? m->info->envelope
                                                : SLICE("(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)"));
         break;
-    case ITEM_BODY: write_structure(out, m->root, false); break;
-    case ITEM_BODYSTRUCTURE: write_structure(out, m->root, true); break;
-    case ITEM_SECTION: fetch_write_section(s, f, item, m); break;
+    case ITEM_BODY: write_structure(s, m->root, false); break;
+    case ITEM_BODYSTRUCTURE: write_structure(s, m->root, true); break;
+    case ITEM_SAVEDATE:
+        buf_add(out, SLICE("SAVEDATE "));
+        imap_write_date_time(out, m->info->saved_date, clock_zone_minutes(m->info->saved_date));
+        break;
+    case ITEM_PREVIEW:
+        buf_add(out, SLICE("PREVIEW "));
+        imap_write_string(out, m->info->preview);
+        break;
+    case ITEM_SECTION:
+    case ITEM_BINARY:
+    case ITEM_BINARY_SIZE: fetch_write_section(s, f, item, m); break;
     }
 }
 
@@ -180,6 +198,15 @@ static enum turn answer_from_view(struct imap_session *s, struct fetch *f)
     return TURN_PARK;
 }
 
+/* A part in an encoding that nobody knows fails the FETCH, but not for the other messages. */
+static bool can_decode(const struct fetch *f, const struct fetch_message *m)
+{
+    for (const struct fetch_item *i = f->args.items; i != NULL; i = i->next)
+        if ((i->kind == ITEM_BINARY || i->kind == ITEM_BINARY_SIZE) && !section_can_decode(i, m))
+            return false;
+    return true;
+}
+
 struct batch_ctx {
     struct imap_session *s;
     struct fetch *f;
@@ -199,7 +226,11 @@ static bool answer_message(void *ctx, const struct message_info *info)
         return true; /* not one of ours */
     if (f->needs_root)
         m.root = mime_unpack(&f->scratch, info->structure);
-    write_message(s, f, &f->batch[f->batch_at++], &m);
+    if (can_decode(f, &m))
+        write_message(s, f, &f->batch[f->batch_at], &m);
+    else
+        f->unknown_cte = true;
+    f->batch_at++;
     store_body_release(&m.body);
     arena_reset(&f->scratch);
     return !conn_is_full(s->conn) && !f->costly;
@@ -250,6 +281,8 @@ static enum turn answer_from_store(struct imap_session *s, struct fetch *f)
     }
     if (f->missing)
         imap_no(s, "[EXPUNGEISSUED] Some of the messages are gone");
+    else if (f->unknown_cte)
+        imap_no(s, "[UNKNOWN-CTE] The Content-Transfer-Encoding of a part is not known");
     else
         imap_ok(s, "Fetched");
     return TURN_PARK;
@@ -270,8 +303,10 @@ static void plan(struct fetch *f)
     f->only_view = true;
     for (const struct fetch_item *i = f->args.items; i != NULL; i = i->next) {
         bool structure = i->kind == ITEM_BODY || i->kind == ITEM_BODYSTRUCTURE ||
-                         (i->kind == ITEM_SECTION && (i->depth > 0 || i->part != PART_ALL));
+                         (i->kind >= ITEM_SECTION && (i->depth > 0 || i->part != PART_ALL));
         f->only_view = f->only_view && in_view(i);
+        if (i->kind == ITEM_PREVIEW)
+            f->what |= FETCH_PREVIEW;
         if (i->kind == ITEM_ENVELOPE)
             f->what |= FETCH_ENVELOPE;
         if (i->kind == ITEM_THREADID)
@@ -340,6 +375,15 @@ static void add_modseq(struct arena *a, struct fetch *f)
     *tail = item;
 }
 
+/* RFC 9051 appendix E: BODY[], BODY[HEADER] and BODY[TEXT] are all there is. */
+static bool has_old_items(const struct fetch *f)
+{
+    for (const struct fetch_item *i = f->args.items; i != NULL; i = i->next)
+        if (i->kind == ITEM_SECTION && slice_starts(i->label, SLICE("RFC822")))
+            return true;
+    return false;
+}
+
 static void put_uid_first(struct arena *a, struct fetch_args *args)
 {
     struct fetch_item *uid = NULL, **link;
@@ -389,6 +433,10 @@ void imap_fetch(struct imap_session *s, struct imap_reader *r)
     }
     if (f->args.vanished && !vanished_allowed(s, &f->args))
         return;
+    if ((s->enabled & IMAP_REV2) && has_old_items(f)) {
+        imap_bad(s, "IMAP4rev2 has BODY[], BODY[HEADER] and BODY[TEXT] in place of RFC822 items");
+        return;
+    }
     if (f->args.has_modseq)
         imap_enable_condstore(s);
     if (!imap_resolve(s, f->args.set, &f->spans))
@@ -400,11 +448,11 @@ void imap_fetch(struct imap_session *s, struct imap_reader *r)
     if (s->enabled & IMAP_CONDSTORE)
         add_modseq(&s->arena, f);
     plan(f);
-    buf_init(&f->flags, 64 * 1024);
+    buf_init(&f->flags, FLAGS_MAX);
     arena_init(&f->scratch, SCRATCH_MAX);
     s->step_data = f;
     s->cleanup = end_fetch;
-    if (f->args.sets_seen && !s->box.read_only && !set_seen(s, f))
+    if (f->args.sets_seen && !s->box.read_only && (s->box.rights & RIGHT_SEEN) && !set_seen(s, f))
         return;
     if (f->args.vanished && !imap_tell_vanished(s, f->args.set, f->args.changed_since))
         return;

@@ -6,7 +6,7 @@
 #ifndef IMAP_FETCH_H
 #define IMAP_FETCH_H
 
-#include "imap/fetch_args.h"
+#include "imap/section.h"
 #include "imap/session.h"
 
 enum { FETCH_BATCH = 256 }; /* messages asked of the store at once */
@@ -28,6 +28,7 @@ struct fetch {
     unsigned              what;    /* FETCH_ bits; of no use when `only_view` */
     bool                  only_view, needs_root;
     bool                  missing; /* a message is gone for good */
+    bool                  unknown_cte; /* BINARY cannot decode a part */
     bool                  costly;  /* the last message took its time: others have their turn */
 
     struct fetch_entry    batch[FETCH_BATCH];
@@ -37,13 +38,6 @@ struct fetch {
     uint32_t              flags_of, keywords_of;
     bool                  recent_of;
     struct arena          scratch;    /* of one message */
-};
-
-/* Of the message that is being answered. */
-struct fetch_message {
-    const struct message_info *info;
-    const struct mime_part    *root; /* NULL if its structure cannot be read */
-    struct store_body         *body; /* opened when needed */
 };
 
 /* Writes one section: its label, its size, its bytes by reference. */

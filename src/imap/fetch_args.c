@@ -16,6 +16,7 @@ enum {
 
 struct reading {
     struct imap_reader *r;
+    bool listed; /* within the parentheses */
     unsigned count, fields;
     struct fetch_args *args;
     struct fetch_item **tail;
@@ -25,7 +26,7 @@ static struct fetch_item *add_item(struct reading *g, enum fetch_kind kind, cons
 {
     struct fetch_item *item;
 
-    for (item = g->args->items; item != NULL && kind != ITEM_SECTION; item = item->next)
+    for (item = g->args->items; item != NULL && kind < ITEM_SECTION; item = item->next)
         if (item->kind == kind)
             return item;
     item = g->count++ < ITEMS_MAX ? arena_new(g->r->arena, struct fetch_item) : NULL;
@@ -110,7 +111,10 @@ static void read_section_text(struct reading *g, struct fetch_item *item)
     }
 }
 
-/* section-part = nz-number *("." nz-number) */
+/*
+ * section-part   = nz-number *("." nz-number)
+ * section-binary = "[" [section-part] "]"              RFC 3516 section 7
+ */
 static void read_section(struct reading *g, struct fetch_item *item)
 {
     struct imap_reader *r = g->r;
@@ -128,8 +132,16 @@ static void read_section(struct reading *g, struct fetch_item *item)
         item->path[item->depth++] = (uint32_t)imap_read_number(r, 1, UINT32_MAX);
         more = imap_accept(r, '.');
     }
-    if (more)
+    if (more && item->kind == ITEM_SECTION)
         read_section_text(g, item);
+}
+
+void fetch_section_read(struct imap_reader *r, struct fetch_item *item)
+{
+    struct reading g = {.r = r};
+
+    item->kind = ITEM_SECTION;
+    read_section(&g, item);
 }
 
 /* "<" number "." nz-number ">" */
@@ -159,7 +171,9 @@ static struct slice section_label(struct arena *a, const struct fetch_item *item
     struct slice label;
 
     buf_init(&b, 1024 * 1024);
-    buf_add(&b, SLICE("BODY["));
+    buf_add(&b, item->kind == ITEM_SECTION  ? SLICE("BODY[")
+                : item->kind == ITEM_BINARY ? SLICE("BINARY[")
+                                            : SLICE("BINARY.SIZE["));
     for (size_t i = 0; i < item->depth; i++) {
         if (i > 0)
             buf_add_char(&b, '.');
@@ -186,17 +200,21 @@ static struct slice section_label(struct arena *a, const struct fetch_item *item
     return label;
 }
 
-/* "BODY" section ["<" number "." nz-number ">"] / "BODY.PEEK" section [...], after the name */
-static void read_body(struct reading *g, bool peek)
+/*
+ * "BODY" section ["<" number "." nz-number ">"] / "BODY.PEEK" section [...] /
+ * "BINARY" [".PEEK"] section-binary [partial] / "BINARY.SIZE" section-binary, after the name
+ */
+static void read_body(struct reading *g, enum fetch_kind kind, bool peek)
 {
-    struct fetch_item *item = add_item(g, ITEM_SECTION, NULL);
+    struct fetch_item *item = add_item(g, kind, NULL);
 
     imap_expect(g->r, '[');
     if (item == NULL || g->r->failed)
         return;
     read_section(g, item);
     imap_expect(g->r, ']');
-    read_partial(g->r, item);
+    if (kind != ITEM_BINARY_SIZE)
+        read_partial(g->r, item);
     if (g->r->failed)
         return;
     item->label = section_label(g->r->arena, item);
@@ -212,9 +230,34 @@ static void add_rfc822(struct reading *g, const char *label, enum fetch_part par
     g->args->sets_seen = g->args->sets_seen || sets_seen;
 }
 
+/* "PREVIEW" [SP "(" "LAZY" *(SP "LAZY") ")"]           RFC 8970 section 6.  It lies ready: none is lazier. */
+static void read_preview(struct reading *g)
+{
+    struct imap_reader *r = g->r;
+
+    add_item(g, ITEM_PREVIEW, "PREVIEW");
+    if (!slice_starts(slice_from(r->text, r->at), SLICE(" (")) || r->failed)
+        return;
+    size_t began = r->at;
+    imap_expect_space(r);
+    imap_expect(r, '(');
+    if (!imap_accept_word(r, "LAZY")) {
+        if (!g->listed) {
+            r->at = began; /* the modifiers of FETCH itself */
+            return;
+        }
+        imap_fail(r, "LAZY");
+    }
+    while (imap_accept(r, ' '))
+        if (!imap_accept_word(r, "LAZY"))
+            imap_fail(r, "LAZY");
+    imap_expect(r, ')');
+}
+
 /*
  * fetch-att = "ENVELOPE" / "FLAGS" / "INTERNALDATE" / "RFC822" [".HEADER" / ".SIZE" / ".TEXT"] /
- *             "BODY" ["STRUCTURE"] / "UID" / "BODY" section [...] / "BODY.PEEK" section [...] / "MODSEQ"
+ *             "BODY" ["STRUCTURE"] / "UID" / "BODY" section [...] / "BODY.PEEK" section [...] / "MODSEQ" /
+ *             "BINARY" [".PEEK" / ".SIZE"] section-binary [...] / "SAVEDATE" / "PREVIEW" [...]
  */
 static void read_item(struct reading *g)
 {
@@ -231,6 +274,7 @@ static void read_item(struct reading *g)
         {"THREADID", ITEM_THREADID},
         {"ENVELOPE", ITEM_ENVELOPE},
         {"BODYSTRUCTURE", ITEM_BODYSTRUCTURE},
+        {"SAVEDATE", ITEM_SAVEDATE},
     };
     size_t began = g->r->at;
     struct slice name = read_name(g->r);
@@ -245,9 +289,17 @@ static void read_item(struct reading *g)
     if (slice_eq_nocase(name, SLICE("BODY")) && imap_peek(g->r) != '[')
         add_item(g, ITEM_BODY, "BODY");
     else if (slice_eq_nocase(name, SLICE("BODY")))
-        read_body(g, false);
+        read_body(g, ITEM_SECTION, false);
     else if (slice_eq_nocase(name, SLICE("BODY.PEEK")))
-        read_body(g, true);
+        read_body(g, ITEM_SECTION, true);
+    else if (slice_eq_nocase(name, SLICE("BINARY")))
+        read_body(g, ITEM_BINARY, false);
+    else if (slice_eq_nocase(name, SLICE("BINARY.PEEK")))
+        read_body(g, ITEM_BINARY, true);
+    else if (slice_eq_nocase(name, SLICE("BINARY.SIZE")))
+        read_body(g, ITEM_BINARY_SIZE, true);
+    else if (slice_eq_nocase(name, SLICE("PREVIEW")))
+        read_preview(g);
     else if (slice_eq_nocase(name, SLICE("RFC822")))
         add_rfc822(g, "RFC822", PART_ALL, true);
     else if (slice_eq_nocase(name, SLICE("RFC822.HEADER")))
@@ -331,6 +383,7 @@ struct fetch_args fetch_args_read(struct imap_reader *r)
     args.set = imap_read_set(r);
     imap_expect_space(r);
     if (imap_accept(r, '(')) {
+        g.listed = true;
         do
             read_item(&g);
         while (imap_accept(r, ' '));

@@ -20,7 +20,11 @@ enum fetch_kind {
     ITEM_ENVELOPE,
     ITEM_BODY,
     ITEM_BODYSTRUCTURE,
+    ITEM_SAVEDATE, /* RFC 8514 */
+    ITEM_PREVIEW,  /* RFC 8970 */
     ITEM_SECTION,
+    ITEM_BINARY,      /* RFC 3516 */
+    ITEM_BINARY_SIZE,
 };
 
 enum fetch_part {
@@ -37,7 +41,7 @@ struct fetch_item {
     struct slice       label; /* as the response names it */
     struct fetch_item *next;
 
-    /* ITEM_SECTION */
+    /* ITEM_SECTION; of the others, those that section-binary has */
     enum fetch_part part;
     uint32_t       *path;
     size_t          depth;
@@ -57,6 +61,9 @@ struct fetch_args {
     bool               windowed; /* PARTIAL was given: only for UID FETCH (RFC 9394 section 3.3) */
     struct imap_window window;
 };
+
+/* section-spec: what stands between "[" and "]", into `item`.  For IMAP URLs too. */
+void fetch_section_read(struct imap_reader *r, struct fetch_item *item);
 
 /* All of FETCH's arguments, from the space before the set to the end. */
 struct fetch_args fetch_args_read(struct imap_reader *r);

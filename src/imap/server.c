@@ -22,6 +22,7 @@ void imap_limits_default(struct imap_limits *l)
     *l = (struct imap_limits){
         .command_bytes = 64 * 1024,
         .append_bytes = 50 * 1024 * 1024,
+        .append_messages = 10000,
         .sets = 10000,
         .nesting = 50,
         .bad_commands = 20,
@@ -31,7 +32,7 @@ void imap_limits_default(struct imap_limits *l)
     };
 }
 
-static size_t command_limit(const struct imap_session *s)
+size_t imap_command_limit(const struct imap_session *s)
 {
     size_t limit = s->service->limits.command_bytes;
 
@@ -98,14 +99,33 @@ static bool finish_command(struct imap_session *s)
     return true;
 }
 
-/* Runs the command once the client knows what it is about to use. */
+/* What a command waits with until the client knows what it is about to use. */
+struct waiting {
+    struct imap_reader args;
+    const struct frame_found *message; /* NULL: none follows */
+};
+
+static void run_now(struct imap_session *s, struct imap_reader *args, const struct frame_found *message)
+{
+    if (message != NULL && s->command->run_message == NULL)
+        bug("a message for %s", s->command->name);
+    else if (message != NULL)
+        s->command->run_message(s, args, message);
+    else
+        s->command->run(s, args);
+}
+
 static enum turn run_with_view(struct imap_session *s)
 {
+    struct waiting *w = s->step_data;
+
     if (s->news != NULL && !imap_news_tell(s, s->news))
         return TURN_MORE;
     s->news = NULL;
     s->step = NULL;
-    s->command->run(s, s->step_data);
+    run_now(s, &w->args, w->message);
+    if (s->answer.len > 0 && w->message != NULL)
+        imap_refuse_message(s, w->message);
     return TURN_PARK;
 }
 
@@ -130,21 +150,23 @@ static bool needs_uids(const struct imap_session *s)
 
 static void dispatch(struct imap_session *s, struct imap_reader *args, const struct frame_found *message)
 {
-    if (message != NULL) {
-        imap_append(s, args, message);
-    } else if ((s->command->effects & IMAP_READS_VIEW) && s->state == IMAP_SELECTED) {
-        struct imap_reader *kept = arena_new(&s->arena, struct imap_reader);
-        s->news = imap_news_gather(s, false);
-        if (kept == NULL || s->closing) {
-            imap_no(s, "[UNAVAILABLE] The mailbox is not there");
-            return;
-        }
-        *kept = *args;
-        s->step_data = kept;
-        s->step = run_with_view;
-    } else {
-        s->command->run(s, args);
+    if (!(s->command->effects & IMAP_READS_VIEW) || s->state != IMAP_SELECTED) {
+        run_now(s, args, message);
+        return;
     }
+    struct waiting *w = arena_new(&s->arena, struct waiting);
+    struct frame_found *kept = message != NULL ? arena_new(&s->arena, struct frame_found) : NULL;
+
+    s->news = imap_news_gather(s, false);
+    if (w == NULL || (message != NULL && kept == NULL) || s->closing) {
+        imap_no(s, "[UNAVAILABLE] The mailbox is not there");
+        return;
+    }
+    if (kept != NULL)
+        *kept = *message;
+    *w = (struct waiting){.args = *args, .message = kept};
+    s->step_data = w;
+    s->step = run_with_view;
 }
 
 /*
@@ -186,8 +208,7 @@ static void run_command(struct imap_session *s, struct slice text, const struct 
         dispatch(s, &args, message);
 }
 
-/* APPEND was refused though its message comes all the same (RFC 7888 section 4): read on or give up. */
-static void refuse_message(struct imap_session *s, const struct frame_found *message)
+void imap_refuse_message(struct imap_session *s, const struct frame_found *message)
 {
     if (message->synchronising)
         return;
@@ -201,26 +222,46 @@ static void refuse_message(struct imap_session *s, const struct frame_found *mes
     conn_set_phase(s->conn, CONN_BODY, message->octets);
 }
 
-static bool skip_refused(struct imap_session *s)
+/* Octets of a message that nobody wants; false: more of them are to come. */
+static bool skip_octets(struct imap_session *s)
 {
     struct slice in = conn_input(s->conn);
     size_t n = s->skip < in.len ? (size_t)s->skip : in.len;
 
     conn_consume(s->conn, n);
     s->skip -= n;
-    if (s->skip > 0)
-        return false;
-    in = conn_input(s->conn);
-    size_t end = slice_find_char(in, '\n');
-    conn_consume(s->conn, end < in.len ? end + 1 : end);
-    s->skip_line = end == in.len;
-    if (!s->skip_line)
-        conn_set_phase(s->conn, CONN_READY, 0);
-    return !s->skip_line;
+    return s->skip == 0;
 }
 
-/* A copy that lives as long as the command, without the line end. */
-static struct slice take_text(struct imap_session *s, size_t length)
+/* What is left of a refused command, which may hold further messages; false: more of it is to come. */
+static bool skip_refused(struct imap_session *s)
+{
+    struct frame_found found;
+
+    while (s->skip_line) {
+        if (!skip_octets(s))
+            return false;
+        enum frame_kind kind = frame_go_on(&s->frame, conn_input(s->conn), imap_command_limit(s), &found);
+        if (kind == FRAME_PARTIAL)
+            return false;
+        if (kind == FRAME_OVERRUN) {
+            imap_bye(s, "The command is too large");
+            return false;
+        }
+        conn_consume(s->conn, found.length);
+        s->frame = (struct frame){0};
+        /* Whoever waits to be invited has had an answer instead: that was the end. */
+        s->skip_line = false;
+        if (kind == FRAME_MESSAGE)
+            imap_refuse_message(s, &found);
+        if (s->closing)
+            return false;
+    }
+    conn_set_phase(s->conn, CONN_READY, 0);
+    return true;
+}
+
+struct slice imap_take_text(struct imap_session *s, size_t length)
 {
     struct slice text = arena_keep(&s->arena, slice_sub(conn_input(s->conn), 0, length));
 
@@ -254,15 +295,15 @@ static bool next_command(struct imap_session *s)
     if (s->skip_line && !skip_refused(s))
         return false;
     struct slice in = conn_input(s->conn);
-    switch (frame_next(&s->frame, in, command_limit(s), &found)) {
+    switch (frame_next(&s->frame, in, imap_command_limit(s), &found)) {
     case FRAME_PARTIAL: return false;
     case FRAME_INVITE: conn_write(s->conn, SLICE("+ Go on\r\n")); return true;
-    case FRAME_COMMAND: run_command(s, take_text(s, found.length), NULL); return true;
+    case FRAME_COMMAND: run_command(s, imap_take_text(s, found.length), NULL); return true;
     case FRAME_MESSAGE: {
-        struct slice text = take_text(s, found.length);
-        run_command(s, slice_sub(text, 0, slice_rfind_char(text, '{')), &found);
+        struct slice text = imap_take_text(s, found.length);
+        run_command(s, slice_sub(text, 0, found.announced), &found);
         if (s->answer.len > 0)
-            refuse_message(s, &found);
+            imap_refuse_message(s, &found);
         return true;
     }
     case FRAME_TOO_LARGE: refuse_command(s, found.length, "[TOOBIG] The literal is too large"); return true;

@@ -75,7 +75,7 @@ struct imap_session {
     bool                       closing;      /* after the present answer */
     bool                       starting_tls;
     bool                       skip_line;    /* what is left of a refused APPEND: */
-    uint64_t                   skip;         /* so many octets, then the rest of its line */
+    uint64_t                   skip;         /* so many octets, then the rest of the command */
     struct frame               frame;
 
     /* The command that runs. */
@@ -102,6 +102,8 @@ enum imap_effects {
 struct imap_command {
     const char *name;
     void      (*run)(struct imap_session *s, struct imap_reader *args);
+    /* With a message: announced by a literal, args end before it; frame.h says which commands have one. */
+    void      (*run_message)(struct imap_session *s, struct imap_reader *args, const struct frame_found *message);
     unsigned    states; /* where RFC 3501 section 6 allows it: imap_state bits */
     unsigned    effects;
 };
@@ -127,6 +129,18 @@ void imap_bad_args(struct imap_session *s, const struct imap_reader *args);
 void imap_in_progress(struct imap_session *s, uint64_t done, uint64_t total);
 /* The end: "* BYE ..." now, and closed after the answer. */
 void imap_bye(struct imap_session *s, const char *text);
+
+/* ---- input (server.c): for commands that read on ---- */
+
+/* Of a command without its messages. */
+size_t imap_command_limit(const struct imap_session *s);
+/* That much input, consumed; a copy that lives as long as the command, without the line end. */
+struct slice imap_take_text(struct imap_session *s, size_t length);
+/*
+ * The command has been answered though the message comes all the same, unless it waits to be invited
+ * (RFC 7888 section 4): reads on to the command's end, or ends the session.
+ */
+void imap_refuse_message(struct imap_session *s, const struct frame_found *message);
 
 /* ---- writing (write.c) ---- */
 
@@ -266,8 +280,11 @@ void imap_store(struct imap_session *s, struct imap_reader *args);
 void imap_copy(struct imap_session *s, struct imap_reader *args);
 void imap_move(struct imap_session *s, struct imap_reader *args);
 void imap_idle(struct imap_session *s, struct imap_reader *args);
-/* Its message was announced by a literal; args end before it. */
+/* With a message that was announced by a literal, args ending before it; _bare: without any literal. */
 void imap_append(struct imap_session *s, struct imap_reader *args, const struct frame_found *message);
+void imap_append_bare(struct imap_session *s, struct imap_reader *args);
+void imap_replace(struct imap_session *s, struct imap_reader *args, const struct frame_found *message);
+void imap_replace_bare(struct imap_session *s, struct imap_reader *args);
 
 /* "IMAP4rev1 IDLE ...": what may be said now. */
 void imap_write_capabilities(struct imap_session *s, struct buf *b);

@@ -14,8 +14,7 @@ static void space(struct buf *out)
 
 /*
  * extended-value = charset "'" [language] "'" *(attribute-char / "%" 2HEXDIG)  (RFC 2231 section 7).
- * RFC 9051 section 7.5.2 would have UTF-8 itself here; clients of IMAP4rev1 were
- * never shown that and read "name*" as it is written in a message.
+ * For IMAP4rev1, whose clients read "name*" as it is written in a message.
  */
 static void write_extended_value(struct buf *out, struct slice value)
 {
@@ -38,14 +37,17 @@ static void write_extended_value(struct buf *out, struct slice value)
 }
 
 /* Inside of body-fld-param. */
-static void write_parameters(struct buf *out, const struct mime_parameter *parameters, size_t count)
+static void write_parameters(struct buf *out, const struct mime_parameter *parameters, size_t count,
+                             unsigned form)
 {
     for (size_t i = 0; i < count; i++) {
         if (i > 0)
             space(out);
         imap_text_string(out, parameters[i].name);
         space(out);
-        if (slice_ends(parameters[i].name, SLICE("*")))
+        if (form & BODY_UTF8)
+            imap_text_utf8(out, parameters[i].value);
+        else if (slice_ends(parameters[i].name, SLICE("*")))
             write_extended_value(out, parameters[i].value);
         else
             imap_text_string(out, parameters[i].value);
@@ -53,19 +55,20 @@ static void write_parameters(struct buf *out, const struct mime_parameter *param
 }
 
 /* body-fld-param = "(" string SP string *(SP string SP string) ")" / nil */
-static void write_parameter_list(struct buf *out, const struct mime_parameter *parameters, size_t count)
+static void write_parameter_list(struct buf *out, const struct mime_parameter *parameters, size_t count,
+                                 unsigned form)
 {
     if (count == 0) {
         buf_add(out, SLICE("NIL"));
         return;
     }
     buf_add_char(out, '(');
-    write_parameters(out, parameters, count);
+    write_parameters(out, parameters, count, form);
     buf_add_char(out, ')');
 }
 
 /* body-fld-dsp = "(" string SP body-fld-param ")" / nil */
-static void write_disposition(struct buf *out, const struct mime_part *part)
+static void write_disposition(struct buf *out, const struct mime_part *part, unsigned form)
 {
     if (part->disposition.len == 0) {
         buf_add(out, SLICE("NIL"));
@@ -74,7 +77,7 @@ static void write_disposition(struct buf *out, const struct mime_part *part)
     buf_add_char(out, '(');
     imap_text_string(out, part->disposition);
     space(out);
-    write_parameter_list(out, part->disposition_parameters, part->disposition_parameter_count);
+    write_parameter_list(out, part->disposition_parameters, part->disposition_parameter_count, form);
     buf_add_char(out, ')');
 }
 
@@ -93,10 +96,10 @@ static void write_languages(struct buf *out, const struct mime_part *part)
 }
 
 /* What single parts and multiparts have in common behind their first extension field. */
-static void write_extension(struct buf *out, const struct mime_part *part)
+static void write_extension(struct buf *out, const struct mime_part *part, unsigned form)
 {
     space(out);
-    write_disposition(out, part);
+    write_disposition(out, part, form);
     space(out);
     write_languages(out, part);
     space(out);
@@ -122,30 +125,30 @@ static void write_media(struct buf *out, const struct mime_part *part, bool *is_
 }
 
 /* RFC 2046 section 4.1.2: plain text that names no charset is US-ASCII, and clients like to be told. */
-static void write_type_parameters(struct buf *out, const struct mime_part *part)
+static void write_type_parameters(struct buf *out, const struct mime_part *part, unsigned form)
 {
     struct slice ignored;
 
     if (!slice_eq_nocase(part->type, SLICE("text")) || !slice_eq_nocase(part->subtype, SLICE("plain")) ||
         mime_parameter_find(part->parameters, part->parameter_count, SLICE("charset"), &ignored)) {
-        write_parameter_list(out, part->parameters, part->parameter_count);
+        write_parameter_list(out, part->parameters, part->parameter_count, form);
         return;
     }
     buf_add(out, SLICE("(\"charset\" \"us-ascii\""));
     if (part->parameter_count > 0)
         space(out);
-    write_parameters(out, part->parameters, part->parameter_count);
+    write_parameters(out, part->parameters, part->parameter_count, form);
     buf_add_char(out, ')');
 }
 
 /* body-type-1part = (body-type-basic / body-type-msg / body-type-text) [SP body-ext-1part] */
-static void write_single(struct buf *out, const struct mime_part *part, bool extended)
+static void write_single(struct buf *out, const struct mime_part *part, unsigned form)
 {
     bool is_text;
 
     write_media(out, part, &is_text);
     space(out);
-    write_type_parameters(out, part);
+    write_type_parameters(out, part, form);
     space(out);
     imap_text_nstring(out, part->id);
     space(out);
@@ -158,39 +161,39 @@ static void write_single(struct buf *out, const struct mime_part *part, bool ext
         space(out);
         buf_add(out, part->first_child->envelope);
         space(out);
-        bodystructure_write(out, part->first_child, extended);
+        bodystructure_write(out, part->first_child, form);
     }
     if (part->is_message || is_text) {
         space(out);
         buf_add_u64(out, part->body_lines);
     }
-    if (extended) {
+    if (form & BODY_EXTENDED) {
         space(out);
         imap_text_nstring(out, part->md5);
-        write_extension(out, part);
+        write_extension(out, part, form);
     }
 }
 
 /* body-type-mpart = 1*body SP media-subtype [SP body-ext-mpart] */
-static void write_multipart(struct buf *out, const struct mime_part *part, bool extended)
+static void write_multipart(struct buf *out, const struct mime_part *part, unsigned form)
 {
     for (const struct mime_part *child = part->first_child; child != NULL; child = child->next)
-        bodystructure_write(out, child, extended);
+        bodystructure_write(out, child, form);
     space(out);
     imap_text_string(out, part->subtype);
-    if (extended) {
+    if (form & BODY_EXTENDED) {
         space(out);
-        write_parameter_list(out, part->parameters, part->parameter_count);
-        write_extension(out, part);
+        write_parameter_list(out, part->parameters, part->parameter_count, form);
+        write_extension(out, part, form);
     }
 }
 
-void bodystructure_write(struct buf *out, const struct mime_part *root, bool extended)
+void bodystructure_write(struct buf *out, const struct mime_part *root, unsigned form)
 {
     buf_add_char(out, '(');
     if (root->is_multipart)
-        write_multipart(out, root, extended);
+        write_multipart(out, root, form);
     else
-        write_single(out, root, extended);
+        write_single(out, root, form);
     buf_add_char(out, ')');
 }

@@ -36,10 +36,13 @@ size_t envelope_addresses(struct arena *a, struct slice envelope, enum envelope_
                           struct address **out);
 
 /*
- * BODYSTRUCTURE (extended true) or BODY of a tree (RFC 9051 section 7.5.2), fresh
+ * BODYSTRUCTURE (BODY_EXTENDED) or BODY of a tree (RFC 9051 section 7.5.2), fresh
  * or unpacked.  A prefix of header lines does not change any body's size.
+ * BODY_UTF8: the values of parameters that RFC 2231 encoded are UTF-8, as IMAP4rev2
+ * has them, and not as they stand in the message.
  */
-void bodystructure_write(struct buf *out, const struct mime_part *root, bool extended);
+enum { BODY_EXTENDED = 1, BODY_UTF8 = 2 };
+void bodystructure_write(struct buf *out, const struct mime_part *root, unsigned form);
 
 /*
  * A preview (RFC 8970): up to 200 characters of plain text of the first text

@@ -5,6 +5,8 @@
  */
 #include "message/imap_text.h"
 
+#include "base/unicode.h"
+
 enum { PLAIN, ESCAPED, LITERAL };
 
 /* What each byte asks of the string it stands in. */
@@ -59,6 +61,19 @@ void imap_text_string(struct buf *out, struct slice s)
         buf_add(out, s);
     else
         add_escaped(out, s);
+    buf_add_char(out, '"');
+}
+
+void imap_text_utf8(struct buf *out, struct slice s)
+{
+    bool lines = slice_find_char(s, '\r') < s.len || slice_find_char(s, '\n') < s.len;
+
+    if (lines || !utf8_valid(s)) {
+        imap_text_string(out, s);
+        return;
+    }
+    buf_add_char(out, '"');
+    add_escaped(out, s);
     buf_add_char(out, '"');
 }
 

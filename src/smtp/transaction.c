@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "net/net.h"
 #include "smtp/session.h"
+#include "storage/volume.h"
 
 enum {
     ARENA_MAX = 16 << 20, /* recipients and where they lead */
@@ -69,13 +70,20 @@ static void keep(struct smtp_transaction *tx, struct slice s)
         lose(tx);
 }
 
+static bool has_room(void *volumes, uint64_t bytes, struct fail *why)
+{
+    return volume_has_space(volumes, bytes, why);
+}
+
 void smtp_transaction_begin_body(struct smtp_session *s, bool dots)
 {
     struct smtp_transaction *tx = s->tx;
     const struct smtp_limits *limits = &s->service->limits;
     struct body_limits body_limits = {.memory_max = BODY_MEMORY,
                                       .size_max = limits->message_bytes + ADDED_MAX,
-                                      .spool_dir = s->service->spool_dir};
+                                      .spool_dir = s->service->spool_dir,
+                                      .has_room = has_room,
+                                      .room_ctx = s->service->volumes};
     struct buf received;
 
     tx->begun = true;

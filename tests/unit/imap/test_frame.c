@@ -41,6 +41,21 @@ static void frames_of(struct slice input, size_t step, struct buf *out)
     }
 }
 
+/* What follows a message. */
+static void check_going_on(void)
+{
+    struct slice text = SLICE(" URL {2}\r\n/x ~{9+}\r\n123456789)\r\n");
+    struct frame f = {0};
+    struct frame_found found;
+
+    CHECK("a URL waits", frame_go_on(&f, text, LIMIT, &found) == FRAME_INVITE);
+    CHECK("a message", frame_go_on(&f, text, LIMIT, &found) == FRAME_MESSAGE);
+    CHECK("of 9", found.octets == 9 && found.binary && !found.synchronising);
+    CHECK("where", slice_starts(slice_from(text, found.announced), SLICE("~{9+}")));
+    text = slice_from(text, found.length + 9);
+    CHECK("the end", frame_go_on(&f, text, LIMIT, &found) == FRAME_COMMAND && found.length == text.len);
+}
+
 static const struct {
     const char *note, *input, *frames;
 } cases[] = {
@@ -64,6 +79,15 @@ static const struct {
     {"APPEND, both not waiting", "a APPEND {1+}\r\nx {300+}\r\n", "m300[a APPEND {1+}\r\nx {300+}\r\n]"},
     {"APPEND of more than can be counted", "a APPEND x {99999999999999999999999}\r\n",
      "m18446744073709551615![a APPEND x {99999999999999999999999}\r\n]"},
+    {"literal8", "a APPEND x ~{3+}\r\n", "m3[a APPEND x ~{3+}\r\n]"},
+    {"UTF8", "a APPEND x UTF8 (~{3}\r\n", "m3![a APPEND x UTF8 (~{3}\r\n]"},
+    {"REPLACE", "a REPLACE 4 x {3}\r\n", "m3![a REPLACE 4 x {3}\r\n]"},
+    {"UID REPLACE, mailbox as literal", "a uid replace 4 {1}\r\nx {3+}\r\n", "im3[a uid replace 4 {1}\r\nx {3+}\r\n]"},
+    {"UID APPEND is none", "a UID APPEND {1+}\r\nx\r\n", "c[a UID APPEND {1+}\r\nx\r\n]"},
+    {"CATENATE, text", "a APPEND x CATENATE (TEXT {300}\r\n", "m300![a APPEND x CATENATE (TEXT {300}\r\n]"},
+    {"CATENATE, a URL is no message", "a APPEND x CATENATE (URL {2}\r\n/x text {3}\r\n",
+     "im3![a APPEND x CATENATE (URL {2}\r\n/x text {3}\r\n]"},
+    {"a mailbox called URL", "a APPEND URL {3}\r\n", "m3![a APPEND URL {3}\r\n]"},
     {"APPEND as an argument is no APPEND", "a X APPEND {1+}\r\ny\r\n", "c[a X APPEND {1+}\r\ny\r\n]"},
     {"too large, invited: refused", "a X {100}\r\nb NOOP\r\n", "t[a X {100}\r\n]c[b NOOP\r\n]"},
     {"too large, already coming", "a X {100+}\r\n", "o"},
@@ -92,5 +116,6 @@ int main(void)
         }
     }
     buf_finish(&got);
+    check_going_on();
     return check_done();
 }
