@@ -85,6 +85,6 @@ void imap_namespace(struct imap_session *s, struct imap_reader *args)
         imap_bad_args(s, args);
         return;
     }
-    conn_write(s->conn, SLICE("* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n"));
-    imap_ok(s, "Yours alone");
+    conn_write(s->conn, SLICE("* NAMESPACE ((\"\" \"/\")) ((\"Shared/\" \"/\")) NIL\r\n"));
+    imap_ok(s, "Yours, and what others share with you");
 }

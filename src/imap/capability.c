@@ -45,6 +45,8 @@ static const struct {
     {"LIST-EXTENDED", LOGGED_IN},
     {"LIST-STATUS", LOGGED_IN},
     {"METADATA", LOGGED_IN},
+    {"ACL", LOGGED_IN},
+    {"RIGHTS=kxte", LOGGED_IN},
     {"STATUS=SIZE", LOGGED_IN},
     {"UTF8=ACCEPT", LOGGED_IN},
     {"INPROGRESS", LOGGED_IN},

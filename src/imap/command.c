@@ -34,6 +34,11 @@ static const struct imap_command commands[] = {
     {.name = "STATUS", .run = imap_status, .states = LOGGED_IN},
     {.name = "APPEND", .run = imap_append_bare, .run_message = imap_append, .states = LOGGED_IN},
     {.name = "NAMESPACE", .run = imap_namespace, .states = LOGGED_IN}, /* RFC 2342 */
+    {.name = "GETACL", .run = imap_getacl, .states = LOGGED_IN}, /* RFC 4314 */
+    {.name = "SETACL", .run = imap_setacl, .states = LOGGED_IN},
+    {.name = "DELETEACL", .run = imap_deleteacl, .states = LOGGED_IN},
+    {.name = "LISTRIGHTS", .run = imap_listrights, .states = LOGGED_IN},
+    {.name = "MYRIGHTS", .run = imap_myrights, .states = LOGGED_IN},
     {.name = "GETMETADATA", .run = imap_getmetadata, .states = LOGGED_IN}, /* RFC 5464 */
     {.name = "SETMETADATA", .run = imap_setmetadata, .states = LOGGED_IN},
     {.name = "ENABLE", .run = imap_enable, .states = LOGGED_IN},       /* RFC 5161 */

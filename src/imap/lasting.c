@@ -4,6 +4,7 @@
  * Layer: imap.
  */
 #include "imap/lasting.h"
+#include "imap/target.h"
 
 #include <stdlib.h>
 
@@ -28,6 +29,8 @@ void imap_lasting_deselect(struct imap_session *s)
 void imap_lasting_end(struct imap_session *s)
 {
     imap_lasting_deselect(s);
+    if (s->lasting != NULL)
+        imap_others_free(&s->lasting->others);
     free(s->lasting);
     s->lasting = NULL;
 }

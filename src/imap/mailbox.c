@@ -70,6 +70,7 @@ void imap_create(struct imap_session *s, struct imap_reader *args)
 {
     enum special_use use = USE_NONE;
     bool usable = true;
+    struct imap_target place;
     uint64_t id;
     struct fail why;
 
@@ -87,7 +88,8 @@ void imap_create(struct imap_session *s, struct imap_reader *args)
         imap_bad_args(s, args);
     else if (!usable)
         imap_no(s, "[USEATTR] A mailbox has one of \\Archive \\Drafts \\Junk \\Sent \\Trash");
-    else if (!mailbox_create(s->account, name, use, &id, &why))
+    else if (!imap_find_place(s, name, &place, &why) ||
+             !mailbox_create(place.account, place.info.name, use, &id, &why))
         imap_no_because(s, &why);
     else
         imap_ok(s, "Made");
@@ -118,6 +120,22 @@ void imap_delete(struct imap_session *s, struct imap_reader *args)
     imap_ok(s, "Deleted");
 }
 
+/*
+ * Inferiors move along.  Between accounts nothing is renamed: the messages would change
+ * their owner.
+ */
+static bool rename_mailbox(struct imap_session *s, struct slice from, struct slice to, struct fail *why)
+{
+    struct imap_target source, place;
+
+    if (!imap_find(s, from, RIGHT_DELETE_MAILBOX, &source, why) ||
+        !imap_find_place(s, to, &place, why))
+        return false;
+    if (source.account != place.account)
+        return fail_set(why, FAIL_PERM, FAIL_NOT_ALLOWED, "A mailbox cannot move to another account");
+    return mailbox_rename(source.account, source.info.name, place.info.name, why);
+}
+
 /* rename = "RENAME" SP mailbox SP mailbox              RFC 3501 section 6.3.5 */
 void imap_rename(struct imap_session *s, struct imap_reader *args)
 {
@@ -132,22 +150,28 @@ void imap_rename(struct imap_session *s, struct imap_reader *args)
         to.len--;
     if (args->failed)
         imap_bad_args(s, args);
-    else if (!mailbox_rename(s->account, from, to, &why))
+    else if (!rename_mailbox(s, from, to, &why))
         imap_no_because(s, &why);
     else
         imap_ok(s, "Renamed");
 }
 
+/* By name, which need not be a mailbox's; one that is, by the name it is listed by. */
 static void set_subscribed(struct imap_session *s, struct imap_reader *args, bool on)
 {
+    struct imap_target target;
     struct fail why;
 
     imap_expect_space(args);
     struct slice name = imap_read_mailbox(args);
     imap_expect_end(args);
-    if (args->failed)
+    if (args->failed) {
         imap_bad_args(s, args);
-    else if (!mailbox_subscribe(s->account, name, on, &why))
+        return;
+    }
+    if (imap_find(s, name, RIGHT_LOOKUP, &target, &why))
+        name = target.name;
+    if (!mailbox_subscribe(s->account, name, on, &why))
         imap_no_because(s, &why);
     else
         imap_ok(s, on ? "Subscribed" : "Not subscribed any more");

@@ -249,6 +249,11 @@ bool store_account(struct store *st, uint64_t id, struct account **out, struct f
     return ok;
 }
 
+struct account *account_ref(struct account *a)
+{
+    return store_pin(a->store, a->id);
+}
+
 void account_release(struct account **a)
 {
     if (*a != NULL)

@@ -113,7 +113,7 @@ static bool finish_removal(struct store *st, uint64_t id, struct fail *why)
     int len = snprintf(file, sizeof file, "%s/mail.db", gone);
     if (len < 0 || (size_t)len >= sizeof file)
         return fail_set(why, FAIL_PERM, FAIL_LIMIT, "%s: the path is too long", st->dir);
-    return release_all(st, id, file, why) && remove_files(snapshots, why) && remove_files(gone, why);
+    return share_forget_owner(st, id, why) && release_all(st, id, file, why) && remove_files(snapshots, why) && remove_files(gone, why);
 }
 
 static bool put_aside(struct store *st, uint64_t id, struct fail *why)

@@ -17,6 +17,7 @@
 #include "storage/db.h"
 #include "storage/volume.h"
 #include "store/quota.h"
+#include "store/acl.h"
 #include "store/sql.h"
 #include "store/store.h"
 #include "store/view.h"
@@ -43,6 +44,8 @@ struct mailbox_state {
     struct view *view;  /* as the mailbox is now; NULL: nobody has asked of late */
     uint64_t view_cost; /* what it counts for in the budget */
     int64_t view_used_ms;
+    struct acl_entry *acl; /* ordered by identifier; in the state's arena */
+    size_t acl_count;
     bool recent_taken; /* first_recent is ahead of the file's; it goes along with the next change */
 };
 
@@ -117,6 +120,7 @@ struct store {
     struct idmap quotas;        /* account id to struct quota_entry */
     size_t quotas_max;
 
+    pthread_mutex_t share_lock; /* share.c; before any account's locks */
     pthread_mutex_t node_lock; /* node.db and the numbers below */
     struct db *node;
     uint32_t uidvalidity_last, uidvalidity_reserved;
@@ -392,6 +396,24 @@ bool node_released(struct store *st, volume_ref after, struct node_release *out,
                    struct fail *why);
 /* Those of the list that have no owners are forgotten. */
 bool node_forget_gone(struct store *st, struct node_release *list, size_t count, struct fail *why);
+
+/* Around every use of st->node. */
+void node_lock(struct store *st);
+void node_unlock(struct store *st);
+
+/* ---- acl.c, share.c ---- */
+
+/* The entries of all mailboxes; s->by_id is there. */
+bool acl_load(struct account_state *s, struct db *db, struct fail *why);
+void share_lock(struct store *st);
+void share_unlock(struct store *st);
+/* With share_lock: an identifier will be named by an entry of the account; those none names any more go. */
+bool share_add(struct account *a, struct slice identifier, struct fail *why);
+bool share_tidy(struct account *a, struct fail *why);
+/* All that the account's entries name, anew; takes share_lock. */
+bool share_index(struct account *a, struct fail *why);
+bool share_forget_owner(struct store *st, uint64_t id, struct fail *why);
+bool share_is_indexed(struct account *a, struct slice identifier, bool *yes, struct fail *why);
 
 /* ---- release.c ---- */
 

@@ -57,6 +57,7 @@ static struct mailbox_info describe(const struct account_state *s, const struct 
         .subscribed = is_subscribed(s, r->name),
         .has_children = next < s->boxes + s->box_count && is_below(next->row.name, r->name),
         .no_select = r->no_select,
+        .has_acl = box->acl_count > 0,
     };
 }
 

@@ -14,6 +14,7 @@ struct restructure {
     bool anyway; /* over quota too */
     uint64_t id;
     bool on;
+    bool had_acl;
 };
 
 /* The mailbox of that name while mailboxes are being made: by `state`, which the change has not touched yet.
@@ -25,7 +26,8 @@ static const struct mailbox_row *row_named(struct change *c, struct slice name)
     return box != NULL ? &box->row : NULL;
 }
 
-static bool new_mailbox(struct change *c, uint64_t parent, struct slice leaf, enum special_use use,
+/* It begins with the rights that others have in `like`. */
+static bool new_mailbox(struct change *c, uint64_t parent, uint64_t like, struct slice leaf, enum special_use use,
                         bool no_select, uint64_t *id, struct fail *why)
 {
     const struct store_limits *l = &c->account->store->limits;
@@ -39,7 +41,8 @@ static bool new_mailbox(struct change *c, uint64_t parent, struct slice leaf, en
     *id = c->row.next_mailbox++;
     c->restructured = true;
     return db_run(c->db, SQL_MAILBOX_NEW, why, "iitiiii", (int64_t)*id, (int64_t)parent, leaf,
-                  (int64_t)uidvalidity, (int64_t)use, (int64_t)no_select, (int64_t)change_modseq(c));
+                  (int64_t)uidvalidity, (int64_t)use, (int64_t)no_select, (int64_t)change_modseq(c)) &&
+           (like == 0 || db_run(c->db, SQL_ACL_INHERIT, why, "ii", (int64_t)like, (int64_t)*id));
 }
 
 /* The levels above `name`, made where they are missing; *leaf is the last one. */
@@ -60,7 +63,7 @@ static bool make_levels(struct change *c, struct slice name, uint64_t *parent, s
         const struct mailbox_row *level = row_named(c, slice_sub(name, 0, at));
         if (level != NULL)
             *parent = level->id;
-        else if (!new_mailbox(c, *parent, slice_sub(rest, 0, end), USE_NONE, true, parent, why))
+        else if (!new_mailbox(c, *parent, *parent, slice_sub(rest, 0, end), USE_NONE, true, parent, why))
             return false;
         at++;
     }
@@ -97,7 +100,7 @@ static bool create(struct change *c, void *ctx, struct fail *why)
                       (int64_t)r->use, (int64_t)change_modseq(c));
     }
     return make_levels(c, r->name, &parent, &leaf, why) &&
-           new_mailbox(c, parent, leaf, r->use, false, &r->id, why);
+           new_mailbox(c, parent, parent, leaf, r->use, false, &r->id, why);
 }
 
 static bool has_children(const struct account_state *s, uint64_t id)
@@ -142,8 +145,11 @@ static bool delete (struct change *c, void *ctx, struct fail *why)
                 clock_now()) ||
         !db_run(c->db, SQL_ANNOTATION_BURY, why, "i", (int64_t)there->id))
         return false;
-    return !children || (new_mailbox(c, there->parent, there->leaf, USE_NONE, true, &stand_in, why) &&
-                         db_run(c->db, SQL_MAILBOX_ADOPT, why, "ii", (int64_t)there->id, (int64_t)stand_in));
+    if (children && !(new_mailbox(c, there->parent, there->id, there->leaf, USE_NONE, true, &stand_in, why) &&
+                      db_run(c->db, SQL_MAILBOX_ADOPT, why, "ii", (int64_t)there->id, (int64_t)stand_in)))
+        return false;
+    r->had_acl = state_mailbox(c->account->state, there->id)->acl_count > 0;
+    return db_run(c->db, SQL_ACL_BURY, why, "i", (int64_t)there->id);
 }
 
 static unsigned levels_of(struct slice name)
@@ -261,7 +267,14 @@ bool mailbox_delete(struct account *a, struct slice name, struct fail *why)
 
     if (mailbox_name_is_inbox(name))
         return fail_set(why, FAIL_PERM, FAIL_NOT_ALLOWED, "INBOX cannot be deleted");
-    return restructure(a, name, NULL, delete, &r, why);
+    if (!restructure(a, name, NULL, delete, &r, why))
+        return false;
+    if (r.had_acl) {
+        share_lock(a->store);
+        (void)share_tidy(a, NULL); /* the next change of rights does it too */
+        share_unlock(a->store);
+    }
+    return true;
 }
 
 bool mailbox_rename(struct account *a, struct slice from, struct slice to, struct fail *why)

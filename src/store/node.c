@@ -39,10 +39,15 @@ static bool write_number(struct store *st, struct slice name, uint64_t value, st
 }
 
 /* What memory knows of the file may lag behind it, never be ahead: so it may be opened again at any time. */
-static void node_lock(struct store *st)
+void node_lock(struct store *st)
 {
     (void)pthread_mutex_lock(&st->node_lock);
     db_revive(st->node);
+}
+
+void node_unlock(struct store *st)
+{
+    (void)pthread_mutex_unlock(&st->node_lock);
 }
 
 bool node_open(struct store *st, struct fail *why)

@@ -392,7 +392,7 @@ bool store_rebuild(struct store *st, uint64_t id, void (*report)(void *ctx, cons
     enum soundness found = look_at_file(&r, a, why);
     bool ok = found == SOUND || (found == LOST && rebuild_file(&r, a, why));
 
-    ok = ok && rebuild_derived(&r, a, why);
+    ok = ok && rebuild_derived(&r, a, why) && share_index(a, why);
     store_unpin(a);
     return ok;
 }

@@ -97,12 +97,22 @@ static const char *const account_upgrades[] = {
  * node     numbers by name: low_water, uidvalidity (the highest that may have been given out).
  * release  who of a record's owners has given it back; account 0: all of them have,
  *          and its space may be used again.
+ * share    which accounts have mailboxes with rights for whom; follows the accounts' acl tables.
  */
+#define NODE_TABLES_2                                                                                        \
+    "CREATE TABLE share (grantee TEXT NOT NULL, owner INTEGER NOT NULL, PRIMARY KEY (grantee, owner))"       \
+    " STRICT, WITHOUT ROWID;"                                                                                \
+    "CREATE INDEX share_owner ON share(owner);"
+
 static const char node_tables[] =
     "CREATE TABLE node (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE TABLE release (ref INTEGER NOT NULL, account INTEGER NOT NULL, size INTEGER NOT NULL,"
     " PRIMARY KEY (ref, account))"
-    " STRICT, WITHOUT ROWID;";
+    " STRICT, WITHOUT ROWID;" NODE_TABLES_2;
+
+static const char *const node_upgrades[] = {
+    NODE_TABLES_2, /* 1 to 2 */
+};
 
 const struct db_schema account_schema = {
     .what = "account",
@@ -115,8 +125,9 @@ const struct db_schema account_schema = {
 
 const struct db_schema node_schema = {
     .what = "node",
-    .version = 1,
+    .version = 2,
     .create = node_tables,
+    .upgrades = node_upgrades,
     .statements = node_statements,
     .statement_count = NODE_SQL_COUNT,
 };

@@ -61,6 +61,14 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
         " AND id NOT IN (SELECT keywords FROM entry UNION SELECT keywords FROM expunged)",
 
     [SQL_MAILBOX_USE] = "UPDATE mailbox SET special_use = ?2, changed_modseq = ?3 WHERE id = ?1",
+    [SQL_ACL_ALL] = "SELECT mailbox, identifier, rights FROM acl ORDER BY mailbox, identifier",
+    [SQL_ACL_SET] = "INSERT INTO acl(mailbox, identifier, rights) VALUES (?1, ?2, ?3)"
+                    " ON CONFLICT DO UPDATE SET rights = excluded.rights",
+    [SQL_ACL_REMOVE] = "DELETE FROM acl WHERE mailbox = ?1 AND identifier = ?2",
+    [SQL_ACL_INHERIT] = "INSERT INTO acl(mailbox, identifier, rights) SELECT ?2, identifier, rights FROM acl"
+                        " WHERE mailbox = ?1",
+    [SQL_ACL_BURY] = "DELETE FROM acl WHERE mailbox = ?1",
+    [SQL_ACL_FORGET] = "DELETE FROM acl WHERE identifier IN (?1, '-' || ?1)",
     [SQL_ANNOTATION_GET] = "SELECT value FROM annotation WHERE mailbox = ?1 AND user = ?2 AND name = ?3"
                            " AND value IS NOT NULL",
     [SQL_ANNOTATION_SET] = "INSERT INTO annotation(mailbox, user, name, value, modseq) VALUES (?1, ?2, ?3, ?4, ?5)"
@@ -212,5 +220,11 @@ const char *const node_statements[NODE_SQL_COUNT] = {
     [NODE_RELEASE_FORGET] = "DELETE FROM release WHERE ref = ?1 AND account <> 0",
     [NODE_RELEASED_ALL] =
         "SELECT ref, size FROM release WHERE account = 0 AND ref > ?1 ORDER BY ref LIMIT ?2",
+    [NODE_SHARE_ADD] = "INSERT OR IGNORE INTO share(grantee, owner) VALUES (?2, ?1)",
+    [NODE_SHARE_GONE] = "DELETE FROM share WHERE owner = ?1 AND grantee = ?2",
+    [NODE_SHARE_OWNER_GONE] = "DELETE FROM share WHERE owner = ?1",
+    [NODE_SHARE_HAS] = "SELECT count(*) FROM share WHERE owner = ?1 AND grantee = ?2",
+    [NODE_SHARES_OF] = "SELECT grantee FROM share WHERE owner = ?1",
+    [NODE_SHARING] = "SELECT owner FROM share WHERE grantee = ?1",
     [NODE_RELEASED_GONE] = "DELETE FROM release WHERE ref = ?1",
 };

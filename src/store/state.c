@@ -198,6 +198,10 @@ bool account_state_load(struct account *a, struct db *db, struct account_state *
     }
     s->annotation_modseq = (uint64_t)annotated;
     order_mailboxes(s);
+    if (!acl_load(s, db, why)) {
+        account_state_free(a, &s);
+        return false;
+    }
     *out = s;
     return true;
 }

@@ -63,6 +63,7 @@ static void store_free(struct store *st)
     (void)pthread_cond_destroy(&st->daily_wanted);
     (void)pthread_mutex_destroy(&st->lock);
     (void)pthread_mutex_destroy(&st->node_lock);
+    (void)pthread_mutex_destroy(&st->share_lock);
     free(st->dir);
     free(st);
 }
@@ -96,6 +97,7 @@ bool store_open(const char *dir, struct volumes *volumes, const struct store_lim
     quota_init(st);
     (void)pthread_mutex_init(&st->lock, NULL);
     (void)pthread_mutex_init(&st->node_lock, NULL);
+    (void)pthread_mutex_init(&st->share_lock, NULL);
     (void)pthread_condattr_init(&monotonic);
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&st->upkeep_wanted, &monotonic);

@@ -87,6 +87,7 @@ bool store_account_remove(struct store *st, uint64_t account_id, struct fail *wh
  */
 bool store_account(struct store *st, uint64_t account_id, struct account **out, struct fail *why);
 void account_release(struct account **a);
+struct account *account_ref(struct account *a); /* one more user */
 uint64_t account_id(const struct account *a);
 /* Calls `each` for every account there is a file for. */
 bool store_each_account(struct store *st, bool (*each)(void *ctx, uint64_t account_id), void *ctx,
@@ -136,6 +137,7 @@ struct mailbox_info {
     uint64_t bytes, deleted_bytes;
     enum special_use use;
     bool subscribed, has_children;
+    bool has_acl;   /* somebody else has, or had taken from him, rights in it (store/acl.h) */
     bool no_select; /* exists only as a level above others */
 };
 

@@ -22,7 +22,7 @@ class Player:
         self.wires = {}
         self.pending = {}  # connection: the S~ and S- steps before its next S step
         self.names = {}
-        for suffix, account in zip(("", "2"), accounts):
+        for suffix, account in zip(("", "2", "3"), accounts):
             self.names["user" + suffix] = account
             self.names["local" + suffix] = account.split("@")[0]
             self.names["password" + suffix] = "demo-" + account.split("@")[0]
