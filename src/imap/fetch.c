@@ -331,6 +331,8 @@ static bool set_seen(struct imap_session *s, struct fetch *f)
     uint64_t modseq;
     struct fail why;
 
+    if (!(s->box.rights & RIGHT_SEEN)) /* RFC 4314 section 4: then it is not set */
+        return true;
     unseen.items = arena_new_array(&s->arena, struct imap_span, (size_t)imap_spans_size(&f->spans));
     if (unseen.items == NULL) {
         imap_no(s, "[LIMIT] Too many messages at once");

@@ -53,6 +53,33 @@ uint32_t imap_count_recent(const struct imap_session *s)
     return count;
 }
 
+/* Those that the client's rights let it change (RFC 4314 section 5.1.1). */
+static void write_permanent_flags(struct buf *out, unsigned rights, const struct keyword_set *keywords)
+{
+    static const struct {
+        uint32_t flag;
+        const char *name;
+    } names[] = {{STORE_ANSWERED, "\\Answered"}, {STORE_FLAGGED, "\\Flagged"}, {STORE_DELETED, "\\Deleted"},
+                 {STORE_SEEN, "\\Seen"},         {STORE_DRAFT, "\\Draft"}};
+    bool any = false;
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (!(imap_flags_by(rights) & names[i].flag))
+            continue;
+        if (any)
+            buf_add_char(out, ' ');
+        any = true;
+        buf_add(out, slice_of(names[i].name));
+    }
+    if (!(rights & RIGHT_WRITE))
+        return;
+    for (size_t i = 0; i < keywords->count; i++) {
+        buf_add_char(out, ' ');
+        buf_add(out, keywords->names[i]);
+    }
+    buf_add(out, SLICE(" \\*"));
+}
+
 void imap_tell_flags(struct imap_session *s)
 {
     static const struct slice system_flags = {"\\Answered \\Flagged \\Deleted \\Seen \\Draft", 40};
@@ -66,14 +93,8 @@ void imap_tell_flags(struct imap_session *s)
         buf_add(out, keywords.names[i]);
     }
     buf_add(out, SLICE(")\r\n* OK [PERMANENTFLAGS ("));
-    if (!s->box.read_only) {
-        buf_add(out, system_flags);
-        for (size_t i = 0; i < keywords.count; i++) {
-            buf_add_char(out, ' ');
-            buf_add(out, keywords.names[i]);
-        }
-        buf_add(out, SLICE(" \\*"));
-    }
+    if (!s->box.read_only)
+        write_permanent_flags(out, s->box.rights, &keywords);
     buf_add(out, SLICE(")] These are kept\r\n"));
     s->box.keywords_told = (uint32_t)keywords.count;
 }

@@ -46,8 +46,7 @@ static void tell_mailbox(struct imap_session *s, const struct imap_target *targe
     imap_tell_flags(s);
     imap_write_counts(s, out);
     if (rev2) {
-        bool own = target->account == s->account;
-        struct imap_list_line line = {.name = own ? target->info.name : name, .info = &target->info};
+        struct imap_list_line line = {.name = target->name, .info = &target->info};
         if (!slice_eq(name, line.name)) /* it was not written in NFC */
             line.old = name;
         imap_write_list_line(s, out, &line);
@@ -60,6 +59,12 @@ static void tell_mailbox(struct imap_session *s, const struct imap_target *targe
     buf_add(out, SLICE("* OK [MAILBOXID ("));
     imap_write_mailboxid(out, target->account, target->info.id);
     buf_add(out, SLICE(")] Its object id\r\n"));
+}
+
+/* RFC 4314 section 5.2: a mailbox that one may change nothing in is read-only. */
+static bool may_change(unsigned rights)
+{
+    return (rights & (RIGHT_SEEN | RIGHT_WRITE | RIGHT_INSERT | RIGHT_DELETE_MESSAGES | RIGHT_EXPUNGE)) != 0;
 }
 
 static bool open_mailbox(struct imap_session *s, struct slice name, bool read_only,
@@ -80,7 +85,7 @@ static bool open_mailbox(struct imap_session *s, struct slice name, bool read_on
         .rights = (uint16_t)target->rights,
         .view = v,
         .uidvalidity = view_uidvalidity(v),
-        .read_only = read_only,
+        .read_only = read_only || !may_change(target->rights),
     };
     imap_add_recent(s, first_recent, view_uidnext(v));
     s->state = IMAP_SELECTED;
@@ -150,7 +155,7 @@ static void select_mailbox(struct imap_session *s, struct imap_reader *args, boo
     }
     s->enabled |= condstore ? IMAP_CONDSTORE : 0;
     tell_mailbox(s, &target, name);
-    const char *ok = read_only ? "[READ-ONLY] Opened to look" : "[READ-WRITE] Opened";
+    const char *ok = s->box.read_only ? "[READ-ONLY] Opened to look" : "[READ-WRITE] Opened";
     if (qresync.given)
         imap_resynchronise(s, &qresync, ok);
     else
@@ -179,7 +184,7 @@ void imap_close(struct imap_session *s, struct imap_reader *args)
         imap_bad_args(s, args);
         return;
     }
-    if (!s->box.read_only &&
+    if (!s->box.read_only && (s->box.rights & RIGHT_EXPUNGE) && /* without it CLOSE is UNSELECT (RFC 4314 section 4) */
         !message_expunge(s->box.account, s->box.mailbox, NULL, 0, false, &gone, &modseq, &why)) {
         imap_no_because(s, &why);
         return;
@@ -223,6 +228,10 @@ void imap_expunge(struct imap_session *s, struct imap_reader *args)
     }
     if (s->box.read_only) {
         imap_no(s, "[READ-ONLY] The mailbox was opened to look");
+        return;
+    }
+    if (!(s->box.rights & RIGHT_EXPUNGE)) {
+        imap_no(s, "[NOPERM] You may not expunge here");
         return;
     }
     if (s->by_uid) {

@@ -188,6 +188,13 @@ static inline bool imap_is_recent(const struct imap_session *s, uint32_t uid)
 }
 /* EXISTS, and RECENT for those who know it (not RFC 9051 appendix E). */
 void imap_write_counts(const struct imap_session *s, struct buf *out);
+/* The system flags that RIGHT_ bits allow to change; keywords need RIGHT_WRITE (RFC 4314 section 4). */
+static inline uint32_t imap_flags_by(unsigned rights)
+{
+    return ((rights & RIGHT_SEEN) ? (uint32_t)STORE_SEEN : 0) |
+           ((rights & RIGHT_DELETE_MESSAGES) ? (uint32_t)STORE_DELETED : 0) |
+           ((rights & RIGHT_WRITE) ? (uint32_t)STORE_ANSWERED | STORE_FLAGGED | STORE_DRAFT : 0);
+}
 /* FLAGS and PERMANENTFLAGS. */
 void imap_tell_flags(struct imap_session *s);
 /* A CONDSTORE enabling command (RFC 7162 section 3.1): the first one tells HIGHESTMODSEQ. */

@@ -41,15 +41,15 @@ unsigned imap_read_status_items(struct imap_reader *r)
     return items;
 }
 
-/* How many the next session to select it will see as \Recent. */
-static bool count_recent(struct account *a, const struct mailbox_info *info, uint32_t *out,
+/* How many the next session to select it will see as \Recent; that is the owner's matter. */
+static bool count_recent(const struct imap_session *s, struct account *a, const struct mailbox_info *info, uint32_t *out,
                          struct fail *why)
 {
     struct view *v = NULL;
     bool found;
 
     *out = 0;
-    if (info->first_recent >= info->uidnext || info->messages == 0)
+    if (info->first_recent >= info->uidnext || info->messages == 0 || a != s->account)
         return true;
     if (!view_open(a, info->id, &v, why))
         return false;
@@ -83,10 +83,10 @@ bool imap_write_status(struct imap_session *s, struct account *a, const struct m
     uint32_t recent = 0;
     bool first = true;
 
-    if ((items & STATUS_RECENT) && !count_recent(a, info, &recent, why))
+    if ((items & STATUS_RECENT) && !count_recent(s, a, info, &recent, why))
         return false;
     buf_add(out, SLICE("* STATUS "));
-    imap_write_mailbox(s, out, info->name);
+    imap_write_mailbox(s, out, imap_name_of(s, a, info->name));
     buf_add(out, SLICE(" ("));
     for (size_t i = 0; i < ARRAY_LEN(status_items); i++) {
         if (!(items & status_items[i].item))

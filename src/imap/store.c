@@ -195,6 +195,27 @@ static enum turn store_step(struct imap_session *s)
     return TURN_PARK;
 }
 
+/*
+ * RFC 4314 section 4: what the client may not change stays as it is; only if it may change
+ * nothing of what it asked for is that told by NO (false).
+ */
+static bool keep_within_rights(struct flag_change *c, unsigned rights)
+{
+    uint32_t may = imap_flags_by(rights);
+    bool keywords = (rights & RIGHT_WRITE) != 0;
+
+    if (may == STORE_FLAGS)
+        return true;
+    c->held = STORE_FLAGS & ~may;
+    c->hold_keywords = !keywords;
+    if (c->op == FLAGS_REPLACE)
+        return may != 0;
+    bool asked = c->flags != 0 || c->keyword_count > 0;
+    c->flags &= may;
+    c->keyword_count = keywords ? c->keyword_count : 0;
+    return !asked || c->flags != 0 || c->keyword_count > 0;
+}
+
 void imap_store(struct imap_session *s, struct imap_reader *args)
 {
     struct store_command *c = arena_new(&s->arena, struct store_command);
@@ -213,6 +234,10 @@ void imap_store(struct imap_session *s, struct imap_reader *args)
         imap_enable_condstore(s);
     if (s->box.read_only) {
         imap_no(s, "[READ-ONLY] The mailbox was opened to look");
+        return;
+    }
+    if (!keep_within_rights(&c->change, s->box.rights)) {
+        imap_no(s, "[NOPERM] You may not change these flags here");
         return;
     }
     if (!imap_resolve(s, c->set, &c->spans))

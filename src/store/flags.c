@@ -166,8 +166,8 @@ static void choose_masks(struct flagging *f, const struct flag_change *change)
 
     switch (change->op) {
     case FLAGS_REPLACE:
-        f->keep = 0;
-        f->set = flags;
+        f->keep = change->held;
+        f->set = flags & ~change->held;
         break;
     case FLAGS_ADD:
         f->keep = STORE_FLAGS;
@@ -178,7 +178,7 @@ static void choose_masks(struct flagging *f, const struct flag_change *change)
         f->set = 0;
         break;
     }
-    f->keywords = change->op == FLAGS_REPLACE || change->keyword_count > 0;
+    f->keywords = !change->hold_keywords && (change->op == FLAGS_REPLACE || change->keyword_count > 0);
 }
 
 bool message_flags(struct account *a, uint64_t mailbox_id, const struct uid_range *ranges, size_t range_count,

@@ -311,6 +311,8 @@ struct flag_change {
     uint32_t flags;
     const struct slice *keywords;
     size_t keyword_count;
+    uint32_t held;            /* FLAGS_REPLACE: these stay as they are, and with */
+    bool hold_keywords;       /* this all keywords: who changes the others may not change them */
     bool conditional;         /* UNCHANGEDSINCE was given (RFC 7162 section 3.1.3) */
     uint64_t unchanged_since; /* messages with a higher modseq are left alone and put in *refused */
 };
