@@ -42,6 +42,7 @@ static const struct {
     {"REPLACE", LOGGED_IN},
     {"PREVIEW", LOGGED_IN},
     {"SAVEDATE", LOGGED_IN},
+    {"CONTEXT=SEARCH", LOGGED_IN},
     {"LIST-EXTENDED", LOGGED_IN},
     {"LIST-STATUS", LOGGED_IN},
     {"METADATA", LOGGED_IN},

@@ -53,6 +53,7 @@ static const struct imap_command commands[] = {
      .run = imap_search,
      .states = IMAP_SELECTED,
      .effects = IMAP_UID_TOO | IMAP_READS_VIEW | IMAP_HOLDS_GONE},
+    {.name = "CANCELUPDATE", .run = imap_cancelupdate, .states = IMAP_SELECTED}, /* RFC 5267 */
     {.name = "FETCH",
      .run = imap_fetch,
      .states = IMAP_SELECTED,

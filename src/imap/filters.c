@@ -11,14 +11,14 @@
 
 #define VALUES SLICE("/filters/values/")
 
-bool imap_filter_find(struct imap_session *s, struct slice name, struct slice *keys)
+bool imap_filter_find(struct imap_session *s, struct arena *a, struct slice name, struct slice *keys)
 {
     uint64_t users[] = {account_id(s->account), ANNOTATION_SHARED};
     struct slice entry = arena_printf(&s->arena, PRIslice PRIslice, SLICE_ARG(VALUES), SLICE_ARG(name));
     struct fail why;
 
     for (size_t i = 0; i < ARRAY_LEN(users); i++) {
-        if (!annotation_get(s->account, 0, users[i], entry, &s->arena, keys, &why)) {
+        if (!annotation_get(s->account, 0, users[i], entry, a, keys, &why)) {
             log_event(LOG_WARNING, "imap.failed", LOG_CSTR("session", conn_session_id(s->conn).text),
                       LOG_FAIL(&why));
             return false;

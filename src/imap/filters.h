@@ -9,8 +9,8 @@
 
 #include "imap/search_args.h"
 
-/* The search keys of the filter of that name, in the command's arena; false: there is none. */
-bool imap_filter_find(struct imap_session *s, struct slice name, struct slice *keys);
+/* The search keys of the filter of that name, in the arena; false: there is none. */
+bool imap_filter_find(struct imap_session *s, struct arena *a, struct slice name, struct slice *keys);
 
 /* Is this what a filter of that name may say?  An annotation of any other name may say anything. */
 bool imap_filter_is_sound(struct imap_session *s, struct slice annotation, struct slice keys);

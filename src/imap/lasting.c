@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/fail.h"
+#include "imap/context.h"
 #include "imap/saved.h"
 
 struct imap_lasting *imap_lasting(struct imap_session *s)
@@ -23,6 +24,7 @@ void imap_lasting_deselect(struct imap_session *s)
     if (s->lasting == NULL)
         return;
     imap_saved_clear(s);
+    imap_contexts_finish(&s->lasting->contexts);
     s->lasting->metadata_mailbox = 0;
 }
 

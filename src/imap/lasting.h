@@ -13,6 +13,7 @@
 struct imap_lasting {
     struct uid_set saved; /* "$" (saved.c) */
     struct imap_others *others; /* accounts whose mailboxes were reached (target.c) */
+    struct imap_contexts *contexts; /* searches that are updated (context.c); NULL: none */
     /* metadata.c: what of it was told, by modseq */
     uint64_t server_metadata_told, mailbox_metadata_told;
     uint64_t metadata_mailbox; /* the selected one, once it was looked at */

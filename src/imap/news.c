@@ -5,6 +5,7 @@
  * the client has been told, no more and no less: sequence numbers mean positions
  * in it, and it changes only here, together with the lines that say so.
  */
+#include "imap/context.h"
 #include "imap/qresync.h"
 #include "imap/saved.h"
 
@@ -168,6 +169,7 @@ struct imap_news *imap_news_gather(struct imap_session *s, bool expunges)
                         view_uidnext(now));
     s->box.view = now;
     s->box.has_gone = keeps_gone;
+    imap_contexts_gather(s, n, then);
     view_release(&then);
     return n->diff.gone_count + n->diff.changed_count + n->diff.added > 0 ? n : NULL;
 }
@@ -262,6 +264,7 @@ bool imap_news_tell(struct imap_session *s, struct imap_news *n)
 {
     struct buf *out = conn_out(s->conn);
 
+    imap_contexts_tell_gone(s, n);
     if (n->gone_uids != NULL && n->gone_left > 0)
         tell_vanished(s, n);
     else if (!tell_expunged(s, n))
@@ -278,6 +281,8 @@ bool imap_news_tell(struct imap_session *s, struct imap_news *n)
         struct view_entry e = view_at(s->box.view, position);
         imap_write_flag_fetch(s, out, position, &e);
     }
+    if (!imap_contexts_tell(s, n))
+        return false;
     /* RFC 7162 section 6: the number that was kept low while expunges were held back */
     if (n->catches_up && !s->box.has_gone && (s->enabled & IMAP_CONDSTORE))
         buf_addf(out, "* OK [HIGHESTMODSEQ %llu] You know all of it\r\n",

@@ -3,6 +3,7 @@
  *
  * Layer: imap.  RFC 3501 and RFC 9051 section 6.4.4, RFC 4731, RFC 5182, RFC 7162 section 3.1.5.
  */
+#include "imap/context.h"
 #include "imap/filters.h"
 #include "imap/saved.h"
 
@@ -16,6 +17,7 @@ struct search_command {
     struct view *view;
     struct search_run *run;
     struct esearch answer;
+    struct imap_context *context; /* UPDATE's, until it is begun */
     size_t at;
     bool finished, begun;
 };
@@ -25,6 +27,7 @@ static void end_search(struct imap_session *s)
     struct search_command *c = s->step_data;
 
     search_end(&c->run);
+    imap_context_drop(&c->context);
     view_release(&c->view);
 }
 
@@ -74,6 +77,14 @@ static void search_failed(struct imap_session *s, const struct search_command *c
     imap_no_because(s, why);
 }
 
+static void tell_progress(struct imap_session *s, const struct search_command *c)
+{
+    uint32_t done, total;
+
+    search_progress(c->run, &done, &total);
+    imap_in_progress(s, done, total);
+}
+
 static enum turn search_step(struct imap_session *s)
 {
     struct search_command *c = s->step_data;
@@ -81,7 +92,7 @@ static enum turn search_step(struct imap_session *s)
 
     if (!c->finished) {
         switch (search_continue(c->run, BUDGET_MS, &c->answer.found, &c->answer.count, &why)) {
-        case 0: return TURN_AGAIN;
+        case 0: tell_progress(s, c); return TURN_AGAIN;
         case 1: c->finished = true; break;
         default: search_failed(s, c, &why); return TURN_PARK;
         }
@@ -90,6 +101,7 @@ static enum turn search_step(struct imap_session *s)
     }
     if (c->args.options.returns != 0 ? !esearch_write(s, &c->answer) : !write_search(s, c))
         return TURN_MORE;
+    imap_context_begin(s, &c->context, &c->answer);
     imap_ok(s, "Searched");
     return TURN_PARK;
 }
@@ -160,6 +172,8 @@ void imap_search(struct imap_session *s, struct imap_reader *args)
     struct search_scope scope = search_scope_selected(s);
     c->args = search_args_read(args, &scope);
     if (!search_args_accept(s, args, &c->args))
+        return;
+    if (!imap_context_prepare(s, &c->args, &c->context))
         return;
     /* RFC 9051 section 6.4.4: always ESEARCH; without RETURN as if it were RETURN (ALL). */
     if (c->args.options.returns == 0 && (s->enabled & IMAP_REV2))

@@ -57,6 +57,7 @@ static struct search *recent_key(struct reading *g)
     struct search *key = new_key(g, g->scope->recent_count > 0 ? SEARCH_UIDS : SEARCH_NOTHING);
 
     if (key != NULL) {
+        key->recent = true;
         key->ranges = g->scope->recent;
         key->range_count = g->scope->recent_count;
     }
@@ -357,7 +358,7 @@ static struct search *filter_key(struct reading *g)
     if (scope->any_filter)
         return new_key(g, SEARCH_ALL);
     struct search *key = NULL;
-    if (scope->filter != NULL && g->filters < FILTERS_MAX && scope->filter(scope->session, name, &keys)) {
+    if (scope->filter != NULL && g->filters < FILTERS_MAX && scope->filter(scope->session, outer->arena, name, &keys)) {
         imap_reader_init(&inner, keys, outer->arena, outer->limits);
         inner.depth = outer->depth;
         g->r = &inner;
@@ -453,6 +454,7 @@ void search_keys_read(struct imap_reader *r, const struct search_scope *scope, s
 {
     struct reading g = {.r = r, .scope = scope, .args = args};
 
+    args->keys = slice_from(r->text, r->at);
     args->tree = read_all_of(&g);
     imap_expect_end(r);
     if ((args->options.returns & RETURN_RELEVANCY) && !args->fuzzy)

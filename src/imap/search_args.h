@@ -22,7 +22,7 @@ struct search_scope {
     bool              any_number; /* those above `messages` just match nothing (RFC 7377 section 2) */
     bool              any_filter; /* whatever FILTER names will be there */
     /* The keys of the filter of that name; false: there is none.  NULL: there are no filters at all. */
-    bool            (*filter)(struct imap_session *s, struct slice name, struct slice *keys);
+    bool            (*filter)(struct imap_session *s, struct arena *a, struct slice name, struct slice *keys);
     struct imap_session *session; /* `filter`'s */
 };
 
@@ -36,6 +36,7 @@ struct search_args {
     struct slice           undefined;    /* the filter that is not there, or not sound: read->failed */
     bool                   uid_required; /* read->failed because of a message number under uid_only */
     struct search         *tree;
+    struct slice           keys; /* its text: all from the first key on */
 };
 
 /* All of SEARCH's arguments, from the space before them to the end. */

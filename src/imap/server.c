@@ -27,6 +27,7 @@ void imap_limits_default(struct imap_limits *l)
         .nesting = 50,
         .bad_commands = 20,
         .login_attempts = 3,
+        .contexts = 16,
         .saved_ranges = 100000,
         .idle_tick_seconds = 120,
     };

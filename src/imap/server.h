@@ -19,6 +19,7 @@ struct imap_limits {
     unsigned nesting;         /* parentheses; default 50 */
     unsigned bad_commands;    /* in a row before the session is closed; default 20 */
     unsigned login_attempts;  /* default 3 */
+    unsigned contexts;        /* searches of one session that are updated (RFC 5267); default 16 */
     unsigned saved_ranges;    /* neighbours among what "$" holds (RFC 5182); default 100000, 8 bytes each */
     unsigned idle_tick_seconds; /* "* OK Still here"; default 120 */
 };

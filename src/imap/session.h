@@ -212,6 +212,7 @@ struct imap_news {
     bool             started;
     /* Left out of what is told, in favour of the command's own responses; may be NULL. */
     const struct imap_spans *own;
+    struct context_news *contexts; /* context.c's; NULL: there are none */
 };
 /*
  * Brings s->box.view up to date and works out what has to be said of it; with
@@ -287,6 +288,7 @@ void imap_setmetadata(struct imap_session *s, struct imap_reader *args);
 void imap_status(struct imap_session *s, struct imap_reader *args);
 void imap_expunge(struct imap_session *s, struct imap_reader *args);
 void imap_search(struct imap_session *s, struct imap_reader *args);
+void imap_cancelupdate(struct imap_session *s, struct imap_reader *args);
 void imap_fetch(struct imap_session *s, struct imap_reader *args);
 void imap_store(struct imap_session *s, struct imap_reader *args);
 void imap_copy(struct imap_session *s, struct imap_reader *args);

@@ -51,6 +51,7 @@ const struct config_limit config_limits[] = {
     COUNT(imap, nesting, 5, 1000),
     COUNT(imap, bad_commands, 1, MANY),
     COUNT(imap, login_attempts, 1, 1000),
+    COUNT(imap, contexts, 1, 1000),
     COUNT(imap, saved_ranges, 1, MANY),
     COUNT(imap, idle_tick_seconds, 10, 1740), /* RFC 2177: clients expect a word within 29 minutes */
 

@@ -34,7 +34,9 @@ struct search_run {
     struct search_key *key;
     struct search_text *text;
     unsigned wants; /* FETCH_ bits */
-    struct view_cursor viewing; /* the first round */
+    struct view_cursor viewing; /* the first round, */
+    const uint32_t *only;       /* or these positions in its stead */
+    size_t only_count, only_at;
     bool viewed;
     struct positions found;
     size_t found_by_view;   /* the first of them */
@@ -100,12 +102,34 @@ static void add_left(struct search_run *r, uint32_t position, uint32_t uid)
 
 /* ---- the first round ---- */
 
+void search_only(struct search_run *r, const uint32_t *positions, size_t count)
+{
+    static const uint32_t none;
+
+    r->only = count > 0 ? positions : &none;
+    r->only_count = count;
+}
+
+/* The next entry that is to be looked at. */
+static bool next_entry(struct search_run *r, struct search_subject *m)
+{
+    if (r->only == NULL) {
+        m->position = r->viewing.position;
+        return view_next(&r->viewing, &m->entry);
+    }
+    if (r->only_at == r->only_count)
+        return false;
+    m->position = r->only[r->only_at++];
+    m->entry = view_at(r->view, m->position);
+    return true;
+}
+
 static void look_at_view(struct search_run *r)
 {
     struct search_subject m = {.text = r->text};
     uint32_t looks = 0;
 
-    for (m.position = r->viewing.position; view_next(&r->viewing, &m.entry); m.position++) {
+    while (next_entry(r, &m)) {
         switch (search_ask(r->account, r->key, &m)) {
         case ANSWER_YES: add_found(r, m.position); break;
         case ANSWER_LATER: add_left(r, m.position, m.entry.uid); break;

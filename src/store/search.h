@@ -62,6 +62,7 @@ struct search {
     uint32_t flags;
     uint64_t number;
     struct slice field, text; /* text: UTF-8 in any case */
+    bool recent;              /* UIDS or NOTHING: for who made it, not looked at here */
 };
 
 /*
@@ -73,6 +74,11 @@ struct search {
 struct search_run;
 struct search_run *search_start(struct account *a, uint64_t mailbox_id, struct view *v, struct search *tree,
                                 struct arena *arena);
+/*
+ * Before it is run: only these positions (ascending) are looked at, not the whole view.  They must outlive the
+ * run.
+ */
+void search_only(struct search_run *r, const uint32_t *positions, size_t count);
 /*
  * Runs for about `budget_ms`.  1: finished, *out holds the matching positions
  * (from 0, ascending; in the run).  0: call again.  -1: failed.
