@@ -57,20 +57,6 @@ static void give_up(struct imap_session *s, struct append *a)
     a->left = 0;
 }
 
-/* What RFC 4314 section 4 has the user set in that mailbox; others are left out. */
-static uint32_t allowed_flags(unsigned rights, uint32_t flags)
-{
-    uint32_t may = 0;
-
-    if (rights & RIGHT_SEEN)
-        may |= STORE_SEEN;
-    if (rights & RIGHT_DELETE_MESSAGES)
-        may |= STORE_DELETED;
-    if (rights & RIGHT_WRITE)
-        may |= STORE_FLAGS & ~(uint32_t)(STORE_SEEN | STORE_DELETED);
-    return flags & may;
-}
-
 /* Looked up once, when the first message is about to come; false: answered. */
 static bool open_target(struct imap_session *s, struct append *a)
 {
@@ -148,7 +134,7 @@ static bool finish_message(struct imap_session *s, struct append *a)
         return false;
     struct append_item item = {
         .body = a->body,
-        .flags = allowed_flags(a->target.rights, a->flags.flags),
+        .flags = a->flags.flags & imap_flags_by(a->target.rights),
         .keywords = a->flags.keywords,
         .keyword_count = a->target.rights & RIGHT_WRITE ? a->flags.keyword_count : 0,
         .internal_date = a->internal_date,

@@ -2,12 +2,17 @@
  * imap/copy.c - COPY, MOVE and their UID forms.
  *
  * Layer: imap.  RFC 3501 section 6.4.7, RFC 6851, RFC 4315 section 3 (COPYUID).
+ * Within an account a copy is a row.  Into a mailbox of another account, or where
+ * flags must be left out (RFC 4314 section 4), see copy_across.c.
  */
-#include "imap/target.h"
+#include "imap/copy.h"
 
 #include "base/fail.h"
 
-enum { COPYUID_MAX = 7 * 1024 * 1024 }; /* of one answer (session.c) */
+enum {
+    COPYUID_MAX = 7 * 1024 * 1024,                          /* of one answer (session.c) */
+    MOVE_RIGHTS = RIGHT_DELETE_MESSAGES | RIGHT_EXPUNGE,    /* RFC 6851 section 4.2 */
+};
 
 /* "[COPYUID validity source destination] " into `b`; nothing if nothing was copied. */
 static void write_copyuid(struct buf *b, const struct copy_result *result)
@@ -39,13 +44,14 @@ static bool any_gone(const struct view *v, const struct imap_spans *spans)
     return false;
 }
 
-static void answer_copied(struct imap_session *s, const struct copy_result *result, bool move)
+void imap_answer_copied(struct imap_session *s, const struct copy_result *result, bool move, unsigned rights)
 {
     struct buf code;
     bool some = result->source.count > 0;
 
     buf_init(&code, COPYUID_MAX);
-    write_copyuid(&code, result);
+    if (rights & RIGHT_READ) /* RFC 4315 section 3: who cannot select it hears no UIDs */
+        write_copyuid(&code, result);
     if (code.failed) /* it is done: better no code than a torn one, or a NO */
         buf_reset(&code);
     if (move) {
@@ -86,6 +92,10 @@ static void copy_messages(struct imap_session *s, struct imap_reader *args, bool
         imap_no(s, "[READ-ONLY] The mailbox was opened to look");
         return;
     }
+    if (move && (s->box.rights & MOVE_RIGHTS) != MOVE_RIGHTS) {
+        imap_no(s, "[NOPERM] Moving messages out of this mailbox takes the rights t and e");
+        return;
+    }
     if (!imap_resolve(s, set, &spans))
         return;
     if (!imap_find(s, name, RIGHT_INSERT, &target, &why)) {
@@ -104,11 +114,15 @@ static void copy_messages(struct imap_session *s, struct imap_reader *args, bool
         imap_ok(s, "None of those");
         return;
     }
+    if (target.account != s->box.account || imap_flags_by(target.rights) != STORE_FLAGS) {
+        imap_copy_across(s, &target, &spans, move);
+        return;
+    }
     struct imap_set uids = imap_spans_uids(&s->arena, s->box.view, &spans);
     if (!message_copy(s->box.account, s->box.mailbox, uids.ranges, uids.count, target.info.id, move, &result, &why))
         imap_no_target(s, &why);
     else
-        answer_copied(s, &result, move);
+        imap_answer_copied(s, &result, move, target.rights);
     uid_set_finish(&result.source);
 }
 

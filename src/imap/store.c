@@ -5,6 +5,8 @@
  */
 #include "imap/session.h"
 
+#include <stdlib.h>
+
 #include "base/fail.h"
 
 struct store_command {
@@ -30,6 +32,25 @@ static void end_store(struct imap_session *s)
 
     view_release(&c->before);
     uid_set_finish(&c->refused);
+}
+
+static int by_name(const void *one, const void *other)
+{
+    const struct slice *a = one, *b = other;
+    size_t n = a->len < b->len ? a->len : b->len;
+
+    for (size_t i = 0; i < n; i++) {
+        int x = (unsigned char)ascii_lower(a->ptr[i]), y = (unsigned char)ascii_lower(b->ptr[i]);
+        if (x != y)
+            return x - y;
+    }
+    return (a->len > b->len) - (a->len < b->len);
+}
+
+/* Of names in order, as an account's sets are. */
+static bool has_name(const struct slice *names, size_t count, struct slice name)
+{
+    return count > 0 && bsearch(&name, names, count, sizeof *names, by_name) != NULL;
 }
 
 /*
@@ -59,16 +80,10 @@ static void read_store(struct imap_reader *r, struct store_command *c)
     struct imap_flags flags = imap_read_store_flags(r);
     imap_expect_end(r);
     c->change.flags = flags.flags;
+    if (flags.keyword_count > 0)
+        qsort(flags.keywords, flags.keyword_count, sizeof *flags.keywords, by_name);
     c->change.keywords = flags.keywords;
     c->change.keyword_count = flags.keyword_count;
-}
-
-static bool has_name(const struct slice *names, size_t count, struct slice name)
-{
-    for (size_t i = 0; i < count; i++)
-        if (slice_eq_nocase(names[i], name))
-            return true;
-    return false;
 }
 
 /* Is `after` what `before` becomes by +FLAGS or -FLAGS? */
