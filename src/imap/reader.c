@@ -161,6 +161,9 @@ struct slice imap_read_atom(struct imap_reader *r)
  * quoted      = DQUOTE *QUOTED-CHAR DQUOTE
  * QUOTED-CHAR = <any TEXT-CHAR except quoted-specials> / "\" quoted-specials
  *             / UTF8-2 / UTF8-3 / UTF8-4               RFC 9051 section 9, RFC 6855 section 3
+ *
+ * Clients have always put other octets there too, passwords and search strings in whatever charset:
+ * who has not promised UTF-8 is taken as he comes.
  */
 static struct slice read_quoted(struct imap_reader *r)
 {
@@ -185,8 +188,8 @@ static struct slice read_quoted(struct imap_reader *r)
         return (struct slice){0};
     }
     struct slice raw = slice_sub(r->text, begin, end - begin);
-    if (eight_bit && (!r->quoted_utf8 || !utf8_valid(raw))) {
-        imap_fail(r, r->quoted_utf8 ? "UTF-8" : "a literal for what is not ASCII (or ENABLE UTF8=ACCEPT)");
+    if (eight_bit && r->utf8 && !utf8_valid(raw)) {
+        imap_fail(r, "UTF-8");
         return (struct slice){0};
     }
     r->at = end + 1;

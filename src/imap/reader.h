@@ -19,7 +19,6 @@ struct imap_reader {
     unsigned                  depth;
     bool                      utf8; /* mailbox names are UTF-8 (RFC 9051 section 5.1, RFC 6855 section 3) */
     bool                      rev2; /* IMAP4rev2 is enabled: its grammar where it leaves out rev1's */
-    bool                      quoted_utf8; /* quoted strings may hold UTF-8 */
     bool                      failed;
     const char               *expected; /* static text */
 };

@@ -182,7 +182,6 @@ static void run_command(struct imap_session *s, struct slice text, const struct 
     args.utf8 = imap_speaks_utf8(s);
     args.rev2 = (s->enabled & IMAP_REV2) != 0;
     /* Who logs in has had no chance to ENABLE anything, and names and passwords are UTF-8 nowadays. */
-    args.quoted_utf8 = args.utf8 || s->state == IMAP_FRESH;
     s->tag = imap_read_tag(&args);
     if (args.failed) {
         s->tag = SLICE("*");

@@ -31,7 +31,8 @@ static void check_astrings(struct arena *a)
         {"literal", "{3}\r\na\"b", "a\"b"},
         {"literal that was not waiting", "{3+}\r\nabc", "abc"},
         {"empty literal", "{0}\r\n", ""},
-        {"8-bit in quotes", "\"\xc3\xa9\"", NULL},
+        {"8-bit in quotes", "\"\xc3\xa9\"", "\xc3\xa9"},
+        {"8-bit that is no UTF-8", "\"\xe9\"", "\xe9"},
         {"8-bit in a literal", "{2}\r\n\xc3\xa9", "\xc3\xa9"},
         {"8-bit in an atom", "\xc3\xa9", NULL},
         {"nothing", "", NULL},
@@ -58,10 +59,10 @@ static void check_astrings(struct arena *a)
     (void)imap_read_astring(&r);
     CHECK("NUL in a literal", r.failed);
     r = over(a, "\"\xc3\xa9\"");
-    r.quoted_utf8 = true;
+    r.utf8 = true;
     CHECK_SLICE("UTF-8 in quotes where it is enabled", imap_read_astring(&r), SLICE("\xc3\xa9"));
     r = over(a, "\"\xc3\"");
-    r.quoted_utf8 = true;
+    r.utf8 = true;
     (void)imap_read_astring(&r);
     CHECK("what is not UTF-8 even there", r.failed);
 }
