@@ -46,6 +46,8 @@ static const struct {
     {"LIST-EXTENDED", LOGGED_IN},
     {"LIST-STATUS", LOGGED_IN},
     {"METADATA", LOGGED_IN},
+    {"LIST-METADATA", LOGGED_IN},
+    {"LIST-MYRIGHTS", LOGGED_IN},
     {"ACL", LOGGED_IN},
     {"RIGHTS=kxte", LOGGED_IN},
     {"STATUS=SIZE", LOGGED_IN},

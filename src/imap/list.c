@@ -2,48 +2,18 @@
  * imap/list.c - LIST and LSUB.
  *
  * Layer: imap.  RFC 3501 sections 6.3.8 and 6.3.9, RFC 5258 (LIST-EXTENDED),
- * RFC 3348 (CHILDREN), RFC 6154 (SPECIAL-USE), RFC 5819 (LIST-STATUS).
+ * RFC 3348 (CHILDREN), RFC 6154 (SPECIAL-USE), RFC 5819 (LIST-STATUS),
+ * RFC 8440 (MYRIGHTS), RFC 9590 (METADATA).
  */
+#include "imap/list.h"
+
 #include "base/fail.h"
-#include "base/map.h"
-#include "imap/list_match.h"
+#include "imap/acl.h"
 #include "imap/special_use.h"
 #include "imap/status.h"
+#include "imap/target.h"
 
 enum { PATTERNS_MAX = 100 };
-
-enum list_option {
-    BY_SUBSCRIBED = 1, /* selection */
-    BY_REMOTE = 2,
-    BY_SPECIAL_USE = 4,
-    RECURSIVE = 8,
-    TELL_SUBSCRIBED = 16, /* return */
-};
-
-/* A name that may be listed: a mailbox, a subscription without one, or only a level above such. */
-struct candidate {
-    struct slice name;
-    const struct mailbox_info *info; /* NULL: no such mailbox */
-    bool subscribed;
-    bool below; /* something below it is selected that no pattern matches */
-};
-
-struct list_command {
-    bool lsub, extended;
-    unsigned options;
-    unsigned status; /* STATUS_ bits of RETURN (STATUS ...) */
-    struct slice reference;
-    struct slice *texts; /* patterns as given */
-    struct list_pattern *patterns;
-    size_t pattern_count;
-
-    const struct mailbox_list *list;
-    struct candidate *candidates;
-    size_t candidate_count, candidate_cap, at;
-
-    size_t below_at, below_end; /* RECURSIVEMATCH: the levels above these are looked at first */
-    struct map made;            /* names without a mailbox, to their place in `candidates` plus one */
-};
 
 static void end_list(struct imap_session *s)
 {
@@ -51,6 +21,7 @@ static void end_list(struct imap_session *s)
 
     mailbox_list_release(&c->list);
     map_finish(&c->made);
+    map_finish(&c->subscribed);
 }
 
 /* ---- arguments ---- */
@@ -78,7 +49,10 @@ static void read_selection(struct imap_reader *r, struct list_command *c)
         imap_fail(r, "something that RECURSIVEMATCH can look for");
 }
 
-/* return-option = "SUBSCRIBED" / "CHILDREN" / "SPECIAL-USE" / "STATUS" SP "(" ... ")" */
+/*
+ * return-option = "SUBSCRIBED" / "CHILDREN" / "SPECIAL-USE" / "STATUS" SP "(" ... ")" / "MYRIGHTS"
+ *               / "METADATA" SP entries
+ */
 static void read_return(struct imap_reader *r, struct list_command *c)
 {
     c->extended = true;
@@ -92,8 +66,13 @@ static void read_return(struct imap_reader *r, struct list_command *c)
             c->status |= imap_read_status_items(r);
         } else if (imap_accept_word(r, "SUBSCRIBED")) {
             c->options |= TELL_SUBSCRIBED;
+        } else if (imap_accept_word(r, "MYRIGHTS")) {
+            c->options |= TELL_RIGHTS;
+        } else if (imap_accept_word(r, "METADATA")) {
+            imap_expect_space(r);
+            c->metadata = (struct imap_metadata){.entries = imap_read_entries(r), .most_bytes = UINT64_MAX};
         } else if (!imap_accept_word(r, "CHILDREN") && !imap_accept_word(r, "SPECIAL-USE")) {
-            imap_fail(r, "SUBSCRIBED, CHILDREN, SPECIAL-USE or STATUS"); /* the two are told always */
+            imap_fail(r, "SUBSCRIBED, CHILDREN, SPECIAL-USE, STATUS, MYRIGHTS or METADATA"); /* the two are told always */
         }
         if (!imap_accept(r, ' '))
             break;
@@ -138,92 +117,9 @@ static void read_list(struct imap_reader *r, struct list_command *c)
     imap_expect_end(r);
 }
 
-/* ---- choosing ---- */
-
-static bool matches(const struct list_command *c, struct slice name)
-{
-    bool inbox = slice_eq(name, SLICE("INBOX"));
-
-    for (size_t i = 0; i < c->pattern_count; i++)
-        if (c->texts[i].len > 0 && list_pattern_matches(&c->patterns[i], name, inbox))
-            return true;
-    return false;
-}
-
-static bool is_selected(const struct list_command *c, const struct candidate *m)
-{
-    if ((c->options & BY_SUBSCRIBED) ? !m->subscribed : m->info == NULL)
-        return false;
-    return !(c->options & BY_SPECIAL_USE) || (m->info != NULL && m->info->use != USE_NONE);
-}
-
-static struct candidate *add_candidate(struct arena *a, struct list_command *c)
-{
-    if (c->candidate_count == c->candidate_cap) {
-        size_t cap = c->candidate_cap * 2 + 16;
-        struct candidate *grown = arena_new_array(a, struct candidate, cap);
-        if (grown == NULL)
-            return NULL;
-        if (c->candidate_count > 0)
-            memcpy(grown, c->candidates, c->candidate_count * sizeof(*grown));
-        c->candidates = grown;
-        c->candidate_cap = cap;
-    }
-    return &c->candidates[c->candidate_count++];
-}
-
-/*
- * A level above what is selected is listed too, if a pattern matches it (RFC 5258
- * section 3.5; RFC 3501 section 6.3.9).
- */
-static bool mark_levels_above(struct arena *a, struct list_command *c, struct slice name)
-{
-    for (size_t cut = 0; cut < name.len; cut++) {
-        struct slice above = slice_sub(name, 0, cut);
-        if (name.ptr[cut] != '/' || !matches(c, above))
-            continue;
-        const struct mailbox_info *info = mailbox_in_list(c->list, above);
-        uintptr_t known = (uintptr_t)map_get(&c->made, above);
-        if (info != NULL) {
-            c->candidates[info - c->list->items].below = true;
-        } else if (known != 0) {
-            c->candidates[known - 1].below = true;
-        } else {
-            struct candidate *m = add_candidate(a, c);
-            if (m == NULL)
-                return false;
-            *m = (struct candidate){.name = above, .below = true};
-            map_put(&c->made, above, (void *)(uintptr_t)c->candidate_count);
-        }
-    }
-    return true;
-}
-
-/* The mailboxes first, in the list's order and places; then subscriptions without one. */
-static bool gather(struct arena *a, struct list_command *c)
-{
-    struct candidate *m;
-
-    for (size_t i = 0; i < c->list->count; i++) {
-        if ((m = add_candidate(a, c)) == NULL)
-            return false;
-        *m = (struct candidate){.name = c->list->items[i].name,
-                                .info = &c->list->items[i],
-                                .subscribed = c->list->items[i].subscribed};
-    }
-    for (size_t i = 0; i < c->list->subscribed_only_count && (c->options & BY_SUBSCRIBED); i++) {
-        if ((m = add_candidate(a, c)) == NULL)
-            return false;
-        *m = (struct candidate){.name = c->list->subscribed_only[i], .subscribed = true};
-        map_put(&c->made, m->name, (void *)(uintptr_t)c->candidate_count);
-    }
-    c->below_end = (c->options & RECURSIVE) ? c->candidate_count : 0; /* those that are added need no look */
-    return true;
-}
-
 /* ---- answering ---- */
 
-static void write_attributes(struct buf *out, const struct list_command *c, const struct candidate *m)
+static void write_attributes(struct buf *out, const struct list_command *c, const struct list_candidate *m)
 {
     const char *use = m->info != NULL ? imap_special_use_name(m->info->use) : NULL;
 
@@ -238,8 +134,7 @@ static void write_attributes(struct buf *out, const struct list_command *c, cons
         buf_add(out, slice_of(use));
         buf_add_char(out, ' ');
     }
-    bool has_children = m->info != NULL ? m->info->has_children : m->below;
-    buf_add(out, has_children ? SLICE("\\HasChildren)") : SLICE("\\HasNoChildren)"));
+    buf_add(out, m->has_children || m->below ? SLICE("\\HasChildren)") : SLICE("\\HasNoChildren)"));
 }
 
 /* childinfo-extended-item = "CHILDINFO" SP "(" list-select-base-opt-quoted *(SP ...) ")" */
@@ -253,10 +148,34 @@ static void write_childinfo(struct buf *out, const struct list_command *c)
     buf_add(out, SLICE("))"));
 }
 
-static void write_candidate(struct imap_session *s, const struct list_command *c, const struct candidate *m)
+/* What was asked for of a mailbox that may be told of: what cannot be is left out (RFC 5819 section 2). */
+static void write_about(struct imap_session *s, struct list_command *c, const struct list_candidate *m)
+{
+    enum { BUSINESS = RIGHT_READ | RIGHT_SEEN | RIGHT_WRITE | RIGHT_INSERT | RIGHT_POST };
+    struct buf *out = conn_out(s->conn);
+    struct account *a = s->account;
+
+    if (m->info == NULL || (m->owner != 0 && !imap_other(s, m->owner, &a, NULL)))
+        return;
+    if (c->me.len == 0 && m->info->has_acl)
+        c->me = imap_my_address(s);
+    unsigned rights = imap_rights_in(s, a, m->info, c->me);
+    if (c->status != 0 && !m->info->no_select && (rights & RIGHT_READ))
+        (void)imap_write_status(s, a, m->info, c->status, NULL);
+    if (c->options & TELL_RIGHTS) {
+        buf_add(out, SLICE("* MYRIGHTS "));
+        imap_write_mailbox(s, out, m->name);
+        buf_add_char(out, ' ');
+        imap_write_rights(out, rights);
+        buf_add(out, SLICE("\r\n"));
+    }
+    if (c->metadata.entries.count > 0 && (rights & BUSINESS))
+        (void)imap_write_metadata(s, a, m->info, m->name, &c->metadata, NULL);
+}
+
+static void write_candidate(struct imap_session *s, struct list_command *c, const struct list_candidate *m)
 {
     struct buf *out = conn_out(s->conn);
-    struct fail why;
 
     buf_add(out, c->lsub ? SLICE("* LSUB ") : SLICE("* LIST "));
     write_attributes(out, c, m);
@@ -265,28 +184,47 @@ static void write_candidate(struct imap_session *s, const struct list_command *c
     if (m->below && !c->lsub)
         write_childinfo(out, c);
     buf_add(out, SLICE("\r\n"));
-    /* RFC 5819 section 2: what cannot be told of is left out. */
-    if (c->status != 0 && m->info != NULL && !m->info->no_select)
-        (void)imap_write_status(s, s->account, m->info, c->status, &why);
+    if (c->status != 0 || (c->options & TELL_RIGHTS) || c->metadata.entries.count > 0)
+        write_about(s, c, m);
+}
+
+static enum turn too_many(struct imap_session *s)
+{
+    imap_no(s, "[LIMIT] Too many mailboxes");
+    return TURN_PARK;
+}
+
+/* Levels above what no pattern matches; those that are added need no look themselves.  false: the turn is over. */
+static bool look_below(struct imap_session *s, struct list_command *c, size_t end, bool *fits)
+{
+    while (c->below_at < end) {
+        const struct list_candidate *m = &c->candidates[c->below_at++];
+        if (list_selects(c, m) && !list_matches(c, m->name))
+            *fits = list_mark_above(&s->arena, c, m->name);
+        if (!*fits || conn_turn_over(s->conn))
+            return false;
+    }
+    c->looked_below = true;
+    return true;
 }
 
 /* Patterns and names can be made to match slowly: the turn is asked for after each. */
 static enum turn list_step(struct imap_session *s)
 {
     struct list_command *c = s->step_data;
+    bool fits = true;
 
-    while (c->below_at < c->below_end) {
-        const struct candidate *m = &c->candidates[c->below_at++];
-        if (is_selected(c, m) && !matches(c, m->name) && !mark_levels_above(&s->arena, c, m->name)) {
-            imap_no(s, "[LIMIT] Too many mailboxes");
-            return TURN_PARK;
-        }
+    while (c->owner_at < c->owner_count) {
+        if (!list_gather_shared(s, c))
+            return too_many(s);
         if (conn_turn_over(s->conn))
             return TURN_AGAIN;
     }
+    if ((c->options & RECURSIVE) && !c->looked_below && !look_below(s, c, c->candidate_count, &fits))
+        return fits ? TURN_AGAIN : too_many(s);
     while (c->at < c->candidate_count) {
-        const struct candidate *m = &c->candidates[c->at++];
-        if (matches(c, m->name) && (is_selected(c, m) || m->below))
+        const struct list_candidate *m = &c->candidates[c->at++];
+        if (list_matches(c, m->name) && (list_selects(c, m) || m->below))
             write_candidate(s, c, m);
         if (conn_is_full(s->conn))
             return TURN_MORE;
@@ -331,11 +269,12 @@ static void list_mailboxes(struct imap_session *s, struct imap_reader *args, boo
         imap_no_because(s, &why);
         return;
     }
-    if (c->patterns == NULL || !gather(&s->arena, c)) {
-        imap_no(s, "[LIMIT] Too many mailboxes");
-        return;
-    }
-    s->step = list_step;
+    if (c->patterns == NULL)
+        (void)too_many(s);
+    else if (!list_gather(s, c, &why))
+        imap_no_because(s, &why);
+    else
+        s->step = list_step;
 }
 
 void imap_list(struct imap_session *s, struct imap_reader *args)
