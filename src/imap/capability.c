@@ -83,6 +83,13 @@ static void write_ways_in(struct imap_session *s, struct buf *b)
         buf_add(b, SLICE(" LOGINDISABLED"));
 }
 
+/* Those that hang on the config or on what the session has done. */
+static void write_conditional(const struct imap_session *s, struct buf *b)
+{
+    if (s->service->limits.compress && !conn_compresses(s->conn))
+        buf_add(b, SLICE(" COMPRESS=DEFLATE"));
+}
+
 /* Those that carry a number. */
 static void write_limits(const struct imap_session *s, struct buf *b)
 {
@@ -102,10 +109,12 @@ void imap_write_capabilities(struct imap_session *s, struct buf *b)
         any = true;
         buf_add(b, slice_of(capabilities[i].name));
     }
-    if (fresh)
+    if (fresh) {
         write_ways_in(s, b);
-    else
+    } else {
+        write_conditional(s, b);
         write_limits(s, b);
+    }
 }
 
 /* capability = "CAPABILITY"                            RFC 3501 section 6.1.1 */

@@ -41,6 +41,7 @@ static const struct imap_command commands[] = {
     {.name = "MYRIGHTS", .run = imap_myrights, .states = LOGGED_IN},
     {.name = "GETMETADATA", .run = imap_getmetadata, .states = LOGGED_IN}, /* RFC 5464 */
     {.name = "SETMETADATA", .run = imap_setmetadata, .states = LOGGED_IN},
+    {.name = "COMPRESS", .run = imap_compress, .states = LOGGED_IN},   /* RFC 4978 */
     {.name = "ENABLE", .run = imap_enable, .states = LOGGED_IN},       /* RFC 5161 */
     {.name = "IDLE", .run = imap_idle, .states = LOGGED_IN},           /* RFC 2177 */
     /* section 6.4 */

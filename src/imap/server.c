@@ -30,6 +30,7 @@ void imap_limits_default(struct imap_limits *l)
         .contexts = 16,
         .saved_ranges = 100000,
         .idle_tick_seconds = 120,
+        .compress = true,
     };
 }
 

@@ -21,6 +21,7 @@ struct imap_limits {
     unsigned login_attempts;  /* default 3 */
     unsigned contexts;        /* searches of one session that are updated (RFC 5267); default 16 */
     unsigned saved_ranges;    /* neighbours among what "$" holds (RFC 5182); default 100000, 8 bytes each */
+    bool     compress;        /* COMPRESS=DEFLATE is offered; default true */
     unsigned idle_tick_seconds; /* "* OK Still here"; default 120 */
 };
 void imap_limits_default(struct imap_limits *l);

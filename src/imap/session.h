@@ -262,6 +262,7 @@ void imap_noop(struct imap_session *s, struct imap_reader *args);
 void imap_check(struct imap_session *s, struct imap_reader *args);
 void imap_logout(struct imap_session *s, struct imap_reader *args);
 void imap_id(struct imap_session *s, struct imap_reader *args);
+void imap_compress(struct imap_session *s, struct imap_reader *args);
 void imap_enable(struct imap_session *s, struct imap_reader *args);
 void imap_namespace(struct imap_session *s, struct imap_reader *args);
 void imap_starttls(struct imap_session *s, struct imap_reader *args);

@@ -11,6 +11,7 @@
 #define COUNT(room, field, low, high) ROW(LIMIT_COUNT, room, field, low, high)
 #define BYTES(room, field, low, high) ROW(LIMIT_BYTES, room, field, low, high)
 
+#define BOOL(room, field) ROW(LIMIT_BOOL, room, field, 0, 1)
 #define TEXT(room, field) ROW(LIMIT_TEXT, room, field, 0, 1000)
 
 #define KB ((uint64_t)1024)
@@ -53,6 +54,7 @@ const struct config_limit config_limits[] = {
     COUNT(imap, login_attempts, 1, 1000),
     COUNT(imap, contexts, 1, 1000),
     COUNT(imap, saved_ranges, 1, MANY),
+    BOOL(imap, compress),
     COUNT(imap, idle_tick_seconds, 10, 1740), /* RFC 2177: clients expect a word within 29 minutes */
 
     BYTES(store, view_bytes, MB, 1024 * GB),

@@ -139,7 +139,7 @@ bool conn_has_tls(const struct conn *c)
 bool conn_can_start_tls(const struct conn *c)
 {
     return c->row->tls == NET_TLS_STARTTLS && c->row->tls_context != NULL && !conn_has_tls(c) &&
-           !c->start_tls;
+           !c->start_tls && c->compress == NULL;
 }
 
 void conn_start_tls(struct conn *c)
@@ -148,6 +148,18 @@ void conn_start_tls(struct conn *c)
         bug("STARTTLS where there is none");
     c->start_tls = true;
     c->in_at = c->in_len; /* what came before the handshake is not believed (RFC 3207 section 4.2) */
+}
+
+void conn_start_compress(struct conn *c)
+{
+    if (c->compress != NULL || c->start_tls)
+        bug("compression twice, or before TLS");
+    compress_prepare(c);
+}
+
+bool conn_compresses(const struct conn *c)
+{
+    return c->compress != NULL;
 }
 
 struct slice conn_tls_version(const struct conn *c)

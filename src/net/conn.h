@@ -180,6 +180,13 @@ bool conn_can_start_tls(const struct conn *c); /* the listener has a certificate
  * `input` is next called with TLS on.
  */
 void conn_start_tls(struct conn *c);
+/*
+ * COMPRESS=DEFLATE (RFC 4978): once this turn's output has drained, everything is compressed, both ways.
+ * conn_input() is empty from here on: what came behind the command is compressed already.  Once only,
+ * and TLS cannot be started afterwards.
+ */
+void conn_start_compress(struct conn *c);
+bool conn_compresses(const struct conn *c);
 /* "TLSv1.3" and "TLS_AES_256_GCM_SHA384"; empty without TLS. */
 struct slice conn_tls_version(const struct conn *c);
 struct slice conn_tls_cipher(const struct conn *c);

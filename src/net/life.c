@@ -131,6 +131,7 @@ void conn_finish(struct conn *c)
     out_drop(c);
     c->in_at = c->in_len;
     buffers_give_back(c);
+    compress_finish(c);
     SSL_free(c->ssl);
     (void)close(c->fd); /* takes it out of the epoll as well */
     if (c->row_is_ours)

@@ -122,8 +122,10 @@ void loop_run(void *net, unsigned number)
     free(w->in);
     free(w->scratch);
     free(w->record);
+    free(w->packed);
+    compress_worker_finish(w);
     buf_finish(&w->out);
-    w->in = w->scratch = w->record = NULL;
+    w->in = w->scratch = w->record = w->packed = NULL;
 }
 
 /*

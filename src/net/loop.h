@@ -11,6 +11,7 @@
  *   turn.c     one turn of it: what happens between wake and park
  *   input.c    what has arrived, and whose buffer it is in
  *   stream.c   reading and writing its socket, with TLS and without
+ *   compress.c what may lie between the two (COMPRESS=DEFLATE)
  *   output.c   the queue of what is to be sent
  *   conn.c     what protocols call (net/conn.h)
  *   deadline.c how long anything may take
@@ -35,6 +36,8 @@
 #include "net/workers.h"
 
 struct ssl_st;
+struct compress;
+struct z_stream_s;
 
 enum {
     IN_BUFFER = 64 * 1024,  /* of a worker, lent to the connection it runs */
@@ -42,6 +45,7 @@ enum {
     SCRATCH = 64 * 1024,    /* bytes of sources read at a time */
     KEEP_EXACT = 4 * 1024,  /* input kept while parked is cut to size up to here */
     SLOTS_PER_CHUNK = 32,
+    COMPRESS_PIECE = 64 * 1024, /* compressed at one time */
 };
 
 /* ---- states and marks: the low bits of conn.state; the high 32 are the slot's generation ---- */
@@ -98,6 +102,7 @@ struct conn {
     void                      *session;
     struct worker             *worker; /* whose turn it is; NULL between turns */
     struct ssl_st             *ssl;
+    struct compress           *compress; /* NULL: not asked for */
     uint32_t                   armed; /* epoll events that are registered and have not come */
 
     /* what the turn has to find out */
@@ -162,6 +167,8 @@ struct worker {
     struct buf  out;
     char       *scratch; /* SCRATCH bytes; NULL until needed */
     char       *record;  /* for stream.c; NULL until needed */
+    char       *packed;  /* for compress.c, and these; NULL until needed */
+    struct z_stream_s *deflater, *inflater;
 };
 
 struct listener {
@@ -266,6 +273,25 @@ enum stream stream_handshake(struct conn *c); /* logs why it failed */
 bool        stream_start_tls(struct conn *c);
 bool        stream_has_more(const struct conn *c); /* TLS holds bytes epoll cannot see */
 void        stream_close_notify(struct conn *c);
+
+/* Without compression. */
+enum stream stream_read_raw(struct conn *c, void *out, size_t size, size_t *got);
+enum stream stream_write_raw(struct conn *c, const struct iovec *iov, int count, size_t *sent);
+
+/* ---- compress.c ---- */
+
+void compress_prepare(struct conn *c);       /* what came behind the command is compressed */
+bool compress_is_due(const struct conn *c);  /* prepared; begins once what is queued has been sent */
+void compress_begin(struct conn *c);
+bool compress_is_on(const struct conn *c);
+void compress_finish(struct conn *c);
+/* As stream_read and stream_write; with no `iov` it sends what is compressed already. */
+enum stream compress_read(struct conn *c, void *out, size_t size, size_t *got);
+enum stream compress_write(struct conn *c, const struct iovec *iov, int count, size_t *sent);
+bool   compress_has_more(const struct conn *c);
+size_t compress_pending(const struct conn *c); /* bytes that are compressed and not sent */
+void   compress_park(struct conn *c, struct worker *w); /* keeps as little as can be */
+void   compress_worker_finish(struct worker *w);
 
 /* ---- input.c ---- */
 

@@ -86,7 +86,7 @@ static void drop_first_piece(struct conn *c)
 
 uint64_t out_pending(const struct conn *c)
 {
-    return c->pieces_len + (c->out.len - c->out_at);
+    return c->pieces_len + (c->out.len - c->out_at) + compress_pending(c);
 }
 
 size_t conn_pending(const struct conn *c)

@@ -36,9 +36,14 @@ static enum stream tls_failed(struct conn *c, int result)
     }
 }
 
-bool stream_has_more(const struct conn *c)
+static bool tls_has_more(const struct conn *c)
 {
     return c->ssl != NULL && SSL_has_pending(c->ssl) == 1 && !c->tls_partial;
+}
+
+bool stream_has_more(const struct conn *c)
+{
+    return tls_has_more(c) || compress_has_more(c);
 }
 
 static enum stream tls_read(struct conn *c, void *out, size_t size, size_t *got)
@@ -54,7 +59,7 @@ static enum stream tls_read(struct conn *c, void *out, size_t size, size_t *got)
         *got += n;
         if (r != 1)
             said = tls_failed(c, r);
-        else if (!stream_has_more(c))
+        else if (!tls_has_more(c))
             break;
     }
     /* Something is left that OpenSSL cannot use yet: an incomplete record. */
@@ -63,6 +68,11 @@ static enum stream tls_read(struct conn *c, void *out, size_t size, size_t *got)
 }
 
 enum stream stream_read(struct conn *c, void *out, size_t size, size_t *got)
+{
+    return compress_is_on(c) ? compress_read(c, out, size, got) : stream_read_raw(c, out, size, got);
+}
+
+enum stream stream_read_raw(struct conn *c, void *out, size_t size, size_t *got)
 {
     *got = 0;
     if (c->ssl != NULL)
@@ -125,6 +135,11 @@ static enum stream tls_write(struct conn *c, const struct iovec *iov, int count,
 }
 
 enum stream stream_write(struct conn *c, const struct iovec *iov, int count, size_t *sent)
+{
+    return compress_is_on(c) ? compress_write(c, iov, count, sent) : stream_write_raw(c, iov, count, sent);
+}
+
+enum stream stream_write_raw(struct conn *c, const struct iovec *iov, int count, size_t *sent)
 {
     size_t all = 0;
 

@@ -215,6 +215,11 @@ static enum next stage_talk(struct conn *c)
             return end(c, CONN_CLOSE_QUIT, false);
         if (c->start_tls && c->waits_for == TURN_PARK)
             return begin_tls(c);
+        if (compress_is_due(c) && c->waits_for == TURN_PARK) {
+            if (out_pending(c) > 0)
+                return NEXT_PARK; /* the answer goes out as it is */
+            compress_begin(c);
+        }
         if (stops_now(c))
             return end(c, CONN_CLOSE_SHUTDOWN, true);
         if (conn_is_full(c))
@@ -308,7 +313,7 @@ static uint32_t wanted_events(const struct conn *c)
     case STAGE_TALK:
         if (out_pending(c) > 0 || c->tls_wants_out)
             events |= EPOLLOUT;
-        if (c->waits_for == TURN_PARK && !c->eof && !c->start_tls && !conn_is_full(c))
+        if (c->waits_for == TURN_PARK && !c->eof && !c->start_tls && !compress_is_due(c) && !conn_is_full(c))
             events |= EPOLLIN;
         break;
     case STAGE_DRAIN: events = EPOLLOUT; break;
@@ -347,6 +352,8 @@ void conn_run(struct worker *w, struct conn *c)
             return;
         }
         buffers_give_back(c);
+        if (next == NEXT_PARK)
+            compress_park(c, w);
         c->worker = NULL;
         if (next == NEXT_PARK) {
             deadline_park(c);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "base/fail.h"
 
@@ -59,11 +60,20 @@ void client_init(struct client *c, int fd)
 {
     c->fd = fd;
     c->ssl = NULL;
+    c->in = c->out = NULL;
+    c->rest = NULL;
     c->have = c->at = 0;
 }
 
 void client_finish(struct client *c)
 {
+    if (c->in != NULL) {
+        (void)inflateEnd(c->in);
+        (void)deflateEnd(c->out);
+    }
+    free(c->in);
+    free(c->out);
+    free(c->rest);
     SSL_free(c->ssl);
     (void)close(c->fd);
 }
@@ -74,7 +84,37 @@ bool client_tls(struct client *c, SSL_CTX *ctx)
     return c->ssl != NULL && SSL_set_fd(c->ssl, c->fd) == 1 && SSL_connect(c->ssl) == 1;
 }
 
+void client_compress(struct client *c, int level)
+{
+    c->in = xcalloc(1, sizeof(*c->in));
+    c->out = xcalloc(1, sizeof(*c->out));
+    if (inflateInit2(c->in, -15) != Z_OK ||
+        deflateInit2(c->out, level, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+        bug("zlib");
+}
+
+bool client_deflate(struct client *c, const void *data, size_t n, int flush)
+{
+    char packed[4096];
+    bool ok = true;
+
+    c->out->next_in = (Bytef *)(uintptr_t)data;
+    c->out->avail_in = (uInt)n;
+    do {
+        c->out->next_out = (Bytef *)packed;
+        c->out->avail_out = sizeof(packed);
+        (void)deflate(c->out, flush);
+        ok = ok && client_write_raw(c, packed, sizeof(packed) - c->out->avail_out);
+    } while (c->out->avail_out == 0);
+    return ok;
+}
+
 bool client_write(struct client *c, const void *data, size_t n)
+{
+    return c->out != NULL ? client_deflate(c, data, n, Z_SYNC_FLUSH) : client_write_raw(c, data, n);
+}
+
+bool client_write_raw(struct client *c, const void *data, size_t n)
 {
     const char *at = data;
 
@@ -93,6 +133,46 @@ bool client_send(struct client *c, const char *text)
     return client_write(c, text, strlen(text));
 }
 
+static ssize_t receive(struct client *c, void *out, size_t room)
+{
+    return c->ssl != NULL ? SSL_read(c->ssl, out, (int)room) : recv(c->fd, out, room, 0);
+}
+
+/* 0 at the end, or when what came is not what was deflated. */
+static ssize_t inflate_some(struct client *c, void *out, size_t room)
+{
+    char packed[4096];
+
+    c->in->next_out = out;
+    c->in->avail_out = (uInt)room;
+    for (;;) {
+        int status = inflate(c->in, Z_SYNC_FLUSH); /* what is left from before */
+        if (c->in->avail_out < room)
+            return (ssize_t)(room - c->in->avail_out);
+        if (status != Z_OK && status != Z_BUF_ERROR)
+            return 0;
+        ssize_t n = receive(c, packed, sizeof(packed) - 95);
+        if (n <= 0)
+            return 0;
+        c->in->next_in = (Bytef *)packed;
+        c->in->avail_in = (uInt)n;
+        status = inflate(c->in, Z_SYNC_FLUSH);
+        if (c->in->avail_in > 0) { /* kept inside this call: `packed` does not live longer */
+            if (c->in->avail_out > 0)
+                return 0;
+            char *rest = malloc(c->in->avail_in);
+            memcpy(rest, c->in->next_in, c->in->avail_in);
+            free(c->rest);
+            c->rest = rest;
+            c->in->next_in = (Bytef *)rest;
+        }
+        if (c->in->avail_out < room)
+            return (ssize_t)(room - c->in->avail_out);
+        if (status != Z_OK && status != Z_BUF_ERROR)
+            return 0;
+    }
+}
+
 bool client_fill(struct client *c)
 {
     if (c->at > 0) {
@@ -101,8 +181,7 @@ bool client_fill(struct client *c)
         c->at = 0;
     }
     size_t room = sizeof(c->bytes) - c->have;
-    ssize_t n = c->ssl != NULL ? SSL_read(c->ssl, c->bytes + c->have, (int)room)
-                               : recv(c->fd, c->bytes + c->have, room, 0);
+    ssize_t n = c->in != NULL ? inflate_some(c, c->bytes + c->have, room) : receive(c, c->bytes + c->have, room);
     if (n <= 0)
         return false;
     c->have += (size_t)n;

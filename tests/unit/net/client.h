@@ -16,12 +16,20 @@ int echo_try_connect(unsigned port); /* -1: nobody listens */
 struct client {
     int     fd;
     SSL    *ssl;
+    struct z_stream_s *in, *out; /* client_compress */
+    char   *rest; /* input of `in` that it has not taken */
     size_t  have, at;
     char    bytes[65536];
 };
 void client_init(struct client *c, int fd);
 void client_finish(struct client *c);
 bool client_tls(struct client *c, SSL_CTX *ctx);
+/* From now on everything is compressed; `level` of ours. */
+void client_compress(struct client *c, int level);
+/* The same as client_write, with a flush of that kind behind it (Z_NO_FLUSH, Z_FINISH ...). */
+bool client_deflate(struct client *c, const void *data, size_t n, int flush);
+/* As it is, compressed or not. */
+bool client_write_raw(struct client *c, const void *data, size_t n);
 bool client_send(struct client *c, const char *text);
 bool client_write(struct client *c, const void *data, size_t n);
 /* Reads more into `bytes`; false at the end. */

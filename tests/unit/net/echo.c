@@ -168,6 +168,18 @@ static enum turn run_starttls(struct echo *e, struct slice arg)
     return TURN_PARK;
 }
 
+static enum turn run_compress(struct echo *e, struct slice arg)
+{
+    (void)arg;
+    if (conn_compresses(e->conn)) {
+        conn_write(e->conn, SLICE("already\r\n"));
+        return TURN_PARK;
+    }
+    conn_write(e->conn, SLICE("go\r\n"));
+    conn_start_compress(e->conn);
+    return TURN_PARK;
+}
+
 static enum turn run_ready(struct echo *e, struct slice arg)
 {
     (void)arg;
@@ -216,6 +228,7 @@ static const struct {
     {"AGAIN", run_again}, {"HOLD", run_hold},         {"BLOCK", run_block}, {"FREE", run_free},
     {"READY", run_ready}, {"STARTTLS", run_starttls}, {"LABEL", run_label}, {"PEER", run_peer},
     {"QUIT", run_quit},   {"ABORT", run_abort},
+    {"COMPRESS", run_compress},
 };
 
 static enum turn run(struct echo *e, struct slice line)

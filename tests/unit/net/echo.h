@@ -14,6 +14,7 @@
  *     BLOCK          the same between block_begin and block_end
  *     FREE           "freed"
  *     STARTTLS       "go", then TLS
+ *     COMPRESS       "go", then everything is compressed
  *     READY          logged in: "ok"
  *     LABEL text     "ok"
  *     PEER           the client's address, and " tls" with TLS

@@ -138,6 +138,10 @@ static bool converse(struct actor *a)
     }
     client_init(c, fd);
     bool ok = (!secure || client_tls(c, f->client_ctx)) && expect(c, "hello");
+    if (ok && next_random(a, 2) == 0) {
+        ok = client_send(c, "COMPRESS\r\n") && expect(c, "go");
+        client_compress(c, (int)next_random(a, 10));
+    }
     unsigned acts = next_random(a, 8);
     for (unsigned i = 0; i < acts && ok; i++)
         ok = act(a, c);
