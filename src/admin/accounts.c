@@ -7,6 +7,7 @@
 
 #include "admin/internal.h"
 #include "net/net.h"
+#include "store/quota.h"
 #include "store/store.h"
 
 static void put_account(struct admin_call *c, const struct directory_account *a)
@@ -103,6 +104,70 @@ bool admin_account_remove(struct admin_call *c, struct fail *why)
            fail_at(why, "the name is removed, its mail is not");
 }
 
+/* ---- quotas ---- */
+
+static const char *const resources[QUOTA_RESOURCES] = {
+    [QUOTA_STORAGE] = "storage", [QUOTA_MESSAGE] = "messages", [QUOTA_MAILBOX] = "mailboxes"};
+
+/* {"storage": {"used": 7, "limit": 100, "own": true}, ...}; without a limit: "limit": null */
+static bool quota_json(struct account *a, json_t **out, struct fail *why)
+{
+    struct quota q;
+
+    if (!quota_read(a, &q, why))
+        return false;
+    *out = json_object();
+    for (size_t i = 0; i < QUOTA_RESOURCES; i++) {
+        json_t *limit = q.most[i] == QUOTA_UNLIMITED ? json_null() : json_integer((json_int_t)q.most[i]);
+        if (json_object_set_new(*out, resources[i],
+                                json_pack("{s:I, s:o, s:b}", "used", (json_int_t)q.used[i], "limit", limit, "own",
+                                          (int)q.own[i])) != 0)
+            die_no_memory(0);
+    }
+    return true;
+}
+
+/* "storage": 1000, "storage": 0 (no limit), "storage": null (what the config says for all). */
+static bool wanted_limits(const struct admin_call *c, struct quota_change changes[QUOTA_RESOURCES], size_t *count,
+                          struct fail *why)
+{
+    *count = 0;
+    for (size_t i = 0; i < QUOTA_RESOURCES; i++) {
+        const json_t *limit = json_object_get(c->request, resources[i]);
+        json_int_t n = json_integer_value(limit);
+        if (limit == NULL)
+            continue;
+        if (!json_is_null(limit) && (!json_is_integer(limit) || n < 0))
+            return fail_set(why, FAIL_PERM, FAIL_INVALID, "%s is a number (0: no limit) or null", resources[i]);
+        changes[(*count)++] = (struct quota_change){.resource = (enum quota_resource)i,
+                                                    .by_default = json_is_null(limit),
+                                                    .most = n > 0 ? (uint64_t)n : QUOTA_UNLIMITED};
+    }
+    return true;
+}
+
+bool admin_account_quota(struct admin_call *c, struct fail *why)
+{
+    struct quota_change      changes[QUOTA_RESOURCES];
+    struct directory_account account;
+    struct account          *open = NULL;
+    json_t                  *quota;
+    size_t                   count;
+
+    if (!wanted_limits(c, changes, &count, why) || !admin_account(c, &account, why) ||
+        !store_account(c->on->store, account.id, &open, why))
+        return false;
+    bool ok = quota_set(open, changes, count, why) && quota_json(open, &quota, why);
+    account_release(&open);
+    if (!ok)
+        return false;
+    put_account(c, &account);
+    admin_put(c, "quota", quota);
+    return true;
+}
+
+/* ---- all of them ---- */
+
 struct collection {
     struct admin_call        *call;
     struct directory_account *items;
@@ -140,6 +205,7 @@ static void list_account(struct admin_call *c, const struct directory_account *a
 {
     struct account      *open = NULL;
     struct account_usage usage;
+    json_t              *quota;
     struct fail          why;
     json_t              *row = json_pack("{s:I, s:o, s:b, s:I}", "id", (json_int_t)a->id, "address",
                                          admin_json(a->address), "disabled", (int)a->disabled, "created",
@@ -147,9 +213,11 @@ static void list_account(struct admin_call *c, const struct directory_account *a
 
     if (row == NULL || json_array_append_new(json_object_get(c->result, "accounts"), row) != 0)
         die_no_memory(0);
-    if (store_account(c->on->store, a->id, &open, &why) && account_usage(open, &usage, &why)) {
+    if (store_account(c->on->store, a->id, &open, &why) && account_usage(open, &usage, &why) &&
+        quota_json(open, &quota, &why)) {
         (void)json_object_set_new(row, "messages", json_integer((json_int_t)usage.messages));
         (void)json_object_set_new(row, "bytes", json_integer((json_int_t)usage.bytes));
+        (void)json_object_set_new(row, "quota", quota);
     } else {
         (void)json_object_set_new(row, "error", admin_json(slice_of(why.text)));
     }

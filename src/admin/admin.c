@@ -20,6 +20,7 @@ static const struct {
     {"account.enable", admin_account_enable, false},
     {"account.find", admin_account_find, false},
     {"account.list", admin_account_list, false},
+    {"account.quota", admin_account_quota, false},
     {"account.remove", admin_account_remove, false},
     {"alias.add", admin_alias_add, false},
     {"alias.list", admin_alias_list, false},

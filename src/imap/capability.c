@@ -53,6 +53,11 @@ static const struct {
     {"STATUS=SIZE", LOGGED_IN},
     {"UTF8=ACCEPT", LOGGED_IN},
     {"INPROGRESS", LOGGED_IN},
+    {"QUOTA", LOGGED_IN},
+    {"QUOTA=RES-STORAGE", LOGGED_IN},
+    {"QUOTA=RES-MESSAGE", LOGGED_IN},
+    {"QUOTA=RES-MAILBOX", LOGGED_IN},
+    {"QUOTASET", LOGGED_IN},
 };
 
 /* true: LOGIN works too, which is PLAIN by another name. */

@@ -2,7 +2,7 @@
  * imap/command.c - the table of commands.
  *
  * Layer: imap.  What comes with later extensions (SORT, THREAD, COMPRESS,
- * GETQUOTA, SETMETADATA, NOTIFY ...) is a row here and a file of its own.
+ * SETMETADATA, NOTIFY ...) is a row here and a file of its own.
  */
 #include "imap/session.h"
 
@@ -33,6 +33,10 @@ static const struct imap_command commands[] = {
     {.name = "LSUB", .run = imap_lsub, .states = LOGGED_IN},
     {.name = "STATUS", .run = imap_status, .states = LOGGED_IN},
     {.name = "APPEND", .run = imap_append_bare, .run_message = imap_append, .states = LOGGED_IN},
+    /* RFC 9208 */
+    {.name = "GETQUOTA", .run = imap_getquota, .states = LOGGED_IN},
+    {.name = "GETQUOTAROOT", .run = imap_getquotaroot, .states = LOGGED_IN},
+    {.name = "SETQUOTA", .run = imap_setquota, .states = LOGGED_IN},
     {.name = "NAMESPACE", .run = imap_namespace, .states = LOGGED_IN}, /* RFC 2342 */
     {.name = "GETACL", .run = imap_getacl, .states = LOGGED_IN}, /* RFC 4314 */
     {.name = "SETACL", .run = imap_setacl, .states = LOGGED_IN},

@@ -32,6 +32,8 @@ struct imap_service {
     struct imap_limits          limits;
     struct store               *store;
     const struct login_service *login;
+    const char *const          *administrators; /* addresses of accounts that may set quotas */
+    size_t                      administrator_count;
 };
 
 extern const struct conn_protocol imap_protocol;

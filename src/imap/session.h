@@ -295,6 +295,9 @@ void imap_store(struct imap_session *s, struct imap_reader *args);
 void imap_copy(struct imap_session *s, struct imap_reader *args);
 void imap_move(struct imap_session *s, struct imap_reader *args);
 void imap_idle(struct imap_session *s, struct imap_reader *args);
+void imap_getquota(struct imap_session *s, struct imap_reader *args);
+void imap_getquotaroot(struct imap_session *s, struct imap_reader *args);
+void imap_setquota(struct imap_session *s, struct imap_reader *args);
 /* With a message that was announced by a literal, args ending before it; _bare: without any literal. */
 void imap_append(struct imap_session *s, struct imap_reader *args, const struct frame_found *message);
 void imap_append_bare(struct imap_session *s, struct imap_reader *args);

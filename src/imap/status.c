@@ -2,7 +2,8 @@
  * imap/status.c - STATUS.
  *
  * Layer: imap.  RFC 3501 section 6.3.10, RFC 9051 section 6.3.11, RFC 7162
- * section 3.1.7, RFC 8438, RFC 7889, RFC 8474 section 4.3.  Answered from kept counts: no mailbox is opened, but for RECENT
+ * section 3.1.7, RFC 8438, RFC 7889, RFC 8474 section 4.3,
+ * RFC 9208 section 4.1.4.  Answered from kept counts: no mailbox is opened, but for RECENT
  * where there is any.
  */
 #include "imap/status.h"
@@ -19,6 +20,7 @@ static const struct {
     {"UNSEEN", STATUS_UNSEEN},     {"HIGHESTMODSEQ", STATUS_HIGHESTMODSEQ},
     {"SIZE", STATUS_SIZE},         {"APPENDLIMIT", STATUS_APPENDLIMIT},
     {"DELETED", STATUS_DELETED},   {"MAILBOXID", STATUS_MAILBOXID},
+    {"DELETED-STORAGE", STATUS_DELETED_STORAGE},
 };
 
 /* "(" status-att *(SP status-att) ")"; IMAP4rev2 knows no RECENT (RFC 9051 appendix E) */
@@ -72,6 +74,7 @@ static uint64_t status_value(const struct imap_session *s, const struct mailbox_
     case STATUS_APPENDLIMIT: return s->service->limits.append_bytes;
     case STATUS_DELETED: return info->deleted;
     case STATUS_MAILBOXID: break; /* no number */
+    case STATUS_DELETED_STORAGE: return info->deleted_bytes;
     }
     return 0;
 }

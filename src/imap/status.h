@@ -19,6 +19,7 @@ enum status_item {
     STATUS_APPENDLIMIT = 128,
     STATUS_DELETED = 256,
     STATUS_MAILBOXID = 512,
+    STATUS_DELETED_STORAGE = 1024, /* RFC 9208 section 4.1.4 */
 };
 
 /* status_item bits. */

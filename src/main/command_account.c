@@ -12,6 +12,8 @@
 #include "main/ask.h"
 #include "main/command.h"
 #include "main/config.h"
+#include "main/config_limits.h"
+#include "base/scoped.h"
 #include "main/reach.h"
 
 enum { PASSWORD_MAX = 16 * 1024 };
@@ -130,8 +132,97 @@ int command_account_remove(struct cli *cli)
     return status;
 }
 
+/* ---- quotas ---- */
+
+/* What the options are called is what the request calls it; each is written as the config's limit is. */
+static const struct { const char *name, *limit; size_t offset; } quotas[] = {
+    {"storage", "quota_bytes", offsetof(struct config, store.quota_bytes)},
+    {"messages", "quota_messages", offsetof(struct config, store.quota_messages)},
+    {"mailboxes", "quota_mailboxes", offsetof(struct config, store.quota_mailboxes)},
+};
+
+static bool add_limits(const struct cli *cli, json_t *request, struct fail *why)
+{
+    SCOPED(scoped_free) struct config *c = xcalloc(1, sizeof *c);
+    uint64_t n;
+
+    for (size_t i = 0; i < ARRAY_LEN(quotas); i++) {
+        const char *value = cli_option(cli, quotas[i].name);
+        json_t     *limit = NULL;
+        if (value == NULL)
+            continue;
+        if (strcmp(value, "default") == 0) {
+            limit = json_null();
+        } else if (strcmp(value, "none") == 0) {
+            limit = json_integer(0);
+        } else {
+            if (!config_limit_set(config_limit_find("store", quotas[i].limit), slice_of(value), c, why))
+                return fail_set(why, FAIL_PERM, FAIL_INVALID, "--%s takes a number%s, none or default", quotas[i].name,
+                                i == 0 ? " (or KB, MB, GB)" : "");
+            memcpy(&n, (const char *)c + quotas[i].offset, sizeof n);
+            limit = json_integer((json_int_t)n);
+        }
+        if (json_object_set_new(request, quotas[i].name, limit) != 0)
+            die_no_memory(0);
+    }
+    return true;
+}
+
+static void print_quota(const json_t *result)
+{
+    printf("account %s\n", text_of(result, "address"));
+    for (size_t i = 0; i < ARRAY_LEN(quotas); i++) {
+        const json_t *q = json_object_get(json_object_get(result, "quota"), quotas[i].name),
+                     *limit = json_object_get(q, "limit");
+        printf("%-10s %16lld", quotas[i].name, (long long)json_integer_value(json_object_get(q, "used")));
+        if (json_is_integer(limit))
+            printf(" of %lld", (long long)json_integer_value(limit));
+        else
+            printf(", no limit");
+        printf("%s\n", json_is_true(json_object_get(q, "own")) ? "" : " (default)");
+    }
+}
+
+int command_account_quota(struct cli *cli)
+{
+    json_t     *request = about("account.quota", cli->arguments[0]), *result = NULL;
+    struct fail why;
+
+    if (!add_limits(cli, request, &why)) {
+        json_decref(request);
+        return cli_usage(cli, "%s", why.text);
+    }
+    if (!cli_ask(cli, request, &result))
+        return FAILED;
+    if (!cli->json)
+        print_quota(result);
+    int status = cli_done(cli, result, "%s", "");
+    json_decref(result);
+    return status;
+}
+
+/* The fullest of its limits, in percent; -1 without any. */
+static long long percent_full(const json_t *row)
+{
+    long long most = -1;
+
+    for (size_t i = 0; i < ARRAY_LEN(quotas); i++) {
+        const json_t *q = json_object_get(json_object_get(row, "quota"), quotas[i].name),
+                     *limit = json_object_get(q, "limit");
+        double used = (double)json_integer_value(json_object_get(q, "used"));
+        if (!json_is_integer(limit))
+            continue;
+        double top = (double)json_integer_value(limit);
+        long long percent = top > 0 ? (long long)(used * 100 / top) : 100;
+        most = percent > most ? percent : most;
+    }
+    return most;
+}
+
 static void print_account(const json_t *row)
 {
+    char        full[32] = "";
+    long long   percent = percent_full(row);
     char        created[32] = "";
     time_t      at = (time_t)json_integer_value(json_object_get(row, "created"));
     struct tm   tm;
@@ -139,9 +230,11 @@ static void print_account(const json_t *row)
 
     if (localtime_r(&at, &tm) != NULL)
         (void)strftime(created, sizeof created, "%Y-%m-%d", &tm);
-    printf("%-32s %8lld messages %12lld bytes  since %s%s%s%s\n", text_of(row, "address"),
+    if (percent >= 0)
+        (void)snprintf(full, sizeof full, "  %lld%% of quota", percent);
+    printf("%-32s %8lld messages %12lld bytes  since %s%s%s%s%s\n", text_of(row, "address"),
            (long long)json_integer_value(json_object_get(row, "messages")),
-           (long long)json_integer_value(json_object_get(row, "bytes")), created,
+           (long long)json_integer_value(json_object_get(row, "bytes")), created, full,
            json_is_true(json_object_get(row, "disabled")) ? "  disabled" : "", error[0] != '\0' ? "  " : "", error);
 }
 

@@ -136,6 +136,7 @@ static bool make_config(const struct demo *d, const char *dir, const char *log_l
         .certificate = arena_printf(&a, "%s/certificate.pem", dir).ptr,
         .key = arena_printf(&a, "%s/key.pem", dir).ptr,
         .log_level = log_level,
+        .administrator = "u0@" DEMO_DOMAIN,
         .address = d->address,
         .lmtp_address = d->loopback ? d->address : "127.0.0.1",
         .port_base = (unsigned)d->base,

@@ -43,6 +43,12 @@ const struct command commands[] = {
     {"account", "disable", "ADDRESS", 1, 1, "refuse mail and logins for now; keep what is there",
      command_account_disable, {{0}}},
     {"account", "enable", "ADDRESS", 1, 1, "end a disable", command_account_enable, {{0}}},
+    {"account", "quota", "ADDRESS", 1, 1, "how much an account may hold, and does", command_account_quota,
+     {
+         {"storage", "SIZE", "bytes it may hold (or KB, MB, GB); none; default (what the config says)"},
+         {"messages", "N", "messages in all its mailboxes; none; default"},
+         {"mailboxes", "N", "mailboxes; none; default"},
+     }},
     {"account", "list", "", 0, 0, "list the accounts and what they hold", command_account_list, {{0}}},
     {"account", "remove", "ADDRESS", 1, 1, "remove an account and all its mail", command_account_remove,
      {{"yes", NULL, "do not ask"}}},

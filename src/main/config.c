@@ -132,6 +132,19 @@ static int validate_blocks(cfg_t *cfg, cfg_opt_t *opt)
     return 0;
 }
 
+static int validate_addresses(cfg_t *cfg, cfg_opt_t *opt)
+{
+    for (unsigned i = 0; i < cfg_opt_size(opt); i++) {
+        struct slice address = slice_of(cfg_opt_getnstr(opt, i));
+        size_t at = slice_find_char(address, '@');
+        if (at == 0 || at + 1 >= address.len) {
+            cfg_error(cfg, "%s: \"%s\" is not an account's address", cfg_opt_name(opt), address.ptr);
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static int validate_path(cfg_t *cfg, cfg_opt_t *opt)
 {
     const char *path = last_value(opt);
@@ -272,6 +285,7 @@ static cfg_t *make_parser(void)
         CFG_STR("log_level", "info", CFGF_NONE),
         CFG_STR_LIST("proxy_from", NULL, CFGF_NODEFAULT),
         CFG_STR_LIST("mend_lf_for", NULL, CFGF_NODEFAULT),
+        CFG_STR_LIST("administrators", NULL, CFGF_NODEFAULT),
         CFG_SEC("listener", listener, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     };
     size_t n = 14;
@@ -294,7 +308,7 @@ static void set_checks(cfg_t *cfg)
         {"key", validate_path},              {"log_level", validate_log_level},
         {"proxy_from", validate_blocks},     {"mend_lf_for", validate_blocks},
         {"listener", validate_listener},     {"listener|protocol", validate_protocol},
-        {"listener|tls", validate_tls},
+        {"listener|tls", validate_tls},      {"administrators", validate_addresses},
     };
     char name[100];
 
@@ -322,6 +336,17 @@ static struct net_block *take_blocks(struct config *c, cfg_t *cfg, const char *n
         (void)net_block_parse(slice_of(cfg_getnstr(cfg, name, i)), &blocks[i], NULL); /* checked before */
     *count = blocks != NULL ? n : 0;
     return blocks;
+}
+
+static const char **take_texts(struct config *c, cfg_t *cfg, const char *name, size_t *count)
+{
+    unsigned     n = cfg_size(cfg, name);
+    const char **texts = arena_new_array(&c->arena, const char *, n);
+
+    for (unsigned i = 0; texts != NULL && i < n; i++)
+        texts[i] = arena_cstr(&c->arena, slice_of(cfg_getnstr(cfg, name, i)));
+    *count = texts != NULL ? n : 0;
+    return texts;
 }
 
 static unsigned default_idle(enum config_protocol protocol)
@@ -415,6 +440,7 @@ static void take_all(struct config *c, cfg_t *cfg)
     c->log_level = (enum log_level)WORD_INDEX(cfg_getstr(cfg, "log_level"), level_names);
     c->proxy_from = take_blocks(c, cfg, "proxy_from", &c->proxy_from_count);
     c->mend_lf_for = take_blocks(c, cfg, "mend_lf_for", &c->mend_lf_count);
+    c->administrators = take_texts(c, cfg, "administrators", &c->administrator_count);
     config_limits_default(c);
     take_limits(c, cfg);
     take_listeners(c, cfg);

@@ -57,6 +57,8 @@ struct config {
     size_t                  proxy_from_count;
     struct net_block       *mend_lf_for; /* clients whose bare LF is turned into CRLF */
     size_t                  mend_lf_count;
+    const char            **administrators; /* accounts that may do by mail protocols what others may not */
+    size_t                  administrator_count;
 
     struct net_limits       net;
     struct ipc_limits       ipc;

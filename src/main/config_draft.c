@@ -109,6 +109,11 @@ void config_draft_write(const struct config_draft *d, struct buf *out)
                   "allow_plaintext_login = %s\n",
              d->allow_plaintext_login ? "true" : "false");
     add_setting(out, "debug, info, warning or error.", "log_level", d->log_level);
+    if (d->administrator != NULL) {
+        buf_add(out, SLICE("\n# Accounts that may set quotas by IMAP.\nadministrators = {"));
+        add_string(out, d->administrator);
+        buf_add(out, SLICE("}\n"));
+    }
     add_listeners(d, out);
     if (d->cheap_hashes)
         add_cheap_hashes(out);

@@ -8,10 +8,11 @@
 
 #include "base/buf.h"
 
-/* What a new server is to be like; texts are never NULL. */
+/* What a new server is to be like; texts are never NULL but for `administrator`. */
 struct config_draft {
     const char *hostname, *data, *runtime, *user, *auth_user, *content_user, *certificate, *key, *log_level;
     const char *address;       /* where to listen */
+    const char *administrator; /* NULL: nobody */
     const char *lmtp_address;  /* "": on a Unix socket in the runtime folder */
     unsigned    port_base;     /* added to every standard port */
     bool        allow_plaintext_login;

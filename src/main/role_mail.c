@@ -105,6 +105,8 @@ static void make_services(struct mail_work *w, struct config *c, const char *spo
         .limits = c->imap,
         .store = w->store,
         .login = &w->login,
+        .administrators = c->administrators,
+        .administrator_count = c->administrator_count,
     };
 }
 

@@ -185,6 +185,18 @@ void quota_release(struct store *st, uint64_t id, struct quota_amount amount)
     (void)pthread_mutex_unlock(&st->quota_lock);
 }
 
+struct quota_amount quota_reserved(struct store *st, uint64_t id)
+{
+    struct quota_amount amount = {0, 0};
+
+    (void)pthread_mutex_lock(&st->quota_lock);
+    const struct quota_entry *e = idmap_get(&st->quotas, id);
+    if (e != NULL)
+        amount = e->reserved;
+    (void)pthread_mutex_unlock(&st->quota_lock);
+    return amount;
+}
+
 /* ---- for the rest of the room ---- */
 
 void quota_note(struct account *a, struct quota_amount returned)
@@ -209,13 +221,11 @@ bool quota_admits(const struct change *c, struct quota_amount more, struct fail 
     const uint64_t *most = c->account->state->quota_most;
     struct quota_amount used = {c->row.bytes, c->row.messages};
 
-    (void)pthread_mutex_lock(&st->quota_lock);
-    const struct quota_entry *e = idmap_get(&st->quotas, c->account->id);
-    if (e != NULL) { /* but for what became rows in this very transaction */
-        used.bytes += e->reserved.bytes - c->returned.bytes;
-        used.messages += e->reserved.messages - c->returned.messages;
-    }
-    (void)pthread_mutex_unlock(&st->quota_lock);
+    /* What became rows in this very transaction is reserved still: it counts once. */
+    struct quota_amount coming = quota_reserved(st, c->account->id);
+    take_back(&coming, c->returned);
+    used.bytes += coming.bytes;
+    used.messages += coming.messages;
     return both_fit(used, more, (struct quota_amount){most[QUOTA_STORAGE], most[QUOTA_MESSAGE]}, why);
 }
 

@@ -22,7 +22,7 @@ class Player:
         self.wires = {}
         self.pending = {}  # connection: the S~ and S- steps before its next S step
         self.names = {}
-        for suffix, account in zip(("", "2", "3"), accounts):
+        for suffix, account in zip(("", "2", "3", "-admin"), accounts + ["u0@example.test"]):
             self.names["user" + suffix] = account
             self.names["local" + suffix] = account.split("@")[0]
             self.names["password" + suffix] = "demo-" + account.split("@")[0]
@@ -120,6 +120,10 @@ class Player:
                 self.prepare_smtp(self.wire(step.connection), words[0])
             elif head == "logged in":
                 self.log_in(self.wire(step.connection))
+            elif head == "administrator":
+                self.log_in(self.wire(step.connection), "user-admin", "password-admin")
+            elif words[0] == "quota":
+                self.set_quota(words[1:])
             elif words[0] == "selected":
                 connection = self.wire(step.connection)
                 self.log_in(connection)
@@ -135,6 +139,16 @@ class Player:
         greeting = connection.line()
         assert greeting.startswith("* OK"), f"greeting {greeting!r}"
         self.command(connection, f"LOGIN {self.names[user]} {self.names[password]}")
+
+    def set_quota(self, limits, user="user"):
+        connection = wire.Wire(self.server, "imap", self.source, self.timeout,
+                               lambda who, data: self.trace(who + "given", data))
+        try:
+            self.log_in(connection, "user-admin", "password-admin")
+            self.command(connection, f"SETQUOTA {self.names[user]} ({' '.join(limits)})")
+            self.command(connection, "LOGOUT")
+        finally:
+            connection.close()
 
     def command(self, connection, text, literal=None, tagged=True):
         connection.send((b"given " if tagged else b"") + text.encode() + b"\r\n")

@@ -60,6 +60,8 @@ static void test_refused(void)
         {"LMTP for the world", "hostname = a\nlistener \"x\" { port = 24 protocol = lmtp }\n",
          "t.conf:2: listener \"x\" lets"},
         {"certificate alone", "hostname = a\ncertificate = \"/c\"\n", "t.conf: certificate and key go together"},
+        {"administrator", "hostname = a\nadministrators = {\"a@b.test\",\n\"ann\"}\n",
+         "t.conf:3: administrators: \"ann\" is not an account's address"},
         {"open brace", "hostname = a\nsmtp {\n  errors = 7\n", "t.conf:2: this brace is never closed"},
         {"open brace, inner", "hostname = a\nlistener \"x\" {\n port = 7\nsmtp {\n errors = 7\n}\n",
          "t.conf:2: this brace is never closed"},
@@ -100,7 +102,8 @@ static void test_accepted(void)
                                   "listener l { port = 7 protocol = imap }", &c, &why));
     config_destroy(&c);
     CHECK("much", parse("hostname = a\nlog_level = debug\nallow_plaintext_login = true\n"
-                        "proxy_from = {\"10.0.0.0/8\", \"::1\"}\n"
+                        "proxy_from = {\"10.0.0.0/8\", \"::1\"}\nadministrators = {\"a@b.test\"}\n"
+                        "store { quota_bytes = \"2 GB\" }\n"
                         "smtp {\n  message_bytes = \"10 MB\"\n  recipients = 100\n}\n"
                         "directory {\n  separator = \"\"\n}\nvolume { reserve_bytes = 0 }\n"
                         "listener \"a\" {\n  address = \"127.0.0.1\"\n  port = 2143\n  protocol = imap\n  proxy = true\n}\n"
@@ -109,6 +112,8 @@ static void test_accepted(void)
     if (c == NULL)
         return;
     CHECK("plaintext", c->allow_plaintext_login && c->log_level == LOG_DEBUG);
+    CHECK("administrators", c->administrator_count == 1 && strcmp(c->administrators[0], "a@b.test") == 0);
+    CHECK("quota", c->store.quota_bytes == (uint64_t)2 << 30);
     CHECK("blocks", c->proxy_from_count == 2 && c->proxy_from[0].prefix == 8 && c->proxy_from[1].prefix == 128);
     CHECK("limits", c->smtp.message_bytes == 10 * 1024 * 1024 && c->smtp.recipients == 100);
     CHECK("no separator, no reserve", c->directory.separator == '\0' && c->volume.reserve_bytes == 0);

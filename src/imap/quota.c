@@ -1,0 +1,242 @@
+/*
+ * imap/quota.c - GETQUOTA, GETQUOTAROOT, SETQUOTA.
+ *
+ * Layer: imap.  RFC 9208.  An account is one quota root: "" is one's own, that of
+ * another account, whose mailbox is shared, has the account's address for a name
+ * (which one's own may be called by, too).  SETQUOTA and the roots of accounts that
+ * share nothing are for administrators.
+ */
+#include "imap/target.h"
+
+#include "base/fail.h"
+#include "directory/directory.h"
+#include "store/quota.h"
+
+static const struct {
+    const char *name;
+    uint64_t unit;
+} resources[QUOTA_RESOURCES] = {
+    [QUOTA_STORAGE] = {"STORAGE", 1024}, /* RFC 9208 section 5.1 */
+    [QUOTA_MESSAGE] = {"MESSAGE", 1},
+    [QUOTA_MAILBOX] = {"MAILBOX", 1},
+};
+
+/* ---- roots ---- */
+
+/* The account of a root; released at the end of the command if it is not the session's. */
+struct root {
+    struct slice name; /* as the client knows it */
+    struct account *account;
+    struct account *taken; /* to be released, or NULL */
+};
+
+static bool address_of(struct imap_session *s, uint64_t account, struct slice *out, struct fail *why)
+{
+    struct directory_account found;
+
+    if (!directory_account(s->service->login->directory, account, &s->arena, &found, why))
+        return false;
+    *out = found.address;
+    return true;
+}
+
+static bool is_administrator(struct imap_session *s)
+{
+    const struct imap_service *service = s->service;
+    struct directory_account found;
+
+    for (size_t i = 0; i < service->administrator_count; i++)
+        if (directory_login(service->login->directory, slice_of(service->administrators[i]), &s->arena, &found,
+                            NULL) &&
+            found.id == account_id(s->account))
+            return true;
+    return false;
+}
+
+static bool no_root(struct fail *why)
+{
+    return fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "there is no such quota root, or it is not for you to see");
+}
+
+static bool find_root(struct imap_session *s, struct slice name, struct root *out, struct fail *why)
+{
+    struct directory_account found;
+
+    *out = (struct root){.name = name, .account = s->account};
+    if (name.len == 0)
+        return true;
+    if (!directory_login(s->service->login->directory, name, &s->arena, &found, why))
+        return why->reason == FAIL_NOT_FOUND ? no_root(why) : false;
+    if (found.id == account_id(s->account))
+        return true;
+    if (!is_administrator(s))
+        return no_root(why);
+    if (!store_account(s->service->store, found.id, &out->taken, why))
+        return false;
+    out->account = out->taken;
+    return true;
+}
+
+/* ---- answering ---- */
+
+/*
+ * quota-response = "QUOTA" SP quota-root-name SP quota-list                     RFC 9208 section 7
+ * quota-list = "(" [quota-resource *(SP quota-resource)] ")"                    section 4.2.1: may be empty
+ *
+ * Kilobytes are rounded up, limit and usage alike: who is not over the limit is not shown to be.
+ */
+static bool tell_quota(struct imap_session *s, const struct root *root, struct fail *why)
+{
+    struct buf *out = conn_out(s->conn);
+    struct quota q;
+    bool any = false;
+
+    if (!quota_read(root->account, &q, why))
+        return false;
+    buf_add(out, SLICE("* QUOTA "));
+    imap_write_string(out, root->name);
+    buf_add(out, SLICE(" ("));
+    for (size_t i = 0; i < QUOTA_RESOURCES; i++) {
+        const uint64_t unit = resources[i].unit;
+        if (q.most[i] == QUOTA_UNLIMITED)
+            continue;
+        buf_addf(out, "%s%s %llu %llu", any ? " " : "", resources[i].name,
+                 (unsigned long long)(q.used[i] / unit + (q.used[i] % unit > 0)),
+                 (unsigned long long)(q.most[i] / unit + (q.most[i] % unit > 0)));
+        any = true;
+    }
+    buf_add(out, SLICE(")\r\n"));
+    return true;
+}
+
+/* getquota = "GETQUOTA" SP quota-root-name             RFC 9208 section 4.1.1 */
+void imap_getquota(struct imap_session *s, struct imap_reader *args)
+{
+    struct root root = {.taken = NULL};
+    struct fail why;
+
+    imap_expect_space(args);
+    struct slice name = imap_read_astring(args);
+    imap_expect_end(args);
+    if (args->failed)
+        imap_bad_args(s, args);
+    else if (!find_root(s, name, &root, &why) || !tell_quota(s, &root, &why))
+        imap_no_because(s, &why);
+    else
+        imap_ok(s, "That is it");
+    account_release(&root.taken);
+}
+
+/* The root of a mailbox, or of one that could be made with that name (RFC 9208 section 4.1.2). */
+static bool root_of(struct imap_session *s, struct slice name, struct root *out, struct fail *why)
+{
+    struct imap_target target;
+    struct slice checked;
+
+    *out = (struct root){.name = SLICE(""), .account = s->account};
+    if (imap_find(s, name, RIGHT_READ, &target, why)) {
+        out->account = target.account;
+        return target.account == s->account || address_of(s, account_id(target.account), &out->name, why);
+    }
+    return why->reason == FAIL_NOT_FOUND && mailbox_name_check(&s->arena, name, store_limits(s->service->store),
+                                                               &checked, why);
+}
+
+/* getquotaroot = "GETQUOTAROOT" SP mailbox             RFC 9208 section 4.1.2 */
+void imap_getquotaroot(struct imap_session *s, struct imap_reader *args)
+{
+    struct buf *out = conn_out(s->conn);
+    struct root root;
+    struct fail why;
+
+    imap_expect_space(args);
+    struct slice name = imap_read_mailbox(args);
+    imap_expect_end(args);
+    if (args->failed) {
+        imap_bad_args(s, args);
+        return;
+    }
+    if (!root_of(s, name, &root, &why)) {
+        imap_no_because(s, &why);
+        return;
+    }
+    buf_add(out, SLICE("* QUOTAROOT "));
+    imap_write_mailbox(s, out, name);
+    buf_add_char(out, ' ');
+    imap_write_string(out, root.name);
+    buf_add(out, SLICE("\r\n"));
+    if (!tell_quota(s, &root, &why))
+        imap_no_because(s, &why);
+    else
+        imap_ok(s, "That is it");
+}
+
+/* ---- SETQUOTA ---- */
+
+/* What is not in the list is not limited (RFC 9208 section 4.1.3). */
+struct wanted {
+    struct quota_change limits[QUOTA_RESOURCES];
+    bool named[QUOTA_RESOURCES];
+    struct slice unknown; /* a resource that there is none of here */
+};
+
+/* setquota-resource = resource-name SP resource-limit;  resource-limit = number64 */
+static void read_limit(struct imap_reader *r, struct wanted *w)
+{
+    struct slice name = imap_read_atom(r);
+    size_t i = 0;
+
+    imap_expect_space(r);
+    while (i < QUOTA_RESOURCES && !slice_eq_nocase(name, slice_of(resources[i].name)))
+        i++;
+    if (i == QUOTA_RESOURCES) {
+        w->unknown = name;
+        (void)imap_read_number(r, 0, QUOTA_MOST);
+        return;
+    }
+    if (w->named[i])
+        imap_fail(r, "each resource once");
+    w->named[i] = true;
+    w->limits[i].most = imap_read_number(r, 0, QUOTA_MOST / resources[i].unit) * resources[i].unit;
+}
+
+/* setquota-list = "(" [setquota-resource *(SP setquota-resource)] ")" */
+static void read_limits(struct imap_reader *r, struct wanted *w)
+{
+    *w = (struct wanted){.unknown = SLICE("")};
+    for (size_t i = 0; i < QUOTA_RESOURCES; i++)
+        w->limits[i] = (struct quota_change){.resource = (enum quota_resource)i, .most = QUOTA_UNLIMITED};
+    imap_expect(r, '(');
+    if (imap_accept(r, ')'))
+        return;
+    do
+        read_limit(r, w);
+    while (imap_accept(r, ' '));
+    imap_expect(r, ')');
+}
+
+/* setquota = "SETQUOTA" SP quota-root-name SP setquota-list            RFC 9208 section 4.1.3 */
+void imap_setquota(struct imap_session *s, struct imap_reader *args)
+{
+    struct root root = {.taken = NULL};
+    struct wanted wanted;
+    struct fail why;
+
+    imap_expect_space(args);
+    struct slice name = imap_read_astring(args);
+    imap_expect_space(args);
+    read_limits(args, &wanted);
+    imap_expect_end(args);
+    if (args->failed)
+        imap_bad_args(s, args);
+    else if (!is_administrator(s))
+        imap_no(s, "[NOPERM] Quotas are set by administrators");
+    else if (wanted.unknown.len > 0)
+        imap_no(s, "[CANNOT] STORAGE, MESSAGE and MAILBOX can be limited");
+    else if (!find_root(s, name, &root, &why) || !quota_set(root.account, wanted.limits, QUOTA_RESOURCES, &why) ||
+             !tell_quota(s, &root, &why))
+        imap_no_because(s, &why);
+    else
+        imap_ok(s, "Set");
+    account_release(&root.taken);
+}
