@@ -58,6 +58,21 @@ static bool no_root(struct fail *why)
     return fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "there is no such quota root, or it is not for you to see");
 }
 
+/* May this client read any mailbox of that account? */
+static bool shares_with_us(struct imap_session *s, struct account *a)
+{
+    const struct mailbox_list *list = NULL;
+    struct slice me = imap_my_address(s);
+    bool any = false;
+
+    if (!mailbox_list(a, &list, NULL))
+        return false;
+    for (size_t i = 0; i < list->count && !any; i++)
+        any = (imap_rights_in(s, a, &list->items[i], me) & RIGHT_READ) != 0;
+    mailbox_list_release(&list);
+    return any;
+}
+
 static bool find_root(struct imap_session *s, struct slice name, struct root *out, struct fail *why)
 {
     struct directory_account found;
@@ -69,12 +84,10 @@ static bool find_root(struct imap_session *s, struct slice name, struct root *ou
         return why->reason == FAIL_NOT_FOUND ? no_root(why) : false;
     if (found.id == account_id(s->account))
         return true;
-    if (!is_administrator(s))
-        return no_root(why);
     if (!store_account(s->service->store, found.id, &out->taken, why))
         return false;
     out->account = out->taken;
-    return true;
+    return is_administrator(s) || shares_with_us(s, out->taken) || no_root(why);
 }
 
 /* ---- answering ---- */
@@ -131,15 +144,13 @@ void imap_getquota(struct imap_session *s, struct imap_reader *args)
 static bool root_of(struct imap_session *s, struct slice name, struct root *out, struct fail *why)
 {
     struct imap_target target;
-    struct slice checked;
 
     *out = (struct root){.name = SLICE(""), .account = s->account};
-    if (imap_find(s, name, RIGHT_READ, &target, why)) {
-        out->account = target.account;
-        return target.account == s->account || address_of(s, account_id(target.account), &out->name, why);
-    }
-    return why->reason == FAIL_NOT_FOUND && mailbox_name_check(&s->arena, name, store_limits(s->service->store),
-                                                               &checked, why);
+    if (!imap_find(s, name, RIGHT_READ, &target, why) &&
+        (why->reason != FAIL_NOT_FOUND || !imap_find_place(s, name, &target, why)))
+        return false;
+    out->account = target.account;
+    return target.account == s->account || address_of(s, account_id(target.account), &out->name, why);
 }
 
 /* getquotaroot = "GETQUOTAROOT" SP mailbox             RFC 9208 section 4.1.2 */

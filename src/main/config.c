@@ -270,8 +270,7 @@ static cfg_t *make_parser(void)
     for (size_t i = 0; i < ARRAY_LEN(limit_rooms); i++)
         limit_options(limit_rooms[i], rooms[i]);
 
-    enum { FIXED = 16 };
-    cfg_opt_t options[FIXED + ARRAY_LEN(limit_rooms) + 1] = {
+    cfg_opt_t fixed[] = {
         CFG_STR("hostname", NULL, CFGF_NODEFAULT),
         CFG_STR("data", "/var/lib/posthorn", CFGF_NONE),
         CFG_STR("runtime", "/run/posthorn", CFGF_NONE),
@@ -288,7 +287,9 @@ static cfg_t *make_parser(void)
         CFG_STR_LIST("administrators", NULL, CFGF_NODEFAULT),
         CFG_SEC("listener", listener, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     };
-    size_t n = 14;
+    cfg_opt_t options[ARRAY_LEN(fixed) + ARRAY_LEN(limit_rooms) + 1];
+    size_t n = ARRAY_LEN(fixed);
+    memcpy(options, fixed, sizeof fixed);
     for (size_t i = 0; i < ARRAY_LEN(limit_rooms); i++)
         options[n++] = (cfg_opt_t)CFG_SEC(limit_rooms[i], rooms[i], CFGF_NONE);
     options[n] = (cfg_opt_t)CFG_END();

@@ -137,11 +137,6 @@ void store_close(struct store **stp)
     store_free(st);
 }
 
-const struct store_limits *store_limits(const struct store *st)
-{
-    return &st->limits;
-}
-
 static void more_spare(struct store *st)
 {
     struct account_slab *slab = xcalloc(1, sizeof *slab);

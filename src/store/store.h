@@ -54,7 +54,6 @@ void store_limits_default(struct store_limits *l);
 bool store_open(const char *dir, struct volumes *volumes, const struct store_limits *limits,
                 struct store **out, struct fail *why);
 void store_close(struct store **st);
-const struct store_limits *store_limits(const struct store *st);
 
 /*
  * Turns HTML into the text that its reader sees, for searching.  The parser lives in
