@@ -43,7 +43,7 @@ static bool take_scope(struct slice *name, bool *private)
 /* RFC 5464 section 3.2. */
 static bool is_entry_name(struct slice name)
 {
-    bool private;
+    bool private = false;
 
     for (size_t i = 0; i < name.len; i++) {
         char c = name.ptr[i];
@@ -191,7 +191,7 @@ bool imap_write_metadata(struct imap_session *s, struct account *a, const struct
                          struct slice name, struct imap_metadata *m, struct fail *why)
 {
     struct telling t = {.out = conn_out(s->conn), .s = s, .m = m, .name = name};
-    bool ok = true, private;
+    bool ok = true, private = false;
 
     for (size_t i = 0; ok && i < m->entries.count; i++) {
         struct slice entry = m->entries.names[i];
@@ -336,7 +336,7 @@ static bool translate(struct imap_session *s, const struct imap_target *t, bool 
 
     for (size_t i = 0; i < *count; i++) {
         struct annotation n = list[i];
-        bool private;
+        bool private = false;
         (void)take_scope(&n.name, &private);
         n.user = private ? account_id(s->account) : ANNOTATION_SHARED;
         if (n.name.len == 0) {

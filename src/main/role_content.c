@@ -27,11 +27,13 @@ struct content_work {
 static uint64_t data_bytes(void)
 {
     unsigned long long pages = 0;
+    char               line[200], *at = line;
     FILE              *f = fopen("/proc/self/statm", "re");
 
     if (f != NULL) {
-        if (fscanf(f, "%*u %*u %*u %*u %*u %llu", &pages) != 1)
-            pages = 0;
+        if (fgets(line, sizeof line, f) != NULL)
+            for (unsigned field = 0; field < 6; field++) /* the sixth */
+                pages = strtoull(at, &at, 10);
         (void)fclose(f);
     }
     return pages * (unsigned long long)sysconf(_SC_PAGESIZE);

@@ -221,6 +221,8 @@ static bool sync_records(struct appender *p, struct fail *why)
 {
     volume_ref last = 0;
 
+    if (p->first == NULL)
+        return true;
     for (const struct appended_record *r = p->first; r != NULL; r = r->next)
         last = r->ref;
     p->synced = p->synced || volume_sync(p->account->store->volumes, p->first->ref, last, why);
@@ -277,7 +279,7 @@ bool message_append(struct account *a, uint64_t mailbox_id, struct append_item *
                     uint32_t *uidvalidity, uint64_t *modseq, struct fail *why)
 {
     SCOPED(appender_destroy) struct appender *p = appender_create(a, mailbox_id);
-    struct appended out;
+    struct appended out = {0};
 
     for (size_t i = 0; i < count; i++) {
         if (!appender_add(p, &items[i], why))
