@@ -15,7 +15,7 @@
 
 #include "base/map.h"
 #include "deliver/deliver.h"
-#include "deliver/note.h"
+#include "base/crash_note.h"
 #include "storage/volume.h"
 #include "store/store.h"
 

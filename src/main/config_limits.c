@@ -73,6 +73,8 @@ const struct config_limit config_limits[] = {
     COUNT(store, annotations, 1, 100000),
     BYTES(store, annotation_bytes, 64, 16 * MB),
     COUNT(store, snapshot_hours, 0, 8760),
+    COUNT(store, search_index, 0, 1),
+    BYTES(store, index_memory, MB, GB),
     BYTES(store, quota_bytes, 0, 1024 * 1024 * GB),
     COUNT(store, quota_messages, 0, MANY),
     COUNT(store, quota_mailboxes, 0, MANY),

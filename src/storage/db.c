@@ -189,14 +189,15 @@ static bool set_up(struct db *d, const struct db_options *options, struct fail *
     (void)sqlite3_db_config(d->handle, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
     (void)sqlite3_db_config(d->handle, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
     if (!d->read_only) {
-        if (!db_exec(d, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
-                     "opening", why))
+        if (!db_exec(d, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL;", "opening", why) ||
+            !db_exec(d, d->derived ? "PRAGMA synchronous=NORMAL;" : "PRAGMA synchronous=FULL;", "opening",
+                     why))
             return false;
         (void)sqlite3_wal_hook(d->handle, wal_grew, d);
     }
     (void)snprintf(sql, sizeof sql,
                    "PRAGMA cache_size=%u; PRAGMA temp_store=MEMORY; PRAGMA cell_size_check=ON;", pages);
-    return db_exec(d, sql, "setting up", why);
+    return db_exec(d, sql, "setting up", why) && (!d->packed_words || db_add_packed_words(d, why));
 }
 
 /* Brings an empty or older file to the format of today, in one transaction. */
@@ -278,7 +279,7 @@ static bool open_whole(struct db *d, const struct db_options *options, struct fa
         return fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "%s: no such %s database", d->path, d->schema->what);
     if (!open_handle(d, !there, why) || !set_up(d, options, why))
         return false;
-    if (there && !d->read_only && !options->reopened && !sync_before_reading(d, why)) {
+    if (there && !d->read_only && !options->reopened && !d->derived && !sync_before_reading(d, why)) {
         d->out_of_service = true; /* so that closing moves nothing from the WAL and drops what is cached */
         return false;
     }
@@ -303,6 +304,8 @@ bool db_open(const char *path, const struct db_schema *schema, const struct db_o
     d->statements = xcalloc(schema->statement_count > 0 ? schema->statement_count : 1, sizeof *d->statements);
     d->read_only = options->read_only;
     d->cache_pages = options->cache_pages;
+    d->packed_words = options->packed_words;
+    d->derived = options->derived;
     if (!open_whole(d, options, why)) {
         db_close(&d);
         return false;
@@ -347,7 +350,10 @@ void db_close(struct db **dp)
 
 void db_revive(struct db *d)
 {
-    const struct db_options options = {.cache_pages = d->cache_pages, .must_exist = true};
+    const struct db_options options = {.cache_pages = d->cache_pages,
+                                       .must_exist = true,
+                                       .packed_words = d->packed_words,
+                                       .derived = d->derived};
     struct fail why;
 
     if (!d->out_of_service)

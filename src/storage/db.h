@@ -39,6 +39,8 @@ struct db_options {
     unsigned cache_pages; /* page cache; 0: 64 pages of 4 KB */
     bool read_only;       /* for inspection of a copy that nobody writes; its WAL, if any, is not looked at */
     bool must_exist;      /* do not make a new file: FAIL_NOT_FOUND */
+    bool packed_words; /* full-text tables may say tokenize=packed (db_packed.c) */
+    bool derived;      /* it can be made anew: commits need not be on disk at once, only in order */
     bool reopened; /* this process closed it, in service, before: what is in it is known to be on disk */
 };
 

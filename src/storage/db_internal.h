@@ -23,6 +23,7 @@ struct db {
     uint64_t wal_bytes;
     bool out_of_service;
     bool read_only;
+    bool packed_words, derived;
 };
 
 /* Tells why SQLite said `status`; takes the database out of service if that is what it means.  false. */
@@ -31,6 +32,8 @@ bool db_failed(struct db *d, int status, const char *doing, struct fail *why);
 bool db_exec(struct db *d, const char *sql, const char *doing, struct fail *why);
 /* false with FAIL_OUT_OF_SERVICE once it is out of service. */
 bool db_in_service(const struct db *d, struct fail *why);
+/* Makes the tokenizer `packed` known to FTS5. */
+bool db_add_packed_words(struct db *d, struct fail *why);
 /* Forgets what the page cache believes about the WAL and, if `all`, the database too.  `all` only when
  * closed. */
 void db_drop_cached(const char *path, bool all);

@@ -13,6 +13,7 @@
 #include "base/block.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "store/index.h"
 #include "store/internal.h"
 
 #define GONE ".gone"
@@ -154,6 +155,7 @@ bool store_account_remove(struct store *st, uint64_t id, struct fail *why)
     (void)pthread_mutex_lock(&a->file_lock);
     bool ok = close_for_good(a, why);
     (void)pthread_mutex_unlock(&a->file_lock);
+    index_remove(st, id);
     ok = ok && finish_removal(st, id, why);
     block_end();
     store_unpin(a);

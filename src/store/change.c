@@ -13,6 +13,7 @@
 
 #include "base/block.h"
 #include "base/log.h"
+#include "store/index.h"
 #include "store/internal.h"
 
 enum { CHECKPOINT_BYTES = 1 << 20 }; /* of WAL, after which the background moves it into the file */
@@ -230,6 +231,7 @@ static void publish(struct change *c)
         return;
     }
     (void)pthread_mutex_lock(&a->lock);
+    uint64_t added = c->row.next_message - a->state->row.next_message;
     a->state->row = c->row;
     if (c->annotated)
         a->state->annotation_modseq = c->row.highest_modseq;
@@ -256,6 +258,8 @@ static void publish(struct change *c)
     quota_note(a, c->returned);
     watch_tell(a, c);
     (void)pthread_mutex_unlock(&a->lock);
+    if (added > 0)
+        index_note(a->store, a->id, added);
 }
 
 static void change_finish(struct change *c)

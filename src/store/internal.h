@@ -100,6 +100,8 @@ struct store {
     struct volumes *volumes;
     struct store_limits limits;
     const struct text_source *text_source; /* NULL: HTML is looked at as it is */
+    struct crash_note *note;               /* what is being parsed */
+    struct index_set *index;               /* NULL: no search index is kept */
 
     pthread_mutex_t lock;
     pthread_cond_t upkeep_wanted;

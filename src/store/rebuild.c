@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/scoped.h"
+#include "store/index.h"
 #include "store/internal.h"
 
 enum {
@@ -394,5 +395,7 @@ bool store_rebuild(struct store *st, uint64_t id, void (*report)(void *ctx, cons
 
     ok = ok && rebuild_derived(&r, a, why) && share_index(a, why);
     store_unpin(a);
+    index_remove(st, id);
+    index_note(st, id, 1);
     return ok;
 }

@@ -13,6 +13,8 @@
 
 enum {
     RANGES_MAX = 512,     /* handed to one message_fetch */
+    INDEX_FROM = 64,      /* messages to be looked at: with fewer the index is not worth asking */
+    INDEX_ASKS = 16,      /* for so many keys of a search */
     LOOKS_PER_TIME = 32,  /* rows between two looks at the clock, unless bytes were read */
     ENTRIES_PER_TIME = 16 * 1024 /* of the view, likewise */
 };
@@ -37,6 +39,7 @@ struct search_run {
     struct view_cursor viewing; /* the first round, */
     const uint32_t *only;       /* or these positions in its stead */
     size_t only_count, only_at;
+    bool asked; /* the index */
     bool viewed;
     struct positions found;
     size_t found_by_view;   /* the first of them */
@@ -124,11 +127,22 @@ static bool next_entry(struct search_run *r, struct search_subject *m)
     return true;
 }
 
+static void ask_index(struct search_run *r)
+{
+    unsigned asks = INDEX_ASKS;
+
+    if ((r->only == NULL ? view_count(r->view) : r->only_count) >= INDEX_FROM)
+        search_key_ask_index(r->account, r->mailbox_id, r->key, &asks);
+    r->asked = true;
+}
+
 static void look_at_view(struct search_run *r)
 {
     struct search_subject m = {.text = r->text};
     uint32_t looks = 0;
 
+    if (!r->asked)
+        ask_index(r);
     while (next_entry(r, &m)) {
         switch (search_ask(r->account, r->key, &m)) {
         case ANSWER_YES: add_found(r, m.position); break;

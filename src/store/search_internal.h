@@ -32,6 +32,8 @@ struct search_key {
     uint64_t number;
     struct slice field, needle;
     bool needle_is_ascii;
+    bool is_indexed;      /* the index was asked: */
+    struct uid_set maybe; /* all others do not match; on the heap */
     uint32_t known_set; /* KEYWORD: the last keyword set that was looked at, */
     bool known_has;     /* and whether it has the keyword; set 0 has none */
     uint32_t asked_uid; /* of what needs bytes: the message last asked about, and the answer */
@@ -41,6 +43,11 @@ struct search_key {
 /* NULL: the arena is full. */
 struct search_key *search_key_make(const struct search *given, struct arena *arena);
 void search_key_finish(struct search_key *k);
+/*
+ * Has the index say which messages may match the keys that look for text, for up to
+ * *asks of them.  The view that is searched must be there already.
+ */
+void search_key_ask_index(struct account *a, uint64_t mailbox_id, struct search_key *k, unsigned *asks);
 /* FETCH_ bits of what the tree's keys read of a row. */
 unsigned search_key_wants(const struct search_key *k);
 
@@ -75,6 +82,9 @@ bool search_text_addresses(struct search_text *t, const struct search_key *k);
 /* The bytes.  false and m->failed: not readable now.  A damaged message matches nothing. */
 bool search_text_header(struct search_text *t, const struct search_key *k, struct search_subject *m);
 bool search_text_body(struct search_text *t, const struct search_key *k, struct search_subject *m);
+
+/* Could the bytes of the message not be read, for good? */
+bool search_text_is_damaged(const struct search_text *t);
 
 struct grams;
 /*

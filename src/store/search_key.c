@@ -5,6 +5,7 @@
  */
 #include "base/clock.h"
 #include "base/unicode.h"
+#include "store/index.h"
 #include "store/search_internal.h"
 
 /* ---- made ready ---- */
@@ -110,6 +111,7 @@ void search_key_finish(struct search_key *k)
     if (k == NULL)
         return;
     uid_set_finish(&k->set);
+    uid_set_finish(&k->maybe);
     for (struct search_key *c = k->children; c != NULL; c = c->next)
         search_key_finish(c);
 }
@@ -130,6 +132,31 @@ unsigned search_key_wants(const struct search_key *k)
     case COST_BODY: return FETCH_STRUCTURE;
     }
     bug("cost %d", (int)k->cost);
+}
+
+/* ---- the index ---- */
+
+static bool looks_for_text(const struct search_key *k)
+{
+    switch (k->cost) {
+    case COST_ENVELOPE: return k->op == SEARCH_FROM || k->op == SEARCH_TO || k->op == SEARCH_CC ||
+                               k->op == SEARCH_BCC || k->op == SEARCH_SUBJECT;
+    case COST_HEADER:
+    case COST_BODY: return k->op == SEARCH_HEADER || k->op == SEARCH_BODY || k->op == SEARCH_TEXT;
+    case COST_VIEW:
+    case COST_ROW: return false;
+    }
+    bug("cost %d", (int)k->cost);
+}
+
+void search_key_ask_index(struct account *a, uint64_t mailbox_id, struct search_key *k, unsigned *asks)
+{
+    for (struct search_key *c = k->children; c != NULL; c = c->next)
+        search_key_ask_index(a, mailbox_id, c, asks);
+    if (k->children != NULL || !looks_for_text(k) || *asks == 0)
+        return;
+    (*asks)--;
+    k->is_indexed = index_candidates(a, mailbox_id, k->needle, &k->maybe);
 }
 
 /* ---- asked ---- */
@@ -255,6 +282,8 @@ enum search_answer search_ask(struct account *a, struct search_key *k, struct se
         return ask_children(a, k, m, ANSWER_YES);
     if (k->op == SEARCH_NOT) /* of all its children, should there be several */
         return opposite(ask_children(a, k, m, ANSWER_NO));
+    if (k->is_indexed && !uid_set_has(&k->maybe, m->entry.uid))
+        return ANSWER_NO;
     if (k->cost > affordable(m))
         return ANSWER_LATER;
     if (k->cost > COST_ENVELOPE)

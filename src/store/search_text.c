@@ -563,6 +563,11 @@ bool search_text_body(struct search_text *t, const struct search_key *k, struct 
 
 /* ---- for the index ---- */
 
+bool search_text_is_damaged(const struct search_text *t)
+{
+    return t->damaged;
+}
+
 enum text_result search_text_gather(struct search_text *t, struct grams *grams, struct search_subject *m)
 {
     static const enum search_op envelope[] = {SEARCH_SUBJECT, SEARCH_FROM, SEARCH_TO, SEARCH_CC, SEARCH_BCC};

@@ -176,6 +176,18 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
     [SQL_DEAD_HAS] = "SELECT 1 FROM dead WHERE ref = ?1",
     [SQL_DEAD_GONE] = "DELETE FROM dead WHERE ref = ?1",
 
+    [SQL_EPOCH] = "SELECT epoch FROM account",
+    [SQL_INDEX_ROWS] = "SELECT m.id, m.ref, m.size, m.prefix, c.envelope, c.structure FROM message m"
+                       " LEFT JOIN cached c ON c.message = m.id WHERE m.id > ?1 ORDER BY m.id LIMIT ?2",
+    [SQL_INDEX_WAITING] = "SELECT count(*) FROM message WHERE id > ?1",
+    /* As they are in a mailbox, or were. */
+    [SQL_UIDS_OF_MESSAGE] =
+        "SELECT uid FROM entry WHERE message = ?1 AND mailbox = ?2"
+        " UNION ALL SELECT uid FROM expunged WHERE message = ?1 AND message <> 0 AND mailbox = ?2",
+    [SQL_UIDS_ABOVE] =
+        "SELECT uid FROM entry WHERE message > ?1 AND mailbox = ?2"
+        " UNION ALL SELECT uid FROM expunged WHERE message > ?1 AND message <> 0 AND mailbox = ?2",
+
     [SQL_REFERENCES] = "SELECT m.id, m.ref, m.size, length(m.prefix), c.message IS NOT NULL FROM message m"
                        " LEFT JOIN cached c ON c.message = m.id WHERE m.id > ?1 ORDER BY m.id LIMIT ?2",
     [SQL_CHECK_COUNTS] =
@@ -209,6 +221,39 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
     [SQL_MAILBOX_RENEW] = "UPDATE mailbox SET uidvalidity = ?2 WHERE id = ?1",
     [SQL_ACCOUNT_RENEW] = "UPDATE account SET epoch = ?1, next_mailbox = next_mailbox + ?2,"
                           " next_message = next_message + ?3, highest_modseq = highest_modseq + ?3",
+};
+
+static const char *const index_statements[INDEX_SQL_COUNT] = {
+    [INDEX_STATE] = "SELECT version, epoch, covered, messages FROM state",
+    [INDEX_STATE_SET] =
+        "INSERT INTO state(one, version, epoch, covered, messages) VALUES (1, ?1, ?2, ?3, ?4)"
+        " ON CONFLICT (one) DO UPDATE SET version = ?1, epoch = ?2, covered = ?3, messages = ?4",
+    [INDEX_SETTING] = "INSERT INTO gram(gram, rank) VALUES (?1, ?2)",
+    [INDEX_ADD] = "INSERT INTO gram(rowid, words) VALUES (?1, ?2)",
+    [INDEX_SEARCH] = "SELECT rowid FROM gram WHERE gram MATCH ?1",
+    [INDEX_ALWAYS] = "SELECT message FROM always",
+    [INDEX_ALWAYS_ADD] = "INSERT OR IGNORE INTO always(message) VALUES (?1)",
+};
+
+/*
+ * state   one row: what is in the index, and of what it was made.
+ * always  messages that it cannot answer for.
+ * gram    the grams of each message; rowid is the message's id.  Nothing but the
+ *         lists of rowids is kept.
+ */
+static const char index_tables[] =
+    "CREATE TABLE state (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL,"
+    " epoch INTEGER NOT NULL, covered INTEGER NOT NULL, messages INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE always (message INTEGER PRIMARY KEY) STRICT;"
+    "CREATE VIRTUAL TABLE gram USING fts5(words, content = '', columnsize = 0, detail = none,"
+    " tokenize = packed);";
+
+const struct db_schema index_schema = {
+    .what = "index",
+    .version = 1,
+    .create = index_tables,
+    .statements = index_statements,
+    .statement_count = INDEX_SQL_COUNT,
 };
 
 const char *const node_statements[NODE_SQL_COUNT] = {

@@ -91,6 +91,12 @@ enum account_sql {
     SQL_DEAD_HAS,
     SQL_DEAD_GONE,
 
+    SQL_EPOCH,
+    SQL_INDEX_ROWS,
+    SQL_INDEX_WAITING,
+    SQL_UIDS_OF_MESSAGE,
+    SQL_UIDS_ABOVE,
+
     SQL_REFERENCES,
     SQL_CHECK_COUNTS,
     SQL_CHECK_TOTALS,
@@ -108,6 +114,19 @@ enum account_sql {
 };
 extern const char *const account_statements[ACCOUNT_SQL_COUNT];
 extern const struct db_schema account_schema;
+
+/* Statements of a search index. */
+enum index_sql {
+    INDEX_STATE,
+    INDEX_STATE_SET,
+    INDEX_SETTING,
+    INDEX_ADD,
+    INDEX_SEARCH,
+    INDEX_ALWAYS,
+    INDEX_ALWAYS_ADD,
+    INDEX_SQL_COUNT
+};
+extern const struct db_schema index_schema;
 
 /* Statements of node.db. */
 enum node_sql {

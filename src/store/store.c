@@ -12,7 +12,9 @@
 
 #include "base/block.h"
 #include "base/clock.h"
+#include "base/crash_note.h"
 #include "base/io.h"
+#include "store/index.h"
 #include "store/internal.h"
 
 /* Of account files known to be durable: past that all are forgotten, and synced once more when opened. */
@@ -37,6 +39,8 @@ void store_limits_default(struct store_limits *l)
         .annotations = 200,
         .annotation_bytes = 32768,
         .snapshot_hours = 24,
+        .search_index = 1,
+        .index_memory = 16 << 20,
     };
 }
 
@@ -57,6 +61,8 @@ static void store_free(struct store *st)
         next = slab->next;
         free(slab);
     }
+    index_finish(st);
+    crash_note_close(&st->note);
     idmap_finish(&st->accounts);
     idmap_finish(&st->clean);
     (void)pthread_cond_destroy(&st->upkeep_wanted);
@@ -83,6 +89,17 @@ static bool make_folders(const struct store *st, struct fail *why)
     return true;
 }
 
+/* Which messages were being parsed when the program crashed? */
+static bool open_note(struct store *st, struct fail *why)
+{
+    char path[STORE_PATH_BYTES];
+    int len = snprintf(path, sizeof path, "%s/working", st->dir);
+
+    if (len < 0 || (size_t)len >= sizeof path)
+        return fail_set(why, FAIL_PERM, FAIL_LIMIT, "%s: the path is too long", st->dir);
+    return crash_note_open(path, &st->note, why);
+}
+
 bool store_open(const char *dir, struct volumes *volumes, const struct store_limits *limits,
                 struct store **out, struct fail *why)
 {
@@ -103,7 +120,8 @@ bool store_open(const char *dir, struct volumes *volumes, const struct store_lim
     (void)pthread_cond_init(&st->upkeep_wanted, &monotonic);
     (void)pthread_cond_init(&st->daily_wanted, &monotonic);
     (void)pthread_condattr_destroy(&monotonic);
-    if (!make_folders(st, why) || !node_open(st, why) || !upkeep_start(st, why) || !daily_start(st, why)) {
+    index_init(st);
+    if (!make_folders(st, why) || !open_note(st, why) || !node_open(st, why) || !upkeep_start(st, why) || !daily_start(st, why)) {
         upkeep_stop(st);
         store_free(st);
         return false;
@@ -125,6 +143,7 @@ void store_close(struct store **stp)
     if (st == NULL)
         return;
     *stp = NULL;
+    index_stop(st);
     daily_stop(st);
     upkeep_stop(st);
     while ((a = store_take_oldest(st, INT64_MAX)) != NULL) {

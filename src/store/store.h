@@ -41,6 +41,8 @@ struct store_limits {
     unsigned annotations;          /* of one mailbox, shared or of one user; default 200 */
     unsigned annotation_bytes;     /* of a value; default 32768 */
     unsigned snapshot_hours;       /* between automatic snapshots of account files; default 24; 0: none */
+    unsigned search_index;         /* 1: an index for searching text is kept, the default; 0: none */
+    uint64_t index_memory;         /* for what is not written to an index yet; default 16 MB */
     uint64_t quota_bytes;          /* an account may hold (quota.h) unless it has a limit of its own; default 0: any */
     uint64_t quota_messages;       /* the same */
     uint64_t quota_mailboxes;      /* the same */
@@ -73,6 +75,8 @@ struct text_source {
 };
 /* Before anybody searches; *source must outlive the store. */
 void store_set_text_source(struct store *st, const struct text_source *source);
+/* Starts the thread that keeps the search index up to date, after the text source was set. */
+bool store_index_start(struct store *st, struct fail *why);
 
 /* ---- accounts ---- */
 

@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "check.h"
 #include "deliver/deliver.h"
-#include "deliver/note.h"
+#include "base/crash_note.h"
 #include "storage/volume.h"
 #include "store/store.h"
 

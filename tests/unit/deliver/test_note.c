@@ -2,7 +2,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "deliver/note.h"
+#include "base/crash_note.h"
 
 static struct crash_note *reopen(struct crash_note **n, const char *path)
 {

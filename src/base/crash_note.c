@@ -1,9 +1,9 @@
 /*
- * deliver/note.c - which messages were being parsed when the program crashed?
+ * base/crash_note.c - which messages were being parsed when the program crashed?
  *
- * Layer: deliver.
+ * Layer: base.
  */
-#include "deliver/note.h"
+#include "base/crash_note.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,12 +1,12 @@
 /*
- * deliver/note.h - which messages were being parsed when the program crashed?
+ * base/crash_note.h - which messages were being parsed when the program crashed?
  *
- * Layer: deliver.  A small file in memory (mapped, so that noting costs no system
+ * Layer: base.  A small file in memory (mapped, so that noting costs no system
  * call and outlives a crash).  A message that was in work at two crashes is not
  * parsed a third time: whoever sends it again and again cannot keep us down.
  */
-#ifndef DELIVER_NOTE_H
-#define DELIVER_NOTE_H
+#ifndef BASE_CRASH_NOTE_H
+#define BASE_CRASH_NOTE_H
 
 #include "base/fail.h"
 
