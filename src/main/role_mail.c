@@ -241,7 +241,8 @@ static bool open_network(struct mail_work *w, struct config *c, const struct rol
     auth_client_on_change(w->auth, end_sessions, w);
     auth_client_offer(w->auth, &c->auth);
     make_services(w, c, config_data_path(c, "mail/spool"));
-    return listen_all(w, c, start->listeners, why) && net_start(w->net, why);
+    return listen_all(w, c, start->listeners, why) && store_index_start(w->store, why) &&
+           net_start(w->net, why);
 }
 
 static void *mail_start(struct config *c, const struct role_start *start, struct fail *why)

@@ -59,7 +59,7 @@ static fts5_api *find_api(sqlite3 *handle)
 
 bool db_add_packed_words(struct db *d, struct fail *why)
 {
-    static fts5_tokenizer packed = {packed_create, packed_delete, packed_tokenize};
+    fts5_tokenizer packed = {packed_create, packed_delete, packed_tokenize}; /* FTS5 keeps a copy */
     fts5_api *api = find_api(d->handle);
 
     if (api == NULL || api->iVersion < 2)

@@ -29,7 +29,7 @@ struct slice grams_packed(const struct grams *g);
 
 /*
  * A needle's grams as an FTS5 query that all of them must match; false if it has none
- * (it is too short).  Of a long needle some are enough.
+ * (it is too short).  Of a long needle the six that look rarest are enough.
  */
 bool grams_query(struct slice needle, struct buf *out);
 

@@ -92,9 +92,10 @@ bool index_lag(struct account *a, struct index_lag *out, struct fail *why);
 
 /*
  * UIDs of the mailbox, as they are or were, that may contain `needle` in any text of
- * index.h's messages.  false: nothing is known, all may.
+ * its messages.  false: nothing is known, all may; also when there are more than `most`.
  */
-bool index_candidates(struct account *a, uint64_t mailbox_id, struct slice needle, struct uid_set *out);
+bool index_candidates(struct account *a, uint64_t mailbox_id, struct slice needle, size_t most,
+                      struct uid_set *out);
 
 /* ---- shared by them ---- */
 

@@ -11,10 +11,7 @@
 #include "store/grams.h"
 #include "store/index.h"
 
-enum {
-    QUERY_BYTES = 4096,
-    HITS_MAX = 20000, /* with more, reading them all in order is as fast */
-};
+enum { QUERY_BYTES = 4096 };
 
 struct uids {
     uint32_t *list;
@@ -49,14 +46,15 @@ static bool read_epoch(struct account *a, int64_t *epoch)
     return ok;
 }
 
-static bool ask_index(struct account *a, int64_t epoch, struct slice query, struct index_hits *hits)
+static bool ask_index(struct account *a, int64_t epoch, struct slice query, size_t most,
+                      struct index_hits *hits)
 {
     struct index_file *f = index_file_lock(a->store, a->id);
     struct fail why = {0};
     bool ok = index_file_open(f, epoch, false, &why);
 
     if (ok) {
-        ok = index_file_search(f, query, HITS_MAX, hits, &why);
+        ok = index_file_search(f, query, most, hits, &why);
         if (!ok && why.reason != FAIL_LIMIT)
             index_file_failed(f, &why);
     }
@@ -84,7 +82,8 @@ static int compare_uids(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-bool index_candidates(struct account *a, uint64_t mailbox_id, struct slice needle, struct uid_set *out)
+bool index_candidates(struct account *a, uint64_t mailbox_id, struct slice needle, size_t most,
+                      struct uid_set *out)
 {
     struct index_hits hits = {.count = 0};
     struct uids uids = {.count = 0};
@@ -95,7 +94,7 @@ bool index_candidates(struct account *a, uint64_t mailbox_id, struct slice needl
         return false;
     buf_init(&query, QUERY_BYTES);
     bool ok = grams_query(needle, &query) && read_epoch(a, &epoch) &&
-              ask_index(a, epoch, buf_slice(&query), &hits) && find_uids(a, mailbox_id, &hits, &uids);
+              ask_index(a, epoch, buf_slice(&query), most, &hits) && find_uids(a, mailbox_id, &hits, &uids);
     if (ok) {
         if (uids.count > 0)
             qsort(uids.list, uids.count, sizeof *uids.list, compare_uids);

@@ -129,9 +129,10 @@ static bool next_entry(struct search_run *r, struct search_subject *m)
 
 static void ask_index(struct search_run *r)
 {
-    unsigned asks = INDEX_ASKS;
+    size_t all = r->only == NULL ? view_count(r->view) : r->only_count;
+    struct index_asks asks = {.left = INDEX_ASKS, .most = INDEX_FROM + all / 4};
 
-    if ((r->only == NULL ? view_count(r->view) : r->only_count) >= INDEX_FROM)
+    if (all >= INDEX_FROM)
         search_key_ask_index(r->account, r->mailbox_id, r->key, &asks);
     r->asked = true;
 }

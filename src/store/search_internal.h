@@ -45,9 +45,15 @@ struct search_key *search_key_make(const struct search *given, struct arena *are
 void search_key_finish(struct search_key *k);
 /*
  * Has the index say which messages may match the keys that look for text, for up to
- * *asks of them.  The view that is searched must be there already.
+ * `left` of them; what matches more than `most` messages is sooner looked through as it
+ * comes.  The view that is searched must be there already.
  */
-void search_key_ask_index(struct account *a, uint64_t mailbox_id, struct search_key *k, unsigned *asks);
+struct index_asks {
+    unsigned left;
+    size_t most;
+};
+void search_key_ask_index(struct account *a, uint64_t mailbox_id, struct search_key *k,
+                          struct index_asks *asks);
 /* FETCH_ bits of what the tree's keys read of a row. */
 unsigned search_key_wants(const struct search_key *k);
 

@@ -149,14 +149,15 @@ static bool looks_for_text(const struct search_key *k)
     bug("cost %d", (int)k->cost);
 }
 
-void search_key_ask_index(struct account *a, uint64_t mailbox_id, struct search_key *k, unsigned *asks)
+void search_key_ask_index(struct account *a, uint64_t mailbox_id, struct search_key *k,
+                          struct index_asks *asks)
 {
     for (struct search_key *c = k->children; c != NULL; c = c->next)
         search_key_ask_index(a, mailbox_id, c, asks);
-    if (k->children != NULL || !looks_for_text(k) || *asks == 0)
+    if (k->children != NULL || !looks_for_text(k) || asks->left == 0)
         return;
-    (*asks)--;
-    k->is_indexed = index_candidates(a, mailbox_id, k->needle, &k->maybe);
+    asks->left--;
+    k->is_indexed = index_candidates(a, mailbox_id, k->needle, asks->most, &k->maybe);
 }
 
 /* ---- asked ---- */

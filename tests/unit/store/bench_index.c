@@ -61,13 +61,28 @@ static const char *word(void)
     return vocabulary[(size_t)(exp(u * log(VOCABULARY)) - 1) % VOCABULARY];
 }
 
+/* Six letters as in a foreign name. */
+struct unique {
+    char text[8];
+};
+static struct unique unique_word(unsigned n)
+{
+    struct unique u;
+    uint64_t mix = (n + 1) * 0x9e3779b97f4a7c15U;
+
+    for (size_t i = 0; i < 6; i++, mix /= 26)
+        u.text[i] = (char)('a' + mix % 26);
+    u.text[6] = '\0';
+    return u;
+}
+
 static void write_message(struct buf *b, unsigned n)
 {
     buf_reset(b);
     buf_addf(b, "From: %s %s <%s@example.org>\r\nTo: bob@example.test\r\nSubject: %s %s %s\r\n"
              "Message-ID: <%llx@example.org>\r\nDate: Sun, 22 Nov 2026 10:51:07 +0000\r\n\r\n",
              word(), word(), word(), word(), word(), word(), (unsigned long long)roll());
-    buf_addf(b, "unique%06uword ", n);
+    buf_addf(b, "%s ", unique_word(n).text);
     while (b->len < 4096)
         buf_addf(b, roll() % 12 == 0 ? "%s\r\n" : "%s ", word());
 }
@@ -121,9 +136,9 @@ static void search(const char *what, enum search_op op, const char *needle)
 
 static void searches(const char *what, unsigned messages)
 {
-    char unique[32];
+    struct unique u = unique_word(messages / 2);
+    const char *unique = u.text;
 
-    (void)snprintf(unique, sizeof unique, "unique%06uword", messages / 2);
     for (int i = 0; i < 2; i++) {
         search(what, SEARCH_BODY, unique);
         search(what, SEARCH_TEXT, unique);
