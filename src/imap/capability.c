@@ -43,6 +43,7 @@ static const struct {
     {"PREVIEW", LOGGED_IN},
     {"SAVEDATE", LOGGED_IN},
     {"CONTEXT=SEARCH", LOGGED_IN},
+    {"MULTISEARCH", LOGGED_IN},
     {"LIST-EXTENDED", LOGGED_IN},
     {"LIST-STATUS", LOGGED_IN},
     {"METADATA", LOGGED_IN},

@@ -58,6 +58,10 @@ static const struct imap_command commands[] = {
      .run = imap_search,
      .states = IMAP_SELECTED,
      .effects = IMAP_UID_TOO | IMAP_READS_VIEW | IMAP_HOLDS_GONE},
+    {.name = "ESEARCH", /* RFC 7377, which has it with UID in an example */
+     .run = imap_esearch,
+     .states = LOGGED_IN,
+     .effects = IMAP_UID_TOO | IMAP_NO_NUMBERS | IMAP_READS_VIEW},
     {.name = "CANCELUPDATE", .run = imap_cancelupdate, .states = IMAP_SELECTED}, /* RFC 5267 */
     {.name = "FETCH",
      .run = imap_fetch,

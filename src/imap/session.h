@@ -289,6 +289,7 @@ void imap_setmetadata(struct imap_session *s, struct imap_reader *args);
 void imap_status(struct imap_session *s, struct imap_reader *args);
 void imap_expunge(struct imap_session *s, struct imap_reader *args);
 void imap_search(struct imap_session *s, struct imap_reader *args);
+void imap_esearch(struct imap_session *s, struct imap_reader *args);
 void imap_cancelupdate(struct imap_session *s, struct imap_reader *args);
 void imap_fetch(struct imap_session *s, struct imap_reader *args);
 void imap_store(struct imap_session *s, struct imap_reader *args);
