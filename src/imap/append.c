@@ -113,6 +113,7 @@ static bool without_nul(struct imap_session *s, struct append *a)
 
     if (!a->has_nul)
         return true;
+    limits.size_max = UINT64_MAX; /* base64 is a third longer */
     if (!binary_encode(a->body, &limits, false, &encoded, &why)) {
         if (why.reason == FAIL_INVALID)
             imap_no(s, "[UNKNOWN-CTE] %s", why.text);

@@ -28,6 +28,10 @@ static void body_over(struct smtp_session *s)
 void smtp_data(struct smtp_session *s, struct slice args)
 {
     (void)args;
+    if (s->tx->binary) { /* RFC 3030 section 3: no line of it could be told from the last */
+        smtp_reply(s, 503, "5.5.1", "BODY=BINARYMIME is sent with BDAT");
+        return;
+    }
     smtp_transaction_begin_body(s, true);
     conn_write(s->conn, SLICE("354 end with <CRLF>.<CRLF>\r\n"));
     expect_body(s, READING_DATA, s->tx->announced > 0 ? s->tx->announced : s->service->limits.message_bytes);

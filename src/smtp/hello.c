@@ -46,7 +46,8 @@ void smtp_ehlo(struct smtp_session *s, struct slice args)
                 "250-8BITMIME\r\n"
                 "250-ENHANCEDSTATUSCODES\r\n"
                 "250-SMTPUTF8\r\n"
-                "250-CHUNKING\r\n",
+                "250-CHUNKING\r\n"
+                "250-BINARYMIME\r\n",
                 s->service->hostname, (unsigned long long)limits->message_bytes);
     if (conn_can_start_tls(s->conn))
         conn_write(s->conn, SLICE("250-STARTTLS\r\n"));

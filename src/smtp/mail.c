@@ -27,6 +27,10 @@ static bool take_parameter(struct smtp_session *s, struct smtp_transaction *tx,
     if (slice_eq_nocase(p->keyword, SLICE("BODY")) &&
         (slice_eq_nocase(p->value, SLICE("7BIT")) || slice_eq_nocase(p->value, SLICE("8BITMIME"))))
         return true; /* RFC 6152: both are kept as they come */
+    if (slice_eq_nocase(p->keyword, SLICE("BODY")) && slice_eq_nocase(p->value, SLICE("BINARYMIME"))) {
+        tx->binary = true; /* RFC 3030 section 3 */
+        return true;
+    }
     if (slice_eq_nocase(p->keyword, SLICE("SMTPUTF8")) && p->value.ptr == NULL) {
         tx->utf8 = true; /* RFC 6531 section 3.4 */
         return true;

@@ -31,6 +31,7 @@ struct smtp_transaction {
     struct log_id trace;
     struct smtp_path sender;
     bool utf8;          /* SMTPUTF8 was asked for */
+    bool binary;        /* BODY=BINARYMIME: any bytes at all may come (RFC 3030) */
     uint64_t announced; /* SIZE; 0: not said */
     struct delivery_recipient *recipients;
     size_t recipient_count, recipient_cap;

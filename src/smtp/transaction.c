@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "message/binary.h"
 #include "net/net.h"
 #include "smtp/session.h"
 #include "storage/volume.h"
@@ -75,21 +76,26 @@ static bool has_room(void *volumes, uint64_t bytes, struct fail *why)
     return volume_has_space(volumes, bytes, why);
 }
 
+static struct body_limits body_limits(const struct smtp_session *s, uint64_t size_max)
+{
+    return (struct body_limits){.memory_max = BODY_MEMORY,
+                                .size_max = size_max,
+                                .spool_dir = s->service->spool_dir,
+                                .has_room = has_room,
+                                .room_ctx = s->service->volumes};
+}
+
 void smtp_transaction_begin_body(struct smtp_session *s, bool dots)
 {
     struct smtp_transaction *tx = s->tx;
     const struct smtp_limits *limits = &s->service->limits;
-    struct body_limits body_limits = {.memory_max = BODY_MEMORY,
-                                      .size_max = limits->message_bytes + ADDED_MAX,
-                                      .spool_dir = s->service->spool_dir,
-                                      .has_room = has_room,
-                                      .room_ctx = s->service->volumes};
+    struct body_limits of_body = body_limits(s, limits->message_bytes + ADDED_MAX);
     struct buf received;
 
     tx->begun = true;
     tx->received = clock_now();
-    data_scanner_init(&tx->scanner, dots, mends_lf(s));
-    tx->body = body_create(&body_limits);
+    data_scanner_init(&tx->scanner, dots, !tx->binary && mends_lf(s));
+    tx->body = body_create(&of_body);
     tx->holding_header = s->service->kind == SMTP_SUBMISSION;
     buf_init(&tx->header, limits->header_bytes);
     buf_init(&received, ADDED_MAX / 2);
@@ -166,16 +172,35 @@ static void refuse_all(struct smtp_session *s, const struct fail *why)
                      why->code, why->text);
 }
 
+/*
+ * BINARYMIME: parts that IMAP, POP3 or another mail server could not be given are kept in base64
+ * (RFC 3030 section 3: every octet is preserved).
+ */
+static bool encode_binary(const struct smtp_session *s, struct fail *why)
+{
+    struct smtp_transaction *tx = s->tx;
+    struct body_limits limits = body_limits(s, UINT64_MAX);
+    struct body *encoded;
+
+    if (!tx->scanner.nul && !tx->scanner.bare_cr && !tx->scanner.bare_lf)
+        return true;
+    if (!binary_encode(tx->body, &limits, true, &encoded, why))
+        return false;
+    body_destroy(&tx->body);
+    tx->body = encoded;
+    return true;
+}
+
 /* What its own bytes say against the message. */
 static bool content_ok(const struct smtp_session *s, struct fail *why)
 {
     const struct smtp_transaction *tx = s->tx;
     const struct data_scanner *scanner = &tx->scanner;
 
-    if (scanner->bare_cr || scanner->bare_lf)
+    if (!tx->binary && (scanner->bare_cr || scanner->bare_lf))
         return fail_code(why, FAIL_PERM, FAIL_INVALID, "5.6.11", "bare %s in the message: lines end in CRLF",
                          scanner->bare_cr ? "CR" : "LF");
-    if (scanner->nul)
+    if (!tx->binary && scanner->nul)
         return fail_code(why, FAIL_PERM, FAIL_INVALID, "5.6.0", "NUL byte in the message");
     if (tx->lost) {
         *why = tx->why;
@@ -184,7 +209,7 @@ static bool content_ok(const struct smtp_session *s, struct fail *why)
     if (scanner->received_fields > s->service->limits.received_fields)
         return fail_code(why, FAIL_PERM, FAIL_LIMIT, "5.4.6", "mail loop: %u Received fields",
                          scanner->received_fields);
-    return true;
+    return !tx->binary || encode_binary(s, why);
 }
 
 static void log_accepted(struct smtp_session *s, const struct delivery *d)

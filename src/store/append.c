@@ -50,7 +50,7 @@ struct appender *appender_create(struct account *a, uint64_t mailbox_id)
 {
     struct appender *p = xcalloc(1, sizeof *p);
 
-    p->account = a;
+    p->account = account_ref(a);
     p->mailbox_id = mailbox_id;
     p->tail = &p->first;
     arena_init(&p->arena, SIZE_MAX);
@@ -271,6 +271,7 @@ void appender_destroy(struct appender **p)
         give_back(*p);
     quota_release((*p)->account->store, (*p)->account->id, (*p)->reserved);
     arena_finish(&(*p)->arena);
+    account_release(&(*p)->account);
     free(*p);
     *p = NULL;
 }
