@@ -73,6 +73,8 @@ static bool open_target(struct imap_session *s, struct append *a)
         return false;
     }
     a->appender = appender_create(a->target.account, a->target.info.id);
+    if (a->replace && a->target.account == s->box.account)
+        appender_replaces(a->appender, s->box.mailbox, a->replaced);
     return true;
 }
 
@@ -201,6 +203,7 @@ static enum reading expect_literal(struct imap_session *s, struct append *a, boo
 {
     struct imap_reader *r = &a->args;
     uint64_t limit = s->service->limits.append_bytes, have;
+    struct fail why;
 
     if (!imap_at_end(r) || !a->has_literal)
         imap_fail(r, utf8 ? "\"~{\"" : "the message as a literal");
@@ -215,7 +218,13 @@ static enum reading expect_literal(struct imap_session *s, struct append *a, boo
         imap_no(s, "[TOOBIG] At most %llu octets", (unsigned long long)limit);
         return READ_FAILED;
     }
-    return open_message(s, a) ? READ_LITERAL : READ_FAILED;
+    if (!open_message(s, a))
+        return READ_FAILED;
+    if (!appender_may_add(a->appender, have + a->announced.octets, &why)) {
+        imap_no_because(s, &why);
+        return READ_FAILED;
+    }
+    return READ_LITERAL;
 }
 
 /*

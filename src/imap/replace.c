@@ -30,10 +30,8 @@ static bool commit(struct imap_session *s, struct append *a, struct appended *ou
     struct uid_range range = {a->replaced, a->replaced};
     uint64_t modseq;
 
-    if (a->target.account == s->box.account) {
-        appender_replaces(a->appender, s->box.mailbox, a->replaced);
+    if (a->target.account == s->box.account)
         return appender_commit(a->appender, out, why);
-    }
     return appender_commit(a->appender, out, why) &&
            message_expunge(s->box.account, s->box.mailbox, &range, 1, true, NULL, &modseq, why);
 }

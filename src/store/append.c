@@ -128,17 +128,30 @@ static bool measure_replaced(struct appender *p, struct fail *why)
     return ok;
 }
 
-/* The room that the replaced message leaves is taken first. */
-static bool reserve(struct appender *p, uint64_t bytes, struct fail *why)
+/* What a message needs beyond the room that the replaced one leaves. */
+static bool room_for(struct appender *p, uint64_t bytes, struct quota_amount *more, struct fail *why)
 {
     if (p->from_mailbox != 0 && !p->measured && !measure_replaced(p, why))
         return false;
-    const uint64_t spared = bytes < p->replaced_size.bytes ? bytes : p->replaced_size.bytes;
-    const struct quota_amount more = {bytes - spared, 1 - p->replaced_size.messages};
+    const struct quota_amount *spared = &p->replaced_size;
+    *more = (struct quota_amount){bytes > spared->bytes ? bytes - spared->bytes : 0, 1 - spared->messages};
+    return true;
+}
 
-    if (!quota_reserve(p->account, more, why))
+bool appender_may_add(struct appender *p, uint64_t bytes, struct fail *why)
+{
+    struct quota_amount more;
+
+    return room_for(p, bytes, &more, why) && quota_fits(p->account, more, why);
+}
+
+static bool reserve(struct appender *p, uint64_t bytes, struct fail *why)
+{
+    struct quota_amount more;
+
+    if (!room_for(p, bytes, &more, why) || !quota_reserve(p->account, more, why))
         return false;
-    p->replaced_size.bytes -= spared;
+    p->replaced_size.bytes -= bytes - more.bytes;
     p->replaced_size.messages = 0;
     p->reserved.bytes += more.bytes;
     p->reserved.messages += more.messages;

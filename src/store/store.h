@@ -246,9 +246,14 @@ struct appended {
     uint64_t modseq;
 };
 struct appender *appender_create(struct account *a, uint64_t mailbox_id);
-/* The commit also takes message `uid` out of that mailbox of the account (RFC 8508); it must be there then. */
+/*
+ * The commit also takes message `uid` out of that mailbox of the account (RFC 8508); it must be there then.
+ * Said before anything is added: its room in the quota is the new one's.
+ */
 void appender_replaces(struct appender *p, uint64_t mailbox_id, uint32_t uid);
 bool appender_add(struct appender *p, const struct append_item *item, struct fail *why);
+/* Has the account's quota room for one more of that size just now?  Before all of it is there. */
+bool appender_may_add(struct appender *p, uint64_t bytes, struct fail *why);
 size_t appender_count(const struct appender *p);
 /* All or none. */
 bool appender_commit(struct appender *p, struct appended *out, struct fail *why);
