@@ -58,6 +58,8 @@ const struct config_limit config_limits[] = {
     COUNT(imap, idle_tick_seconds, 10, 1740), /* RFC 2177: clients expect a word within 29 minutes */
 
     BYTES(store, view_bytes, MB, 1024 * GB),
+    BYTES(store, sort_bytes, MB, 1024 * GB),
+    COUNT(store, sort_idle_seconds, 1, DAY),
     BYTES(store, handle_bytes, MB, 1024 * GB),
     COUNT(store, handle_idle_seconds, 1, DAY),
     BYTES(store, name_bytes, 64, 64 * KB),

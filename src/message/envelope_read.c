@@ -173,6 +173,41 @@ static void read_address(struct reader *r, struct arena *a, struct address *out)
     out->is_group_end = !has_mailbox && !has_host;
 }
 
+void envelope_texts(struct slice envelope, struct slice out[ENVELOPE_MESSAGE_ID + 1])
+{
+    struct reader r = {.in = envelope};
+
+    expect(&r, '(');
+    for (unsigned i = 0; i <= ENVELOPE_MESSAGE_ID; i++) {
+        size_t start = r.at;
+        if (!r.failed)
+            skip_value(&r);
+        out[i] = r.failed ? slice_make(NULL, 0) : slice_sub(envelope, start, r.at - start);
+        expect(&r, i < ENVELOPE_MESSAGE_ID ? ' ' : ')');
+    }
+}
+
+bool envelope_text_string(struct arena *a, struct slice text, struct slice *out)
+{
+    struct reader r = {.in = text};
+
+    return text.len > 0 && text.ptr[0] != '(' && read_nstring(&r, a, out);
+}
+
+bool envelope_text_address(struct arena *a, struct slice text, struct address *out)
+{
+    struct reader r = {.in = text};
+    struct address first = {0};
+
+    if (!accept(&r, '('))
+        return false;
+    read_address(&r, a, &first);
+    if (r.failed)
+        return false;
+    *out = first;
+    return true;
+}
+
 size_t envelope_addresses(struct arena *a, struct slice envelope, enum envelope_field field,
                           struct address **out)
 {

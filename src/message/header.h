@@ -44,7 +44,10 @@ struct slice header_message_id(struct slice body);
 /* All msg-ids of a References or In-Reply-To field, blanks inside them left out. */
 size_t header_message_ids(struct arena *a, struct slice body, struct slice **out);
 
-/* Base subject of RFC 5256 section 2.1, for threads; appends UTF-8. */
-void header_base_subject(struct buf *out, struct slice subject_body);
+/*
+ * Base subject of RFC 5256 section 2.1, for threads; appends UTF-8.  true: the subject is that of a
+ * reply or a forwarded message (section 3), by "re:", "fwd:", "(fwd)" or "[fwd: ...]" in it.
+ */
+bool header_base_subject(struct buf *out, struct slice subject_body);
 
 #endif

@@ -59,7 +59,7 @@ static uint64_t subject_hash(struct slice subject_body)
     struct buf base, folded;
 
     buf_init(&base, subject_body.len * 4 + 16);
-    header_base_subject(&base, subject_body);
+    (void)header_base_subject(&base, subject_body);
     buf_init(&folded, base.len * 4 + 16);
     unicode_casefold(&folded, buf_slice(&base));
     size_t len = 0;

@@ -121,7 +121,7 @@ static size_t refwd_end(struct slice s, size_t at)
 }
 
 /* Steps 3 to 5: subj-leaders, then blobs as long as something remains. */
-static struct slice strip_leaders(struct slice s)
+static struct slice strip_leaders(struct slice s, bool *is_reply)
 {
     size_t at = 0;
 
@@ -136,6 +136,7 @@ static struct slice strip_leaders(struct slice s)
             blobs = next;
         size_t after = refwd_end(s, blobs);
         if (after > blobs) {
+            *is_reply = true;
             at = after;
             continue;
         }
@@ -146,15 +147,17 @@ static struct slice strip_leaders(struct slice s)
 }
 
 /* Step 2: subj-trailer = "(fwd)" / WSP, until none is left. */
-static struct slice strip_trailers(struct slice s)
+static struct slice strip_trailers(struct slice s, bool *is_reply)
 {
     for (;;) {
-        if (s.len > 0 && s.ptr[s.len - 1] == ' ')
+        if (s.len > 0 && s.ptr[s.len - 1] == ' ') {
             s.len--;
-        else if (s.len >= 5 && slice_eq_nocase(slice_from(s, s.len - 5), SLICE("(fwd)")))
+        } else if (s.len >= 5 && slice_eq_nocase(slice_from(s, s.len - 5), SLICE("(fwd)"))) {
+            *is_reply = true;
             s.len -= 5;
-        else
+        } else {
             return s;
+        }
     }
 }
 
@@ -171,9 +174,10 @@ static void fold_blanks(struct buf *out, struct slice text)
     }
 }
 
-void header_base_subject(struct buf *out, struct slice subject_body)
+bool header_base_subject(struct buf *out, struct slice subject_body)
 {
     struct buf decoded, folded;
+    bool is_reply = false;
 
     buf_init(&decoded, subject_body.len * 4 + 16);
     header_decode_text(&decoded, subject_body);
@@ -182,13 +186,15 @@ void header_base_subject(struct buf *out, struct slice subject_body)
 
     struct slice base = buf_slice(&folded);
     for (;;) {
-        base = strip_leaders(strip_trailers(base));
+        base = strip_leaders(strip_trailers(base, &is_reply), &is_reply);
         /* Step 6: "[fwd:" subject "]" */
         if (!slice_starts_nocase(base, SLICE("[fwd:")) || !slice_ends(base, SLICE("]")))
             break;
+        is_reply = true;
         base = slice_sub(base, 5, base.len - 6);
     }
     buf_add(out, base);
     buf_finish(&folded);
     buf_finish(&decoded);
+    return is_reply;
 }

@@ -123,6 +123,12 @@ struct store {
     size_t quotas_max;
 
     pthread_mutex_t share_lock; /* share.c; before any account's locks */
+    struct {
+        pthread_mutex_t lock;
+        struct sort_table *newest, *oldest; /* kept, by last use */
+        uint64_t bytes;
+    } sorts;
+
     pthread_mutex_t node_lock; /* node.db and the numbers below */
     struct db *node;
     uint32_t uidvalidity_last, uidvalidity_reserved;
@@ -323,7 +329,7 @@ struct reference {
 bool row_references(struct db *db, uint64_t after, struct reference *out, size_t max, size_t *count,
                     struct fail *why);
 
-/* ---- thread.c: which thread a message belongs to ---- */
+/* ---- thread_id.c: which thread a message belongs to ---- */
 
 /* Of a message that is being put in: one that shares a key with it, or a new one with its own id. */
 bool thread_find(struct db *db, uint64_t message_id, const struct message_references *refs, uint64_t *thread,
@@ -444,6 +450,11 @@ bool release_is_accounted_for(struct store *st, uint64_t account, volume_ref ref
 bool daily_account(struct store *st, uint64_t id, int64_t now, struct fail *why);
 bool daily_start(struct store *st, struct fail *why);
 void daily_stop(struct store *st);
+
+/* ---- sort_table.c ---- */
+
+/* Kept tables of an account (0: all) that nobody has used since; bytes freed. */
+uint64_t sort_tables_drop(struct store *st, uint64_t account_id, int64_t unused_since_ms);
 
 /* ---- upkeep.c ---- */
 

@@ -28,7 +28,7 @@
  * annotation   RFC 5464; mailbox 0: the server's; user 0: shared, else the account it is private to;
  *              without a value: taken away at that modseq.
  * thread_key   RFC 8474 section 5.2: a hash of a message id and a base subject, and the thread that
- *              messages with it belong to (store/thread.c).  message.thread: whose id a thread has is
+ *              messages with it belong to (store/thread_id.c).  message.thread: whose id a thread has is
  *              its first message; 0: of a message from before there were threads, not yet looked at.
  *              cached.refs: message/references.h; empty in such rows.
  * quota        limits (RFC 9208), one row a resource (store/quota.h); no row: what the config

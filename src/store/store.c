@@ -24,6 +24,8 @@ void store_limits_default(struct store_limits *l)
 {
     *l = (struct store_limits){
         .view_bytes = 64u << 20,
+        .sort_bytes = 128u << 20,
+        .sort_idle_seconds = 600,
         .handle_bytes = 64u << 20,
         .handle_idle_seconds = 30,
         .name_bytes = 1000,
@@ -70,6 +72,8 @@ static void store_free(struct store *st)
     (void)pthread_mutex_destroy(&st->lock);
     (void)pthread_mutex_destroy(&st->node_lock);
     (void)pthread_mutex_destroy(&st->share_lock);
+    (void)sort_tables_drop(st, 0, INT64_MAX);
+    (void)pthread_mutex_destroy(&st->sorts.lock);
     free(st->dir);
     free(st);
 }
@@ -115,6 +119,7 @@ bool store_open(const char *dir, struct volumes *volumes, const struct store_lim
     (void)pthread_mutex_init(&st->lock, NULL);
     (void)pthread_mutex_init(&st->node_lock, NULL);
     (void)pthread_mutex_init(&st->share_lock, NULL);
+    (void)pthread_mutex_init(&st->sorts.lock, NULL);
     (void)pthread_condattr_init(&monotonic);
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&st->upkeep_wanted, &monotonic);

@@ -101,6 +101,7 @@ static void one_round(struct store *st, uint64_t *freed)
     checkpoint_wanted(st);
     *freed += close_idle(st) * HANDLE_BYTES;
     *freed += trim_views(st);
+    *freed += sort_tables_drop(st, 0, clock_mono_ms() - (int64_t)st->limits.sort_idle_seconds * 1000);
     if (*freed < TRIM_BYTES)
         return;
     (void)malloc_trim(0);
