@@ -63,6 +63,16 @@ static const struct imap_command commands[] = {
      .states = LOGGED_IN,
      .effects = IMAP_UID_TOO | IMAP_NO_NUMBERS | IMAP_READS_VIEW},
     {.name = "CANCELUPDATE", .run = imap_cancelupdate, .states = IMAP_SELECTED}, /* RFC 5267 */
+    /* RFC 5256 */
+    {.name = "SORT",
+     .run = imap_sort,
+     .states = IMAP_SELECTED,
+     .effects = IMAP_UID_TOO | IMAP_READS_VIEW | IMAP_HOLDS_GONE},
+    {.name = "THREAD",
+     .run = imap_thread,
+     .states = IMAP_SELECTED,
+     .effects = IMAP_UID_TOO | IMAP_READS_VIEW | IMAP_HOLDS_GONE},
+    {.name = "COMPARATOR", .run = imap_comparator, .states = LOGGED_IN}, /* RFC 5255 */
     {.name = "FETCH",
      .run = imap_fetch,
      .states = IMAP_SELECTED,

@@ -8,9 +8,11 @@
 #ifndef IMAP_LASTING_H
 #define IMAP_LASTING_H
 
+#include "base/collation.h"
 #include "imap/session.h"
 
 struct imap_lasting {
+    enum collation collation; /* comparator.c */
     struct uid_set saved; /* "$" (saved.c) */
     struct imap_others *others; /* accounts whose mailboxes were reached (target.c) */
     struct imap_contexts *contexts; /* searches that are updated (context.c); NULL: none */

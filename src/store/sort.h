@@ -63,10 +63,10 @@ struct thread_forest {
     int32_t first_root; /* by `next` to the others */
 };
 
-struct thread_run;
-struct thread_run *thread_start(const struct sort_request *q, enum thread_algorithm algorithm);
+struct threading;
+struct threading *threading_start(const struct sort_request *q, enum thread_algorithm algorithm);
 /* 1: *out is there, in the run.  0: call again.  -1: failed. */
-int thread_continue(struct thread_run *r, unsigned budget_ms, struct thread_forest *out, struct fail *why);
-void thread_end(struct thread_run **r);
+int threading_continue(struct threading *r, unsigned budget_ms, struct thread_forest *out, struct fail *why);
+void threading_end(struct threading **r);
 
 #endif

@@ -15,7 +15,7 @@
 
 enum { LINKS_A_LOOK = 512 };
 
-struct thread_run {
+struct threading {
     struct sort_request request;
     enum thread_algorithm algorithm;
     struct sort_build build;
@@ -33,9 +33,9 @@ struct thread_run {
     int32_t first_root;
 };
 
-struct thread_run *thread_start(const struct sort_request *q, enum thread_algorithm algorithm)
+struct threading *threading_start(const struct sort_request *q, enum thread_algorithm algorithm)
 {
-    struct thread_run *r = xcalloc(1, sizeof *r);
+    struct threading *r = xcalloc(1, sizeof *r);
     unsigned columns = COLUMN_DATE;
 
     if (algorithm != THREAD_ORDEREDSUBJECT)
@@ -48,9 +48,9 @@ struct thread_run *thread_start(const struct sort_request *q, enum thread_algori
     return r;
 }
 
-void thread_end(struct thread_run **rp)
+void threading_end(struct threading **rp)
 {
-    struct thread_run *r = *rp;
+    struct threading *r = *rp;
 
     if (r == NULL)
         return;
@@ -68,28 +68,28 @@ void thread_end(struct thread_run **rp)
 
 /* ---- what is known of a message; one that is gone for good has nothing ---- */
 
-static int64_t date_of(const struct thread_run *r, uint32_t message)
+static int64_t date_of(const struct threading *r, uint32_t message)
 {
     return r->rows[message] == UINT32_MAX ? 0 : r->build.table->date[r->rows[message]];
 }
 
-static int64_t arrival_of(const struct thread_run *r, uint32_t message)
+static int64_t arrival_of(const struct threading *r, uint32_t message)
 {
     return r->rows[message] == UINT32_MAX ? 0 : r->build.table->arrival[r->rows[message]];
 }
 
-static uint32_t subject_of(const struct thread_run *r, uint32_t message)
+static uint32_t subject_of(const struct threading *r, uint32_t message)
 {
     return r->rows[message] == UINT32_MAX ? 0 : r->build.table->text[TEXT_SUBJECT][r->rows[message]];
 }
 
-static bool is_reply(const struct thread_run *r, uint32_t message)
+static bool is_reply(const struct threading *r, uint32_t message)
 {
     return r->rows[message] != UINT32_MAX && r->build.table->is_reply[r->rows[message]];
 }
 
 /* Its own id and references. */
-static const uint64_t *ids_of(const struct thread_run *r, uint32_t message, size_t *count)
+static const uint64_t *ids_of(const struct threading *r, uint32_t message, size_t *count)
 {
     const struct sort_table *t = r->build.table;
     uint32_t row = r->rows[message];
@@ -100,7 +100,7 @@ static const uint64_t *ids_of(const struct thread_run *r, uint32_t message, size
 
 /* ---- stages ---- */
 
-static void begin(struct thread_run *r)
+static void begin(struct threading *r)
 {
     const struct sort_request *q = &r->request;
     uint32_t count = (uint32_t)q->count;
@@ -116,7 +116,7 @@ static void begin(struct thread_run *r)
 }
 
 /* Ids first, so that no message's place depends on who named it before it came; false: not all yet. */
-static bool note_ids(struct thread_run *r, int64_t until_ms)
+static bool note_ids(struct threading *r, int64_t until_ms)
 {
     size_t n;
 
@@ -133,7 +133,7 @@ static bool note_ids(struct thread_run *r, int64_t until_ms)
     return true;
 }
 
-static bool link_references(struct thread_run *r, int64_t until_ms)
+static bool link_references(struct threading *r, int64_t until_ms)
 {
     size_t n;
 
@@ -148,7 +148,7 @@ static bool link_references(struct thread_run *r, int64_t until_ms)
     return true;
 }
 
-static int32_t add_dummy(struct thread_run *r)
+static int32_t add_dummy(struct threading *r)
 {
     if (r->count == r->cap) {
         r->cap = r->cap + r->cap / 2 + 64;
@@ -161,7 +161,7 @@ static int32_t add_dummy(struct thread_run *r)
 }
 
 /* The links become nodes. */
-static void prune(struct thread_run *r)
+static void prune(struct threading *r)
 {
     r->count = r->cap = r->links.count;
     r->nodes = xcalloc((size_t)r->cap + 1, sizeof *r->nodes);
@@ -175,7 +175,7 @@ static void prune(struct thread_run *r)
 }
 
 /* ORDEREDSUBJECT: the first message of each subject is the root above all others. */
-static void group_by_subject(struct thread_run *r)
+static void group_by_subject(struct threading *r)
 {
     int32_t *first = xcalloc(r->build.table->texts[KIND_SUBJECT].count, sizeof *first); /* node + 1 */
 
@@ -190,7 +190,7 @@ static void group_by_subject(struct thread_run *r)
     free(first);
 }
 
-static void append(struct thread_run *r, int32_t parent, int32_t node)
+static void append(struct threading *r, int32_t parent, int32_t node)
 {
     int32_t *first = parent == THREAD_NONE ? &r->first_root : &r->nodes[parent].first_child;
     int32_t *last = &r->last_child[parent == THREAD_NONE ? (int32_t)r->count : parent];
@@ -203,7 +203,7 @@ static void append(struct thread_run *r, int32_t parent, int32_t node)
 }
 
 /* Children and roots in order of sent date: steps 4 and 6. */
-static void hang(struct thread_run *r)
+static void hang(struct threading *r)
 {
     free(r->last_child);
     r->last_child = xcalloc((size_t)r->count + 1, sizeof *r->last_child);
@@ -224,18 +224,18 @@ static void hang(struct thread_run *r)
 /* ---- step 5: threads that have one subject ---- */
 
 /* What a root's subject is taken from. */
-static uint32_t speaker(const struct thread_run *r, int32_t root)
+static uint32_t speaker(const struct threading *r, int32_t root)
 {
     return (uint32_t)(r->nodes[root].is_dummy ? r->nodes[root].first_child : root);
 }
 
-static bool root_is_reply(const struct thread_run *r, int32_t root)
+static bool root_is_reply(const struct threading *r, int32_t root)
 {
     return !r->nodes[root].is_dummy && is_reply(r, (uint32_t)root);
 }
 
 /* (B): the root that stands for each subject, plus one. */
-static void fill_table(const struct thread_run *r, int32_t *table)
+static void fill_table(const struct threading *r, int32_t *table)
 {
     for (int32_t root = r->first_root; root != THREAD_NONE; root = r->nodes[root].next) {
         uint32_t subject = subject_of(r, speaker(r, root));
@@ -250,7 +250,7 @@ static void fill_table(const struct thread_run *r, int32_t *table)
 }
 
 /* (C), for the root `current` and the one in the table. */
-static void merge(struct thread_run *r, int32_t current, int32_t *entry)
+static void merge(struct threading *r, int32_t current, int32_t *entry)
 {
     int32_t there = *entry - 1;
 
@@ -267,7 +267,7 @@ static void merge(struct thread_run *r, int32_t current, int32_t *entry)
     }
 }
 
-static void join_subjects(struct thread_run *r)
+static void join_subjects(struct threading *r)
 {
     int32_t *table = xcalloc(r->build.table->texts[KIND_SUBJECT].count, sizeof *table);
     int32_t next;
@@ -285,16 +285,14 @@ static void join_subjects(struct thread_run *r)
 
 /* ---- REFS: roots by what came last below them ---- */
 
-static void sort_roots(struct thread_run *r)
+/* For every message the root above it; each is walked over once. */
+static int32_t *find_roots(const struct threading *r)
 {
-    int64_t *latest = xcalloc((size_t)r->count + 1, sizeof *latest);
-    int32_t *root_of = xcalloc((size_t)r->count + 1, sizeof *root_of), *walked = xcalloc((size_t)r->count + 1, sizeof *walked);
-    size_t roots = 0;
+    int32_t *root_of = xcalloc((size_t)r->count + 1, sizeof *root_of);
+    int32_t *walked = xcalloc((size_t)r->count + 1, sizeof *walked);
 
-    for (uint32_t i = 0; i < r->count; i++) {
+    for (uint32_t i = 0; i < r->count; i++)
         root_of[i] = r->nodes[i].parent == THREAD_NONE ? (int32_t)i : THREAD_NONE;
-        latest[i] = INT64_MIN;
-    }
     for (uint32_t i = 0; i < r->request.count; i++) {
         uint32_t steps = 0;
         int32_t x = (int32_t)i;
@@ -302,11 +300,28 @@ static void sort_roots(struct thread_run *r)
             walked[steps++] = x;
         while (steps > 0)
             root_of[walked[--steps]] = root_of[x];
-        int64_t arrival = arrival_of(r, i);
-        latest[root_of[x]] = arrival > latest[root_of[x]] ? arrival : latest[root_of[x]];
+    }
+    free(walked);
+    return root_of;
+}
+
+/* By the latest internal date; of one second, by what stands last in the mailbox. */
+static void sort_roots(struct threading *r)
+{
+    int32_t *root_of = find_roots(r);
+    uint32_t *latest = xcalloc((size_t)r->count + 1, sizeof *latest); /* message of each root, plus one */
+    size_t roots = 0;
+
+    for (uint32_t i = 0; i < r->request.count; i++) {
+        uint32_t *there = &latest[root_of[i]];
+        if (*there == 0 || arrival_of(r, i) >= arrival_of(r, *there - 1))
+            *there = i + 1;
     }
     for (int32_t root = r->first_root; root != THREAD_NONE; root = r->nodes[root].next)
-        r->order[roots++] = (struct sort_item){.key = sort_key_signed(latest[root]), .index = (uint32_t)root};
+        r->order[roots++] = (struct sort_item){.key = latest[root], .index = (uint32_t)root};
+    sort_items(r->order, r->spare, roots);
+    for (size_t i = 0; i < roots; i++)
+        r->order[i].key = sort_key_signed(arrival_of(r, latest[r->order[i].index] - 1));
     sort_items(r->order, r->spare, roots);
     r->last_child[r->count] = THREAD_NONE;
     for (size_t i = 0; i < roots; i++) {
@@ -315,11 +330,10 @@ static void sort_roots(struct thread_run *r)
     }
     free(latest);
     free(root_of);
-    free(walked);
 }
 
 /* Each as short as it can be; false: the present one needs more time. */
-static bool run_stage(struct thread_run *r, int64_t until_ms)
+static bool run_stage(struct threading *r, int64_t until_ms)
 {
     bool by_subject = r->algorithm == THREAD_ORDEREDSUBJECT;
 
@@ -354,7 +368,7 @@ static bool run_stage(struct thread_run *r, int64_t until_ms)
     return true;
 }
 
-int thread_continue(struct thread_run *r, unsigned budget_ms, struct thread_forest *out, struct fail *why)
+int threading_continue(struct threading *r, unsigned budget_ms, struct thread_forest *out, struct fail *why)
 {
     int64_t until_ms = clock_mono_ms() + budget_ms;
 

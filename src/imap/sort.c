@@ -1,0 +1,211 @@
+/*
+ * imap/sort.c - SORT and UID SORT.
+ *
+ * Layer: imap.  RFC 5256 section 3 (BASE.6.4.SORT), RFC 5957 (DISPLAYFROM, DISPLAYTO), RFC 5267
+ * section 3 (ESORT), RFC 6203 section 6 (RELEVANCY), RFC 7162 section 3.1.6 (MODSEQ).
+ */
+#include "imap/arrange.h"
+#include "imap/saved.h"
+
+enum { CRITERIA_MAX = 50 };
+
+struct sort_command {
+    struct arrange        arrange; /* first: see end_sort */
+    struct sort_criterion criteria[CRITERIA_MAX];
+    size_t                criterion_count;
+    struct sort_run      *run;
+    struct esearch        answer;
+    size_t                at;
+    bool                  sorted, begun;
+};
+
+static void end_sort(struct imap_session *s)
+{
+    struct sort_command *c = s->step_data;
+
+    sort_end(&c->run);
+    arrange_end(&c->arrange);
+}
+
+/* ---- arguments ---- */
+
+/*
+ * sort-criterion = ["REVERSE" SP] sort-key
+ * sort-key       = "ARRIVAL" / "CC" / "DATE" / "FROM" / "SIZE" / "SUBJECT" / "TO" /
+ *                  "DISPLAYFROM" / "DISPLAYTO" / "RELEVANCY"
+ */
+static void read_criterion(struct imap_reader *r, struct sort_criterion *out)
+{
+    static const struct {
+        const char *name;
+        enum sort_key key;
+    } keys[] = {
+        {"ARRIVAL", SORT_ARRIVAL},         {"CC", SORT_CC},     {"DATE", SORT_DATE},
+        {"FROM", SORT_FROM},               {"SIZE", SORT_SIZE}, {"SUBJECT", SORT_SUBJECT},
+        {"TO", SORT_TO},                   {"DISPLAYFROM", SORT_DISPLAYFROM},
+        {"DISPLAYTO", SORT_DISPLAYTO},     {"RELEVANCY", SORT_RELEVANCY},
+    };
+
+    out->reverse = imap_accept_word(r, "REVERSE");
+    if (out->reverse)
+        imap_expect_space(r);
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        if (imap_accept_word(r, keys[i].name)) {
+            out->key = keys[i].key;
+            return;
+        }
+    }
+    imap_fail(r, "ARRIVAL, CC, DATE, DISPLAYFROM, DISPLAYTO, FROM, RELEVANCY, SIZE, SUBJECT or TO");
+}
+
+/* A key that was named before can change nothing any more. */
+static bool is_repeated(const struct sort_criterion *list, size_t count, enum sort_key key)
+{
+    for (size_t i = 0; i < count; i++)
+        if (list[i].key == key)
+            return true;
+    return false;
+}
+
+/* sort-criteria = "(" sort-criterion *(SP sort-criterion) ")" */
+size_t imap_read_sort_criteria(struct imap_reader *r, struct sort_criterion *out, size_t max)
+{
+    size_t count = 0;
+
+    imap_expect(r, '(');
+    do {
+        struct sort_criterion one;
+        read_criterion(r, &one);
+        if (r->failed)
+            return 0;
+        if (is_repeated(out, count, one.key))
+            continue;
+        if (count == max) {
+            imap_fail(r, "fewer sort criteria");
+            return 0;
+        }
+        out[count++] = one;
+    } while (imap_accept(r, ' '));
+    imap_expect(r, ')');
+    return count;
+}
+
+/* sort = ["UID" SP] "SORT" [search-return-opts] SP sort-criteria SP search-criteria */
+static void read_sort(struct imap_session *s, struct imap_reader *r, struct sort_command *c)
+{
+    struct search_args *args = &c->arrange.args;
+
+    imap_expect_space(r);
+    if (imap_accept_word(r, "RETURN")) {
+        imap_expect_space(r);
+        esearch_read_options(r, &args->options);
+        imap_expect_space(r);
+    }
+    c->criterion_count = imap_read_sort_criteria(r, c->criteria, CRITERIA_MAX);
+    arrange_read(s, r, &c->arrange);
+    for (size_t i = 0; i < c->criterion_count; i++)
+        if (c->criteria[i].key == SORT_RELEVANCY && !args->fuzzy)
+            imap_fail(r, "a FUZZY key with RELEVANCY"); /* RFC 6203 section 6 */
+}
+
+/* ---- the answer ---- */
+
+/* sort-data = "SORT" [1*(SP nz-number) [SP "(" "MODSEQ" SP mod-sequence-value ")"]]; false: call again */
+static bool write_sort(struct imap_session *s, struct sort_command *c)
+{
+    struct buf *out = conn_out(s->conn);
+    const struct esearch *e = &c->answer;
+
+    if (!c->begun)
+        buf_add(out, SLICE("* SORT"));
+    c->begun = true;
+    while (c->at < e->count) {
+        if (conn_is_full(s->conn))
+            return false;
+        uint32_t position = e->found[c->at++];
+        buf_add_char(out, ' ');
+        buf_add_u64(out, s->by_uid ? view_at(e->view, position).uid : position + 1);
+    }
+    if (e->modseq && e->count > 0) {
+        buf_add(out, SLICE(" (MODSEQ "));
+        buf_add_u64(out, esearch_modseq(e));
+        buf_add_char(out, ')');
+    }
+    buf_add(out, SLICE("\r\n"));
+    return true;
+}
+
+/* RFC 5182: before anything is answered. */
+static bool save(struct imap_session *s, const struct sort_command *c)
+{
+    struct imap_spans kept;
+
+    if (!(c->answer.options.returns & RETURN_SAVE))
+        return true;
+    if (esearch_saves(&c->answer, &s->arena, &kept) && imap_saved_set(s, &kept))
+        return true;
+    imap_saved_clear(s);
+    imap_no(s, "[NOTSAVED] Too many ranges of messages to be saved");
+    return false;
+}
+
+static int sort_found(struct imap_session *s, struct sort_command *c)
+{
+    struct fail why;
+
+    if (c->run == NULL) {
+        struct sort_request q = arrange_request(s, &c->arrange);
+        c->run = sort_start(&q, c->criteria, c->criterion_count);
+    }
+    int status = sort_continue(c->run, ARRANGE_BUDGET_MS, &c->answer.found, &why);
+    if (status < 0) {
+        if (c->answer.options.returns & RETURN_SAVE)
+            imap_saved_clear(s);
+        imap_no_because(s, &why);
+    }
+    c->answer.count = c->arrange.count;
+    c->sorted = status == 1;
+    return status == 1 && !save(s, c) ? -1 : status;
+}
+
+static enum turn sort_step(struct imap_session *s)
+{
+    struct sort_command *c = s->step_data;
+
+    if (!c->sorted) {
+        int status = arrange_search(s, &c->arrange);
+        if (status == 1)
+            status = sort_found(s, c);
+        if (status == 0)
+            imap_in_progress(s, 0, 0);
+        if (status != 1)
+            return status == 0 ? TURN_AGAIN : TURN_PARK;
+    }
+    if (c->answer.options.returns != 0 ? !esearch_write(s, &c->answer) : !write_sort(s, c))
+        return TURN_MORE;
+    imap_ok(s, "Sorted");
+    return TURN_PARK;
+}
+
+void imap_sort(struct imap_session *s, struct imap_reader *r)
+{
+    struct sort_command *c = arena_new(&s->arena, struct sort_command);
+
+    if (c == NULL || !imap_unpark(s)) {
+        imap_no(s, "[UNAVAILABLE] The mailbox cannot be sorted now");
+        return;
+    }
+    read_sort(s, r, c);
+    if (!arrange_begin(s, r, &c->arrange))
+        return;
+    c->answer = (struct esearch){
+        .options = c->arrange.args.options,
+        .tag = s->tag,
+        .uid = s->by_uid,
+        .view = c->arrange.view,
+        .modseq = c->arrange.args.modseq,
+    };
+    s->step_data = c;
+    s->cleanup = end_sort;
+    s->step = sort_step;
+}
