@@ -218,7 +218,7 @@ static const struct script {
       "C: EXPN list", "S: 502 5.7.0", "C: RSET", "S: 250", "C: RSET x", "S: 501 5.5.4", "C: LHLO x", "S: 500 5.5.1", "C: HELO client.test", "S: 250 mx.test",
       "C: AUTH PLAIN", "S: 502", "C: STARTTLS", "S: 502", "C: FOO", "S: 500 5.5.1", "C: ehlo bad name", "S: 501", "C: EHLO", "S: 501", "C: quit", "S: 221", "X"}},
     {"parameters", SMTP_MX, false, {HELLO, "C: MAIL FROM:<x@y.test> SIZE=100000000", "S: 552 5.3.4", "C: MAIL FROM:<x@y.test> SIZE=999", "S: 452 4.3.1",
-      "C: MAIL FROM:<x@y.test> SIZE=1x", "S: 501", "C: MAIL FROM:<x@y.test> FOO=bar", "S: 555 5.5.4", "C: MAIL FROM:<x@y.test> BODY=BINARYMIME", "S: 555",
+      "C: MAIL FROM:<x@y.test> SIZE=1x", "S: 501", "C: MAIL FROM:<x@y.test> FOO=bar", "S: 555 5.5.4", "C: MAIL FROM:<x@y.test> BODY=9BITMIME", "S: 555",
       "C: MAIL FROM:<j\xc3\xb6@y.test>", "S: 553 5.6.7", "C: MAIL FROM:<j\xc3\xb6@y.test> SMTPUTF8 BODY=8BITMIME SIZE=1", "S: 250",
       "C: RCPT TO:<ann@here.test> NOTIFY=NEVER", "S: 555", "C: RCPT TO:<ann@here.test>", "S: 250", "C: DATA", "S: 354", "C: .", "S: 250", "N: 1", "B: with UTF8SMTP\r\n"}},
     {"UTF-8 recipient without SMTPUTF8", SMTP_MX, false, {HELLO, "C: MAIL FROM:<x@y.test>", "S: 250", "C: RCPT TO:<\xc3\xb6@here.test>", "S: 553 5.6.7"}},
