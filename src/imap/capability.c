@@ -50,6 +50,7 @@ static const struct {
     {"SAVEDATE", LOGGED_IN},
     {"CONTEXT=SEARCH", LOGGED_IN},
     {"MULTISEARCH", LOGGED_IN},
+    {"UIDBATCHES", LOGGED_IN},
     {"LIST-EXTENDED", LOGGED_IN},
     {"LIST-STATUS", LOGGED_IN},
     {"METADATA", LOGGED_IN},

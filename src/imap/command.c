@@ -62,6 +62,7 @@ static const struct imap_command commands[] = {
      .run = imap_esearch,
      .states = LOGGED_IN,
      .effects = IMAP_UID_TOO | IMAP_NO_NUMBERS | IMAP_READS_VIEW},
+    {.name = "UIDBATCHES", .run = imap_uidbatches, .states = IMAP_SELECTED, .effects = IMAP_READS_VIEW}, /* RFC 10022 */
     {.name = "CANCELUPDATE", .run = imap_cancelupdate, .states = IMAP_SELECTED}, /* RFC 5267 */
     /* RFC 5256 */
     {.name = "SORT",

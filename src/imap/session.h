@@ -290,6 +290,7 @@ void imap_status(struct imap_session *s, struct imap_reader *args);
 void imap_expunge(struct imap_session *s, struct imap_reader *args);
 void imap_search(struct imap_session *s, struct imap_reader *args);
 void imap_esearch(struct imap_session *s, struct imap_reader *args);
+void imap_uidbatches(struct imap_session *s, struct imap_reader *args);
 void imap_cancelupdate(struct imap_session *s, struct imap_reader *args);
 void imap_sort(struct imap_session *s, struct imap_reader *args);
 void imap_thread(struct imap_session *s, struct imap_reader *args);
