@@ -30,6 +30,7 @@ static const struct {
     {"CREATE-SPECIAL-USE", LOGGED_IN},
     {"CONDSTORE", LOGGED_IN},
     {"QRESYNC", LOGGED_IN},
+    {"NOTIFY", LOGGED_IN},
     {"UIDONLY", LOGGED_IN},
     {"ESEARCH", LOGGED_IN},
     {"SEARCHRES", LOGGED_IN},

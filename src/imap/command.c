@@ -48,12 +48,13 @@ static const struct imap_command commands[] = {
     {.name = "COMPRESS", .run = imap_compress, .states = LOGGED_IN},   /* RFC 4978 */
     {.name = "ENABLE", .run = imap_enable, .states = LOGGED_IN},       /* RFC 5161 */
     {.name = "IDLE", .run = imap_idle, .states = LOGGED_IN},           /* RFC 2177 */
+    {.name = "NOTIFY", .run = imap_notify, .states = LOGGED_IN, .effects = IMAP_TELLS_ALL}, /* RFC 5465 */
     /* section 6.4 */
     {.name = "CHECK", .run = imap_check, .states = IMAP_SELECTED},
     {.name = "CLOSE", .run = imap_close, .states = IMAP_SELECTED},
     {.name = "UNSELECT", .run = imap_unselect, .states = IMAP_SELECTED},                        /* RFC 3691 */
     /* RFC 4315 */
-    {.name = "EXPUNGE", .run = imap_expunge, .states = IMAP_SELECTED, .effects = IMAP_UID_TOO | IMAP_NO_NUMBERS},
+    {.name = "EXPUNGE", .run = imap_expunge, .states = IMAP_SELECTED, .effects = IMAP_UID_TOO | IMAP_NO_NUMBERS | IMAP_TELLS_ALL},
     {.name = "SEARCH",
      .run = imap_search,
      .states = IMAP_SELECTED,
@@ -90,7 +91,7 @@ static const struct imap_command commands[] = {
      .states = IMAP_SELECTED,
      .effects = IMAP_UID_TOO | IMAP_READS_VIEW},
     /* RFC 6851 */
-    {.name = "MOVE", .run = imap_move, .states = IMAP_SELECTED, .effects = IMAP_UID_TOO | IMAP_READS_VIEW},
+    {.name = "MOVE", .run = imap_move, .states = IMAP_SELECTED, .effects = IMAP_UID_TOO | IMAP_READS_VIEW | IMAP_TELLS_ALL},
 };
 
 const struct imap_command *imap_command_find(struct slice name, bool uid)

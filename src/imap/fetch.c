@@ -21,8 +21,7 @@ static void end_fetch(struct imap_session *s)
 {
     struct fetch *f = s->step_data;
 
-    buf_finish(&f->flags);
-    arena_finish(&f->scratch);
+    imap_fetch_end(&f);
 }
 
 /* A mailbox's messages have few different sets of flags: the last one written is kept as text. */
@@ -416,6 +415,60 @@ static bool vanished_allowed(struct imap_session *s, const struct fetch_args *ar
     return s->answer.len == 0;
 }
 
+static void begin(struct imap_session *s, struct fetch *f)
+{
+    if (s->enabled & IMAP_CONDSTORE)
+        add_modseq(&s->arena, f);
+    plan(f);
+    buf_init(&f->flags, FLAGS_MAX);
+    arena_init(&f->scratch, SCRATCH_MAX);
+}
+
+struct fetch *imap_fetch_begin(struct imap_session *s, const struct fetch_item *items, struct imap_spans spans)
+{
+    struct fetch *f = arena_new(&s->arena, struct fetch);
+    struct fetch_item **tail;
+
+    if (f == NULL)
+        return NULL;
+    tail = &f->args.items;
+    for (; items != NULL; items = items->next) { /* a list of our own: it may grow */
+        *tail = arena_new(&s->arena, struct fetch_item);
+        if (*tail == NULL)
+            return NULL;
+        **tail = *items;
+        tail = &(*tail)->next;
+    }
+    *tail = NULL;
+    f->spans = spans;
+    begin(s, f);
+    return f;
+}
+
+/* The step is made for commands: what it answers is put aside. */
+bool imap_fetch_more(struct imap_session *s, struct fetch *f)
+{
+    struct slice answer = s->answer;
+    void *step_data = s->step_data;
+
+    s->answer = (struct slice){0};
+    s->step_data = f;
+    (void)fetch_step(s);
+    bool done = s->answer.len > 0 || s->closing;
+    s->answer = answer;
+    s->step_data = step_data;
+    return done;
+}
+
+void imap_fetch_end(struct fetch **f)
+{
+    if (*f == NULL)
+        return;
+    buf_finish(&(*f)->flags);
+    arena_finish(&(*f)->scratch);
+    *f = NULL;
+}
+
 void imap_fetch(struct imap_session *s, struct imap_reader *r)
 {
     struct fetch *f = arena_new(&s->arena, struct fetch);
@@ -447,11 +500,7 @@ void imap_fetch(struct imap_session *s, struct imap_reader *r)
         f->spans = imap_spans_window(&s->arena, &f->spans, f->args.window);
     if (s->by_uid && !(s->enabled & IMAP_UIDONLY))
         put_uid_first(&s->arena, &f->args);
-    if (s->enabled & IMAP_CONDSTORE)
-        add_modseq(&s->arena, f);
-    plan(f);
-    buf_init(&f->flags, FLAGS_MAX);
-    arena_init(&f->scratch, SCRATCH_MAX);
+    begin(s, f);
     s->step_data = f;
     s->cleanup = end_fetch;
     if (f->args.sets_seen && !s->box.read_only && (s->box.rights & RIGHT_SEEN) && !set_seen(s, f))

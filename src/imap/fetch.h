@@ -44,4 +44,13 @@ struct fetch {
 void fetch_write_section(struct imap_session *s, struct fetch *f, const struct fetch_item *item,
                          struct fetch_message *m);
 
+/*
+ * FETCH responses that no FETCH asked for (NOTIFY, CONTEXT): `items` of the messages of `spans`, no \Seen
+ * set.  In the arena, but to be ended; NULL when that is full.
+ */
+struct fetch *imap_fetch_begin(struct imap_session *s, const struct fetch_item *items, struct imap_spans spans);
+/* false: call again when output has drained. */
+bool imap_fetch_more(struct imap_session *s, struct fetch *f);
+void imap_fetch_end(struct fetch **f); /* fine on NULL */
+
 #endif

@@ -370,6 +370,17 @@ static void read_modifiers(struct reading *g)
         add_item(g, ITEM_MODSEQ, "MODSEQ");
 }
 
+void fetch_items_read(struct imap_reader *r, struct fetch_args *args)
+{
+    struct reading g = {.r = r, .args = args, .tail = &args->items};
+
+    imap_expect(r, '(');
+    do
+        read_item(&g);
+    while (imap_accept(r, ' '));
+    imap_expect(r, ')');
+}
+
 /*
  * fetch = "FETCH" SP sequence-set SP
  *         ("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att) ")") [fetch-modifiers]

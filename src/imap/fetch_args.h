@@ -65,6 +65,8 @@ struct fetch_args {
 /* section-spec: what stands between "[" and "]", into `item`.  For IMAP URLs too. */
 void fetch_section_read(struct imap_reader *r, struct fetch_item *item);
 
+/* "(" fetch-att *(SP fetch-att) ")", into args->items. */
+void fetch_items_read(struct imap_reader *r, struct fetch_args *args);
 /* All of FETCH's arguments, from the space before the set to the end. */
 struct fetch_args fetch_args_read(struct imap_reader *r);
 

@@ -5,6 +5,7 @@
  * view, no arena, no buffer.
  */
 #include "imap/metadata.h"
+#include "imap/notify.h"
 
 #include "base/fail.h"
 
@@ -36,8 +37,21 @@ static enum turn take_done(struct imap_session *s)
     return TURN_PARK;
 }
 
+/* RFC 5465 section 4: exactly what NOTIFY asked for, and expunges that SELECTED-DELAYED holds back. */
+static bool tell_notifications(struct imap_session *s)
+{
+    bool told = imap_notify_tell(s, true);
+
+    if (!s->closing)
+        imap_metadata_tell(s);
+    conn_flush(s->conn);
+    return told;
+}
+
 static enum turn idle_step(struct imap_session *s)
 {
+    if (imap_notify_due(s) && !tell_notifications(s))
+        return TURN_MORE;
     if (s->news == NULL && watch_take(&s->watch)) {
         s->news = imap_news_gather(s, true);
         imap_metadata_tell(s);
@@ -71,7 +85,9 @@ void imap_idle(struct imap_session *s, struct imap_reader *args)
     s->tag = slice_make(s->kept_tag, s->tag.len);
     s->step = idle_step;
     conn_set_ticks(s->conn, s->service->limits.idle_tick_seconds);
-    if (s->state == IMAP_SELECTED) {
+    if (imap_notify_of(s) != NULL) {
+        imap_notify_of(s)->look = s->state == IMAP_SELECTED;
+    } else if (s->state == IMAP_SELECTED) {
         watch_begin(&s->watch, s->box.account, s->box.mailbox, s->waker);
         s->news = imap_news_gather(s, true); /* what happened before the watch began */
     }

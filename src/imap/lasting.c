@@ -10,6 +10,7 @@
 
 #include "base/fail.h"
 #include "imap/context.h"
+#include "imap/notify.h"
 #include "imap/saved.h"
 
 struct imap_lasting *imap_lasting(struct imap_session *s)
@@ -31,8 +32,10 @@ void imap_lasting_deselect(struct imap_session *s)
 void imap_lasting_end(struct imap_session *s)
 {
     imap_lasting_deselect(s);
-    if (s->lasting != NULL)
+    if (s->lasting != NULL) {
+        imap_notify_free(&s->lasting->notify);
         imap_others_free(&s->lasting->others);
+    }
     free(s->lasting);
     s->lasting = NULL;
 }

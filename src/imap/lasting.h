@@ -11,8 +11,11 @@
 #include "base/collation.h"
 #include "imap/session.h"
 
+struct imap_notify;
+
 struct imap_lasting {
     enum collation collation; /* comparator.c */
+    struct imap_notify *notify; /* NULL before the first NOTIFY (notify.c) */
     struct uid_set saved; /* "$" (saved.c) */
     struct imap_others *others; /* accounts whose mailboxes were reached (target.c) */
     struct imap_contexts *contexts; /* searches that are updated (context.c); NULL: none */

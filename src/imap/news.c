@@ -6,6 +6,7 @@
  * in it, and it changes only here, together with the lines that say so.
  */
 #include "imap/context.h"
+#include "imap/notify.h"
 #include "imap/qresync.h"
 #include "imap/saved.h"
 
@@ -187,6 +188,12 @@ void imap_begin_fetch(const struct imap_session *s, struct buf *b, uint32_t posi
     buf_add(b, uidonly ? SLICE(" UIDFETCH (") : SLICE(" FETCH ("));
 }
 
+bool imap_tells_uid(const struct imap_session *s)
+{
+    return !(s->enabled & IMAP_UIDONLY) &&
+           (s->by_uid || (s->enabled & (IMAP_CONDSTORE | IMAP_REV2)) || imap_notify_of(s) != NULL);
+}
+
 void imap_write_flag_fetch(struct imap_session *s, struct buf *b, uint32_t position,
                            const struct view_entry *e)
 {
@@ -272,6 +279,8 @@ bool imap_news_tell(struct imap_session *s, struct imap_news *n)
     if (!n->started)
         tell_arrivals(s, n);
     n->started = true;
+    if (!(imap_notify_wants(s) & WATCH_FLAGS))
+        n->changed_at = n->diff.changed_count;
     while (n->changed_at < n->diff.changed_count) {
         if (conn_is_full(s->conn))
             return false;
@@ -288,7 +297,7 @@ bool imap_news_tell(struct imap_session *s, struct imap_news *n)
         buf_addf(out, "* OK [HIGHESTMODSEQ %llu] You know all of it\r\n",
                  (unsigned long long)view_modseq(s->box.view));
     n->catches_up = false;
-    return true;
+    return imap_notify_fetch(s, n);
 }
 
 void imap_enable_condstore(struct imap_session *s)

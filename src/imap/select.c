@@ -4,6 +4,7 @@
  * Layer: imap.
  */
 #include "imap/lasting.h"
+#include "imap/notify.h"
 #include "imap/qresync.h"
 #include "imap/target.h"
 
@@ -39,7 +40,8 @@ static void tell_mailbox(struct imap_session *s, const struct imap_target *targe
 {
     const struct view *v = s->box.view;
     bool rev2 = (s->enabled & IMAP_REV2) != 0;
-    bool tell_unseen = !rev2 && !(s->enabled & IMAP_UIDONLY) && target->info.unseen > 0;
+    bool none_unseen = target->account == s->account && target->info.unseen == 0;
+    bool tell_unseen = !rev2 && !(s->enabled & IMAP_UIDONLY) && !none_unseen;
     uint32_t unseen = tell_unseen ? first_unseen(v) : 0;
     struct buf *out = conn_out(s->conn);
 
@@ -89,6 +91,7 @@ static bool open_mailbox(struct imap_session *s, struct slice name, bool read_on
     };
     imap_add_recent(s, first_recent, view_uidnext(v));
     s->state = IMAP_SELECTED;
+    imap_notify_selected(s);
     return true;
 }
 

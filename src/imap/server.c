@@ -6,6 +6,7 @@
  */
 #include "imap/lasting.h"
 #include "imap/metadata.h"
+#include "imap/notify.h"
 
 #include <stdlib.h>
 
@@ -83,7 +84,8 @@ static void end_command(struct imap_session *s)
 /* What else has happened, then the tagged answer.  false: call again when output has drained. */
 static bool finish_command(struct imap_session *s)
 {
-    if (s->news == NULL && !s->news_done && s->command != NULL && !s->closing)
+    if (s->news == NULL && !s->news_done && s->command != NULL && !s->closing &&
+        (imap_notify_wants(s) != 0 || (s->command->effects & IMAP_TELLS_ALL)))
         s->news = imap_news_gather(s, s->by_uid || !(s->command->effects & IMAP_HOLDS_GONE));
     s->news_done = true;
     if (s->news != NULL && !imap_news_tell(s, s->news))
@@ -159,7 +161,8 @@ static void dispatch(struct imap_session *s, struct imap_reader *args, const str
     struct waiting *w = arena_new(&s->arena, struct waiting);
     struct frame_found *kept = message != NULL ? arena_new(&s->arena, struct frame_found) : NULL;
 
-    s->news = imap_news_gather(s, false);
+    if (imap_notify_wants(s) != 0)
+        s->news = imap_news_gather(s, false);
     if (w == NULL || (message != NULL && kept == NULL) || s->closing) {
         imap_no(s, "[UNAVAILABLE] The mailbox is not there");
         return;
@@ -316,6 +319,23 @@ static bool next_command(struct imap_session *s)
     bug("frame");
 }
 
+/* Nothing of a command is there yet, and no literal is waited for. */
+static bool between_commands(struct imap_session *s)
+{
+    return s->frame.scanned == 0 && s->skip == 0 && !s->skip_line && s->account != NULL && !s->closing;
+}
+
+/* What NOTIFY tells while no command runs. */
+static enum turn notify_step(struct imap_session *s)
+{
+    if (!imap_notify_tell(s, false))
+        return TURN_MORE;
+    if (s->closing)
+        return TURN_CLOSE;
+    end_command(s);
+    return TURN_PARK;
+}
+
 static enum turn run(struct imap_session *s)
 {
     const struct account *entered = s->account;
@@ -337,7 +357,9 @@ static enum turn run(struct imap_session *s)
             if (s->answer.len == 0 && s->step == step)
                 return s->closing ? TURN_CLOSE : t;
         } else if (!next_command(s)) {
-            return TURN_PARK;
+            if (!between_commands(s) || !imap_notify_due(s))
+                return TURN_PARK;
+            s->step = notify_step;
         }
         if (s->closing && s->answer.len == 0)
             return TURN_CLOSE;
@@ -364,7 +386,9 @@ static enum turn session_input(void *session)
 
     if (account != NULL && !account_enter(account, s->waker))
         return TURN_WAIT;
+    imap_notify_enter(s);
     enum turn t = run(s);
+    imap_notify_leave(s);
     if (account != NULL)
         account_leave(account);
     if (t == TURN_PARK)

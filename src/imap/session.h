@@ -97,6 +97,7 @@ enum imap_effects {
     IMAP_UID_TOO = 1,      /* has a UID form */
     IMAP_READS_VIEW = 2,   /* uses what the client knows of the mailbox: made fresh before */
     IMAP_HOLDS_GONE = 4,   /* no EXPUNGE before its end, unless in its UID form (RFC 3501 section 7.4.1) */
+    IMAP_TELLS_ALL = 16,   /* what happened is told even to whom NOTIFY keeps a snapshot for */
     IMAP_NO_NUMBERS = 8,   /* has a UID form, but its plain one takes no message numbers (RFC 9586) */
 };
 struct imap_command {
@@ -231,12 +232,10 @@ void imap_tell_held_modseq(struct imap_session *s);
 void imap_begin_fetch(const struct imap_session *s, struct buf *b, uint32_t position, uint32_t uid);
 /*
  * Does a FETCH response that nobody asked for have the UID in it?  In UID commands, for who knows modseqs
- * (RFC 7162 section 3.2.4) and in IMAP4rev2 (RFC 9051 section 7.5.2); where the response begins with it, no.
+ * (RFC 7162 section 3.2.4), after NOTIFY (RFC 5465 section 5.1) and in IMAP4rev2 (RFC 9051 section 7.5.2);
+ * where the response begins with it, no.
  */
-static inline bool imap_tells_uid(const struct imap_session *s)
-{
-    return !(s->enabled & IMAP_UIDONLY) && (s->by_uid || (s->enabled & (IMAP_CONDSTORE | IMAP_REV2)));
-}
+bool imap_tells_uid(const struct imap_session *s);
 /* "* n FETCH (FLAGS (...) ...)" for one message of the view. */
 void imap_write_flag_fetch(struct imap_session *s, struct buf *b, uint32_t position,
                            const struct view_entry *e);
@@ -300,6 +299,7 @@ void imap_store(struct imap_session *s, struct imap_reader *args);
 void imap_copy(struct imap_session *s, struct imap_reader *args);
 void imap_move(struct imap_session *s, struct imap_reader *args);
 void imap_idle(struct imap_session *s, struct imap_reader *args);
+void imap_notify(struct imap_session *s, struct imap_reader *args);
 void imap_getquota(struct imap_session *s, struct imap_reader *args);
 void imap_getquotaroot(struct imap_session *s, struct imap_reader *args);
 void imap_setquota(struct imap_session *s, struct imap_reader *args);

@@ -124,6 +124,7 @@ static bool grant(struct change *c, void *ctx, struct fail *why)
         return fail_set(why, FAIL_PERM, FAIL_LIMIT, "the mailbox has %d entries already", ENTRIES_MAX);
     (void)change_modseq(c);
     c->restructured = true;
+    change_event(c, g->mailbox_id, WATCH_RIGHTS, SLICE(""));
     if (then == g->base)
         return db_run(c->db, SQL_ACL_REMOVE, why, "it", (int64_t)g->mailbox_id, g->identifier);
     return db_run(c->db, SQL_ACL_SET, why, "iti", (int64_t)g->mailbox_id, g->identifier, (int64_t)then);

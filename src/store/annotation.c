@@ -70,6 +70,7 @@ static bool set_one(struct change *c, const struct annotating *w, const struct a
     if (n->gone ? now.ptr == NULL : now.ptr != NULL && slice_eq(now, n->value))
         return true;
     c->annotated = true;
+    change_event(c, w->mailbox_id, WATCH_METADATA, SLICE(""));
     if (n->gone)
         return db_run(c->db, SQL_ANNOTATION_REMOVE, why, "iiti", (int64_t)w->mailbox_id, (int64_t)n->user, name,
                       (int64_t)change_modseq(c));

@@ -23,6 +23,7 @@ struct member {
     enum change_kind kind;
     change_fn *apply;
     void *ctx;
+    pthread_t by;
     struct fail why;
     bool ok, done;
     struct member *next;
@@ -85,6 +86,46 @@ void change_touch(struct change *c, struct change_box *box)
         view_stamp(&box->view, box->row.uidnext, box->row.highest_modseq);
 }
 
+static struct change_event *add_event(struct change *c, uint64_t mailbox_id, enum watch_kind kind)
+{
+    if (c->event_count == c->event_cap) {
+        c->event_cap = c->event_cap == 0 ? 8 : c->event_cap * 2;
+        c->events = xrealloc(c->events, c->event_cap * sizeof *c->events);
+    }
+    struct change_event *e = &c->events[c->event_count++];
+    *e = (struct change_event){
+        .what = {.mailbox_id = mailbox_id, .kinds = kind, .modseq = change_modseq(c)}, .by = c->by};
+    return e;
+}
+
+void change_event(struct change *c, uint64_t mailbox_id, enum watch_kind kind, struct slice name)
+{
+    struct change_event *e = add_event(c, mailbox_id, kind);
+
+    if (name.len > 0)
+        e->what.name = xslicedup(name);
+}
+
+void change_event_new(struct change *c, uint64_t mailbox_id, uint32_t first, uint32_t last)
+{
+    struct change_event *before = c->event_count > 0 ? &c->events[c->event_count - 1] : NULL;
+
+    if (before != NULL && before->what.kinds == WATCH_NEW && before->what.mailbox_id == mailbox_id &&
+        before->what.last + 1 == first && pthread_equal(before->by, c->by) != 0) {
+        before->what.last = last;
+        return;
+    }
+    struct change_event *e = add_event(c, mailbox_id, WATCH_NEW);
+    e->what.first = first;
+    e->what.last = last;
+}
+
+void change_events_cut(struct change *c, size_t keep)
+{
+    while (c->event_count > keep)
+        free(c->events[--c->event_count].what.name);
+}
+
 bool change_view(struct change *c, struct change_box *box, struct fail *why)
 {
     return box->view != NULL || view_load(c->db, &box->row, &box->view, why);
@@ -98,14 +139,14 @@ struct mark {
     bool wrote, annotated, restructured;
     struct quota_amount returned;
     struct change_box *boxes;
-    size_t box_count;
+    size_t box_count, event_count;
 };
 
 static void mark_take(struct mark *m, const struct change *c)
 {
     *m = (struct mark){
         .row = c->row, .wrote = c->wrote, .annotated = c->annotated, .restructured = c->restructured,
-        .returned = c->returned, .box_count = c->box_count};
+        .returned = c->returned, .box_count = c->box_count, .event_count = c->event_count};
     if (c->box_count == 0)
         return;
     m->boxes = xcalloc(c->box_count, sizeof *m->boxes);
@@ -141,6 +182,7 @@ static void mark_return(struct mark *m, struct change *c)
         }
     }
     c->box_count = m->box_count;
+    change_events_cut(c, m->event_count);
     mark_drop(m);
 }
 
@@ -153,6 +195,7 @@ static bool run_member(struct change *c, struct member *m)
         return false;
     mark_take(&before, c);
     c->modseq = 0;
+    c->by = m->by;
     m->ok = m->apply(c, m->ctx, &m->why) && db_savepoint_release(c->db, &m->why);
     if (m->ok) {
         mark_drop(&before);
@@ -168,6 +211,7 @@ static bool run_member(struct change *c, struct member *m)
 static bool run_members(struct change *c, struct member *batch, struct fail *why)
 {
     if (batch->next == NULL) {
+        c->by = batch->by;
         batch->ok = batch->apply(c, batch->ctx, &batch->why);
         return batch->ok;
     }
@@ -269,6 +313,8 @@ static void change_finish(struct change *c)
         free(c->boxes[i]);
     }
     free(c->boxes);
+    change_events_cut(c, 0);
+    free(c->events);
 }
 
 static void fail_all(struct member *batch, const struct fail *why)
@@ -348,7 +394,7 @@ static void lead(struct account *a)
 
 bool change_run(struct account *a, enum change_kind kind, change_fn *apply, void *ctx, struct fail *why)
 {
-    struct member me = {.kind = kind, .apply = apply, .ctx = ctx};
+    struct member me = {.kind = kind, .apply = apply, .ctx = ctx, .by = pthread_self()};
 
     (void)pthread_mutex_lock(&a->lock);
     /* It is off the list again before this returns. */

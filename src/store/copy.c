@@ -83,6 +83,7 @@ static bool copy_runs(struct change *c, struct copying *x, struct change_box *fr
         if (!copy_run(c, x, from, to, run, next, why))
             return false;
         add_entries(c, to, source, run, next, &x->out.source);
+        change_event_new(c, to->row.id, next, next + run->count - 1);
         next += run->count;
     }
     change_touch(c, to);

@@ -65,6 +65,7 @@ bool expunge_runs(struct change *c, struct change_box *box, const struct view_ru
     view_remove(&box->view, &gone);
     uid_set_finish(&gone);
     box->row.expunge_modseq = change_modseq(c);
+    change_event(c, box->row.id, WATCH_GONE, SLICE(""));
     change_touch(c, box);
     return ok;
 }

@@ -135,10 +135,12 @@ static bool change_all(struct flagging *f, struct change_box *box, const struct 
         if (!change_rows(f, box, run, why))
             return false;
     }
-    if (runs->count > 0)
+    if (runs->count > 0) {
         change_touch(f->c, box);
-    else
+        change_event(f->c, box->row.id, WATCH_FLAGS, SLICE(""));
+    } else {
         f->modseq = box->row.highest_modseq;
+    }
     return true;
 }
 

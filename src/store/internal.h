@@ -217,6 +217,12 @@ struct change_box {
     bool changed;
 };
 
+/* For journals. */
+struct change_event {
+    struct watch_event what;
+    pthread_t by;
+};
+
 struct change {
     struct account *account;
     struct db *db;
@@ -224,6 +230,9 @@ struct change {
     struct change_box **boxes;
     size_t box_count;
     uint64_t modseq;   /* drawn by the member that runs; 0: not yet */
+    pthread_t by;      /* whose thread asked for the member that runs */
+    struct change_event *events;
+    size_t event_count, event_cap;
     bool wrote;        /* by any member */
     bool annotated;    /* annotations changed */
     struct quota_amount returned; /* was reserved for what are rows now */
@@ -245,6 +254,12 @@ uint64_t change_modseq(struct change *c);
 struct change_box *change_box(struct change *c, uint64_t mailbox_id, struct fail *why);
 /* The box has this member's modseq now and will be written. */
 void change_touch(struct change *c, struct change_box *box);
+/* Notes for journals what happens to a mailbox; `name`: see watch_event, empty elsewhere. */
+void change_event(struct change *c, uint64_t mailbox_id, enum watch_kind kind, struct slice name);
+/* The same for new messages. */
+void change_event_new(struct change *c, uint64_t mailbox_id, uint32_t first, uint32_t last);
+/* Forgets all but the first `keep`. */
+void change_events_cut(struct change *c, size_t keep);
 /* Sees to it that box->view is there. */
 bool change_view(struct change *c, struct change_box *box, struct fail *why);
 

@@ -40,6 +40,7 @@ static bool new_mailbox(struct change *c, uint64_t parent, uint64_t like, struct
         return false;
     *id = c->row.next_mailbox++;
     c->restructured = true;
+    change_event(c, *id, WATCH_MADE, SLICE(""));
     return db_run(c->db, SQL_MAILBOX_NEW, why, "iitiiii", (int64_t)*id, (int64_t)parent, leaf,
                   (int64_t)uidvalidity, (int64_t)use, (int64_t)no_select, (int64_t)change_modseq(c)) &&
            (like == 0 || db_run(c->db, SQL_ACL_INHERIT, why, "ii", (int64_t)like, (int64_t)*id));
@@ -95,6 +96,7 @@ static bool create(struct change *c, void *ctx, struct fail *why)
     if (there != NULL) {
         r->id = there->id;
         c->restructured = true;
+        change_event(c, there->id, WATCH_MADE, SLICE(""));
         return node_new_uidvalidity(c->account->store, &uidvalidity, why) &&
                db_run(c->db, SQL_MAILBOX_REVIVE, why, "iiii", (int64_t)there->id, (int64_t)uidvalidity,
                       (int64_t)r->use, (int64_t)change_modseq(c));
@@ -141,6 +143,7 @@ static bool delete (struct change *c, void *ctx, struct fail *why)
     if (!there->no_select && !empty(c, there->id, why))
         return false;
     c->restructured = true;
+    change_event(c, there->id, WATCH_DELETED, r->name);
     if (!db_run(c->db, SQL_MAILBOX_BURY, why, "iii", (int64_t)there->id, (int64_t)change_modseq(c),
                 clock_now()) ||
         !db_run(c->db, SQL_ANNOTATION_BURY, why, "i", (int64_t)there->id))
@@ -184,7 +187,11 @@ static bool rename_inbox(struct change *c, const struct mailbox_row *inbox, stru
 {
     struct restructure made = {.name = r->to};
 
-    return create(c, &made, why) && copy_move_all(c, inbox->id, made.id, why) &&
+    if (!create(c, &made, why))
+        return false;
+    change_events_cut(c, c->event_count - 1); /* it is not told as a new one */
+    change_event(c, made.id, WATCH_RENAMED, inbox->name);
+    return copy_move_all(c, inbox->id, made.id, why) &&
            db_run(c->db, SQL_ANNOTATION_COPY, why, "iii", (int64_t)inbox->id, (int64_t)made.id,
                   (int64_t)change_modseq(c)); /* RFC 5464 section 4.1 */
 }
@@ -205,6 +212,7 @@ static bool rename_mailbox(struct change *c, void *ctx, struct fail *why)
     if (slice_starts(r->to, r->name) && r->to.ptr[r->name.len] == '/')
         return fail_set(why, FAIL_PERM, FAIL_NOT_ALLOWED, "a mailbox cannot move below itself");
     c->restructured = true;
+    change_event(c, from->id, WATCH_RENAMED, r->name);
     return names_below_fit(c->account, r->name, r->to, why) && make_levels(c, r->to, &parent, &leaf, why) &&
            db_run(c->db, SQL_MAILBOX_PLACE, why, "iiti", (int64_t)from->id, (int64_t)parent, leaf,
                   (int64_t)change_modseq(c));
@@ -220,7 +228,7 @@ static bool subscribe(struct change *c, void *ctx, struct fail *why)
     if (!db_run(c->db, r->on ? SQL_SUBSCRIBE : SQL_UNSUBSCRIBE, why, "t", r->name))
         return false;
     if (db_changes(c->db) > 0) {
-        (void)change_modseq(c);
+        change_event(c, 0, WATCH_SUBSCRIBED, r->name);
         c->restructured = true;
     }
     return true;

@@ -61,6 +61,7 @@ bool row_add_entry(struct change *c, struct change_box *box, uint64_t message_id
     if (box->view != NULL)
         view_append(&box->view, e);
     change_touch(c, box);
+    change_event_new(c, box->row.id, e.uid, e.uid);
     *uid = e.uid;
     return true;
 }

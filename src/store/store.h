@@ -12,6 +12,8 @@
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
+#include <pthread.h>
+
 #include "base/arena.h"
 #include "base/body.h"
 #include "base/buf.h"
@@ -381,10 +383,52 @@ struct watch {
     struct watch *next, *prev;
     _Atomic bool marked;
     bool active;
+    bool keeps_journal; /* it is a watch_journal's */
 };
 void watch_begin(struct watch *w, struct account *a, uint64_t mailbox_id, struct waker waker);
 void watch_end(struct watch *w);
 bool watch_take(struct watch *w);
+
+/* What has happened to a mailbox; more than one, where it happened more than once. */
+enum watch_kind {
+    WATCH_NEW = 1,
+    WATCH_GONE = 2,
+    WATCH_FLAGS = 4,
+    WATCH_METADATA = 8,    /* an annotation; mailbox 0: the server's */
+    WATCH_MADE = 16,       /* the mailbox, or the level, is new */
+    WATCH_DELETED = 32,    /* `name` is what it was called */
+    WATCH_RENAMED = 64,    /* the same */
+    WATCH_SUBSCRIBED = 128, /* `name` was subscribed to, or is no more */
+    WATCH_RIGHTS = 256,    /* who may do what with it */
+};
+struct watch_event {
+    struct account *account;
+    uint64_t mailbox_id;
+    unsigned kinds;
+    uint64_t modseq;      /* of the first of these changes */
+    uint32_t first, last; /* own WATCH_NEW: the UIDs */
+    bool own;
+    char *name; /* on the heap, or NULL */
+};
+/*
+ * A watch on all of an account that also remembers what happened, each mailbox once, in order.  What the
+ * session itself changes is left out, but for its new messages: its own is what is changed by the thread
+ * that runs it, between watch_journal_enter() and _leave().  Not moved while it is begun.
+ */
+struct watch_journal {
+    struct watch watch;
+    struct watch_event *events; /* by the account's lock */
+    size_t count, cap;
+    bool overflowed, entered;
+    pthread_t actor;
+};
+void watch_journal_begin(struct watch_journal *j, struct account *a, struct waker waker);
+void watch_journal_end(struct watch_journal *j); /* fine when not begun */
+void watch_journal_enter(struct watch_journal *j);
+void watch_journal_leave(struct watch_journal *j);
+/* All of it since the last call; *events is the caller's.  *overflowed: more happened than it remembers. */
+size_t watch_journal_take(struct watch_journal *j, struct watch_event **events, bool *overflowed);
+void watch_events_free(struct watch_event **events, size_t count);
 
 /* ---- upkeep ---- */
 

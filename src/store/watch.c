@@ -38,6 +38,116 @@ bool watch_take(struct watch *w)
     return atomic_exchange(&w->marked, false);
 }
 
+/* ---- journals ---- */
+
+enum { JOURNAL_MAX = 1000 }; /* mailboxes, names and runs of new messages remembered for one session */
+
+void watch_journal_begin(struct watch_journal *j, struct account *a, struct waker waker)
+{
+    *j = (struct watch_journal){.overflowed = false};
+    watch_begin(&j->watch, a, 0, waker);
+    (void)pthread_mutex_lock(&a->lock);
+    j->watch.keeps_journal = true;
+    (void)pthread_mutex_unlock(&a->lock);
+}
+
+void watch_journal_end(struct watch_journal *j)
+{
+    watch_end(&j->watch);
+    watch_events_free(&j->events, j->count);
+    j->count = j->cap = 0;
+}
+
+void watch_journal_enter(struct watch_journal *j)
+{
+    (void)pthread_mutex_lock(&j->watch.account->lock);
+    j->entered = true;
+    j->actor = pthread_self();
+    (void)pthread_mutex_unlock(&j->watch.account->lock);
+}
+
+void watch_journal_leave(struct watch_journal *j)
+{
+    (void)pthread_mutex_lock(&j->watch.account->lock);
+    j->entered = false;
+    (void)pthread_mutex_unlock(&j->watch.account->lock);
+}
+
+size_t watch_journal_take(struct watch_journal *j, struct watch_event **events, bool *overflowed)
+{
+    size_t count;
+
+    (void)pthread_mutex_lock(&j->watch.account->lock);
+    atomic_store(&j->watch.marked, false);
+    *events = j->events;
+    count = j->count;
+    *overflowed = j->overflowed;
+    j->events = NULL;
+    j->count = j->cap = 0;
+    j->overflowed = false;
+    (void)pthread_mutex_unlock(&j->watch.account->lock);
+    return count;
+}
+
+void watch_events_free(struct watch_event **events, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free((*events)[i].name);
+    free(*events);
+    *events = NULL;
+}
+
+enum { OF_MESSAGES = WATCH_NEW | WATCH_GONE | WATCH_FLAGS };
+
+/* Together with what is known of the same mailbox already?  Names keep their order. */
+static bool join_event(struct watch_journal *j, const struct watch_event *e)
+{
+    for (size_t i = j->count; i-- > 0;) {
+        struct watch_event *known = &j->events[i];
+        if (known->mailbox_id != e->mailbox_id || known->own || e->own)
+            continue;
+        if (!((known->kinds | e->kinds) & ~(unsigned)OF_MESSAGES)) {
+            known->kinds |= e->kinds;
+            return true;
+        }
+        if (known->kinds == WATCH_METADATA && e->kinds == WATCH_METADATA)
+            return true; /* its modseq is the first one's */
+    }
+    return false;
+}
+
+static void note(struct watch_journal *j, const struct change_event *e)
+{
+    struct watch_event what = e->what;
+
+    what.account = j->watch.account;
+    what.own = j->entered && pthread_equal(j->actor, e->by) != 0;
+    if (what.own && what.kinds != WATCH_NEW)
+        return;
+    atomic_store(&j->watch.marked, true);
+    if (j->overflowed || join_event(j, &what))
+        return;
+    if (j->count == JOURNAL_MAX) {
+        j->overflowed = true;
+        return;
+    }
+    if (j->count == j->cap) {
+        j->cap = j->cap == 0 ? 4 : j->cap * 2;
+        j->events = xrealloc(j->events, j->cap * sizeof *j->events);
+    }
+    if (what.name != NULL)
+        what.name = xstrdup(what.name);
+    j->events[j->count++] = what;
+}
+
+/* true: there is something to tell. */
+static bool keep_journal(struct watch_journal *j, const struct change *c)
+{
+    for (size_t i = 0; c != NULL && i < c->event_count; i++)
+        note(j, &c->events[i]);
+    return c == NULL || atomic_load(&j->watch.marked);
+}
+
 static bool concerns(const struct watch *w, const struct change *c)
 {
     if (c == NULL || c->restructured || c->annotated || w->mailbox_id == 0)
@@ -52,7 +162,7 @@ static bool concerns(const struct watch *w, const struct change *c)
 void watch_tell(struct account *a, const struct change *c)
 {
     for (struct watch *w = a->watches; w != NULL; w = w->next) {
-        if (!concerns(w, c))
+        if (w->keeps_journal ? !keep_journal((struct watch_journal *)(void *)w, c) : !concerns(w, c))
             continue;
         atomic_store(&w->marked, true);
         waker_wake(w->waker);
