@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "base/scoped.h"
 #include "deliver/internal.h"
-#include "message/message.h"
 
 enum {
     JOB_MAX = 64 << 20,   /* an alias of many members, each with its prefix */
@@ -24,23 +23,6 @@ static void finish_arena(struct arena *a)
 }
 
 /* ---- facts ---- */
-
-/* A message that cannot be parsed is still a message: text of that size, an empty envelope. */
-static void plain_facts(struct arena *a, uint64_t size, struct message_facts *out)
-{
-    struct message_limits limits;
-    struct buf packed;
-
-    message_limits_default(&limits);
-    struct mime_part *root = message_parser_finish(message_parser_create(a, &limits));
-    root->end_offset = size;
-    buf_init(&packed, 4096);
-    mime_pack(&packed, root);
-    *out = (struct message_facts){.size = size,
-                                  .envelope = SLICE("(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)"),
-                                  .structure = arena_keep(a, buf_slice(&packed))};
-    buf_finish(&packed);
-}
 
 /* The same for the same message sent again: its end, and who it is from (its Received field differs). */
 static uint64_t fingerprint(const struct body *body, struct slice sender)
@@ -69,15 +51,12 @@ static bool take_facts(struct deliver *d, struct job *j, const struct body *body
     } else {
         log_event(LOG_ERROR, "deliver.unparsed", LOG_TEXT("trace", j->record.trace),
                   LOG_CSTR("error", "in work at two crashes: kept without being parsed"));
-        plain_facts(&scratch, body_size(body), &facts);
+        message_facts_plain(&scratch, body_size(body), &facts);
     }
     crash_note_leave(d->note, print);
     if (!ok)
         return false;
-    j->facts = (struct message_facts){.size = facts.size,
-                                      .envelope = arena_keep(&j->arena, facts.envelope),
-                                      .structure = arena_keep(&j->arena, facts.structure),
-                                      .preview = arena_keep(&j->arena, facts.preview)};
+    j->facts = message_facts_keep(&j->arena, &facts);
     return true;
 }
 
@@ -215,7 +194,7 @@ struct job *job_recover(struct deliver *d, volume_ref ref, const struct record *
     if (body == NULL || !take_facts(d, j, body, ref, &why)) {
         log_event(LOG_ERROR, "deliver.unreadable", LOG_HEX("record", ref), LOG_TEXT("trace", rec->trace),
                   LOG_FAIL(&why));
-        plain_facts(&j->arena, rec->size, &j->facts);
+        message_facts_plain(&j->arena, rec->size, &j->facts);
     }
     body_destroy(&body);
     return j;

@@ -101,7 +101,7 @@ static bool append_record(struct appender *p, const struct append_item *item, st
         .target_count = 1,
     };
 
-    return message_facts_compute(item->body, &p->arena, &to->facts, why) &&
+    return facts_of_body(p->account->store, item->body, &p->arena, &to->facts, why) &&
            volume_append_start(p->account->store->volumes, &record, item->body, &to->ref, why);
 }
 

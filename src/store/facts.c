@@ -5,6 +5,9 @@
  */
 #include <stdlib.h>
 
+#include "base/crash_note.h"
+#include "base/encode.h"
+#include "base/log.h"
 #include "base/scoped.h"
 #include "message/envelope.h"
 #include "store/internal.h"
@@ -116,10 +119,83 @@ bool message_facts_compute(const struct body *body, struct arena *a, struct mess
     return compute(&s, a, out, why);
 }
 
-bool facts_of_record(struct volumes *v, volume_ref ref, uint64_t size, struct arena *a,
+void message_facts_plain(struct arena *a, uint64_t size, struct message_facts *out)
+{
+    static const char no_ids[8];
+    struct message_limits limits;
+    struct buf packed;
+
+    message_limits_default(&limits);
+    struct mime_part *root = message_parser_finish(message_parser_create(a, &limits));
+    root->end_offset = size;
+    buf_init(&packed, 4096);
+    mime_pack(&packed, root);
+    *out = (struct message_facts){.size = size,
+                                  .envelope = SLICE("(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)"),
+                                  .references.ids = arena_keep(a, slice_make(no_ids, sizeof no_ids)),
+                                  .structure = arena_keep(a, buf_slice(&packed))};
+    buf_finish(&packed);
+}
+
+struct message_facts message_facts_keep(struct arena *a, const struct message_facts *f)
+{
+    struct message_facts kept = *f;
+    uint64_t *keys = arena_new_array(a, uint64_t, f->references.key_count);
+
+    for (size_t i = 0; keys != NULL && i < f->references.key_count; i++)
+        keys[i] = f->references.keys[i];
+    kept.references.keys = keys;
+    kept.references.ids = arena_keep(a, f->references.ids);
+    kept.envelope = arena_keep(a, f->envelope);
+    kept.structure = arena_keep(a, f->structure);
+    kept.preview = arena_keep(a, f->preview);
+    return kept;
+}
+
+/* ---- at most twice ---- */
+
+/* A note names a message by this: the same whenever it is parsed, and never 0. */
+static uint64_t print_of(const struct source *s)
+{
+    char tail[4096];
+    const size_t n = s->size < sizeof tail ? (size_t)s->size : sizeof tail;
+
+    if (s->body == NULL)
+        return (uint64_t)s->ref << 1 | 1;
+    if (!source_read(s, s->size - n, tail, n, NULL))
+        return 1;
+    return ((uint64_t)crc32c(0, tail, n) << 32 | (uint32_t)s->size) | 1;
+}
+
+static bool compute_once(struct store *st, const struct source *s, struct arena *a, struct message_facts *out,
+                         struct fail *why)
+{
+    uint64_t print = print_of(s);
+    bool ok = true;
+
+    if (crash_note_enter(st->note, print)) {
+        ok = compute(s, a, out, why);
+    } else {
+        log_event(LOG_ERROR, "store.unparsed", LOG_HEX("ref", s->ref), LOG_U64("bytes", s->size),
+                  LOG_CSTR("error", "in work at two crashes: kept without being parsed"));
+        message_facts_plain(a, s->size, out);
+    }
+    crash_note_leave(st->note, print);
+    return ok;
+}
+
+bool facts_of_body(struct store *st, const struct body *body, struct arena *a, struct message_facts *out,
+                   struct fail *why)
+{
+    const struct source s = {.body = body, .size = body_size(body)};
+
+    return compute_once(st, &s, a, out, why);
+}
+
+bool facts_of_record(struct store *st, volume_ref ref, uint64_t size, struct arena *a,
                      struct message_facts *out, struct fail *why)
 {
-    struct source s = {.volumes = v, .ref = ref, .size = size};
+    const struct source s = {.volumes = st->volumes, .ref = ref, .size = size};
 
-    return compute(&s, a, out, why);
+    return compute_once(st, &s, a, out, why);
 }

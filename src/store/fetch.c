@@ -152,7 +152,7 @@ static bool fill_in(struct fetch *f, size_t i, struct fail *why)
 
     if (!f->batch.uncached[i])
         return true;
-    if (!facts_of_record(f->account->store->volumes, m->ref, m->size - m->prefix.len, &f->batch.arena, &facts,
+    if (!facts_of_record(f->account->store, m->ref, m->size - m->prefix.len, &f->batch.arena, &facts,
                          why))
         return false;
     if ((f->what & FETCH_ENVELOPE) != 0)
@@ -201,7 +201,7 @@ static bool adopt(struct fetch *f, struct fail *why)
         struct message_info *m = &b->rows[i];
         if (!b->unthreaded[i])
             continue;
-        if (!facts_of_record(f->account->store->volumes, m->ref, m->size - m->prefix.len, &b->arena,
+        if (!facts_of_record(f->account->store, m->ref, m->size - m->prefix.len, &b->arena,
                              &p.facts[i], &failed)) {
             b->unthreaded[i] = false; /* damaged: it goes without */
             if (failed.kind == FAIL_PERM)

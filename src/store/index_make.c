@@ -207,7 +207,7 @@ static bool gather(struct making *k, size_t i, bool *always, struct fail *why)
     *always = false;
     grams_reset(k->grams);
     if (k->uncached[i]) {
-        if (!facts_of_record(k->store->volumes, m->ref, m->size - m->prefix.len, &k->arena, &facts, why)) {
+        if (!facts_of_record(k->store, m->ref, m->size - m->prefix.len, &k->arena, &facts, why)) {
             *always = why->kind == FAIL_PERM;
             return *always;
         }

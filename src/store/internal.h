@@ -355,7 +355,13 @@ bool thread_adopt(struct db *db, uint64_t message_id, const struct message_refer
 
 /* ---- facts.c ---- */
 
-bool facts_of_record(struct volumes *v, volume_ref ref, uint64_t size, struct arena *a,
+/*
+ * As message_facts_compute, and of a message in the volumes.  One that was being parsed at
+ * two crashes is not parsed again, but plain.
+ */
+bool facts_of_body(struct store *st, const struct body *body, struct arena *a, struct message_facts *out,
+                   struct fail *why);
+bool facts_of_record(struct store *st, volume_ref ref, uint64_t size, struct arena *a,
                      struct message_facts *out, struct fail *why);
 
 /* ---- uidset.c ---- */

@@ -136,7 +136,7 @@ static bool facts_from_record(struct account *a, volume_ref ref, struct arena *a
     if (!message_was_placed(a, ref, &placed, why) || !volume_describe(v, ref, arena, &record, why))
         return false;
     out->size = record.size;
-    return placed || facts_of_record(v, ref, record.size, arena, out, why);
+    return placed || facts_of_record(a->store, ref, record.size, arena, out, why);
 }
 
 bool message_place(struct account *a, const struct place_item *items, size_t count, struct fail *why)

@@ -80,12 +80,11 @@ static bool write_derived(struct change *c, void *ctx, struct fail *why)
 static bool compute_one(const struct rebuilding *r, const struct reference *m, struct arena *arena,
                         struct message_facts *out)
 {
-    struct volumes *v = r->store->volumes;
     struct record record;
     struct fail why;
 
-    if (volume_describe(v, m->ref, arena, &record, &why) &&
-        facts_of_record(v, m->ref, record.size, arena, out, &why))
+    if (volume_describe(r->store->volumes, m->ref, arena, &record, &why) &&
+        facts_of_record(r->store, m->ref, record.size, arena, out, &why))
         return true;
     tell(r, "message %llu cannot be read: %s", (unsigned long long)m->id, why.text);
     return false;

@@ -225,6 +225,10 @@ struct message_facts {
 };
 bool message_facts_compute(const struct body *body, struct arena *a, struct message_facts *out,
                            struct fail *why);
+/* What a message that cannot be parsed is still: text of that size, with an empty envelope. */
+void message_facts_plain(struct arena *a, uint64_t size, struct message_facts *out);
+/* A copy that lives in `a`. */
+struct message_facts message_facts_keep(struct arena *a, const struct message_facts *f);
 
 struct append_item {
     const struct body *body;

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "base/crash_note.h"
+#include "base/encode.h"
 #include "base/log.h"
 #include "store/grams.h"
 #include "store/index.h"
@@ -351,6 +353,67 @@ static void one_step(void)
     }
 }
 
+/* ---- messages that were in work at two crashes ---- */
+
+static void crash_twice_over(uint64_t print)
+{
+    char path[128];
+
+    stop();
+    (void)snprintf(path, sizeof path, "%s/working", room.dir);
+    for (int i = 0; i < 2; i++) {
+        struct crash_note *note = NULL;
+        CHECK("note", crash_note_open(path, &note, &why));
+        CHECK("in work", crash_note_enter(note, print));
+        crash_note_close(&note);
+    }
+    start();
+}
+
+static bool note_envelope(void *ctx, const struct message_info *m)
+{
+    *(bool *)ctx = slice_find(m->envelope, SLICE("poisoned subject")) < m->envelope.len;
+    return true;
+}
+
+/* An APPEND that crashes the parser again and again is kept unparsed the third time. */
+static void test_append_poison(void)
+{
+    struct slice text = SLICE("Subject: poisoned subject\r\n\r\npoisonous body\r\n");
+    bool parsed = true;
+
+    crash_twice_over(((uint64_t)crc32c(0, text.ptr, text.len) << 32 | (uint32_t)text.len) | 1);
+    uint32_t uid = room_append(&room, account, inbox, text, 0);
+    CHECK("kept", uid != 0 && message_fetch(account, inbox, &(struct uid_range){uid, uid}, 1, FETCH_ENVELOPE,
+                                            note_envelope, &parsed, &why));
+    CHECK("unparsed", !parsed);
+}
+
+/* One that crashes the indexer is left to the true search, and so found all the same. */
+static void test_index_poison(void)
+{
+    struct index_lag lag;
+    struct buf found;
+
+    CHECK("caught up", index_catch_up(room.store, 1, &why));
+    uint32_t uid = room_append(&room, account, inbox, SLICE("Subject: x\r\n\r\nonly here: xyzzyplugh\r\n"), 0);
+    CHECK("looked at", index_lag(account, &lag, &why) && lag.waiting == 1);
+    struct index_file *f = index_file_lock(room.store, 1);
+    uint64_t id = index_file_position(f).covered + 1;
+    index_file_unlock(&f);
+    crash_twice_over((1 * 0x9e3779b97f4a7c15U ^ id) | (uint64_t)1 << 63);
+    CHECK("caught up", index_catch_up(room.store, 1, &why));
+    CHECK("nothing waits", index_lag(account, &lag, &why) && lag.waiting == 0);
+    buf_init(&found, 1 << 16);
+    search(inbox, SEARCH_BODY, SLICE("xyzzyplugh"), &found);
+    char want[16];
+    (void)snprintf(want, sizeof want, "%u ", uid);
+    CHECK_SLICE("found", buf_slice(&found), slice_of(want));
+    search(inbox, SEARCH_BODY, SLICE("nothing of the kind"), &found);
+    CHECK_SLICE("and not for all", buf_slice(&found), SLICE(""));
+    buf_finish(&found);
+}
+
 int main(int argc, char **argv)
 {
     unsigned rounds = argc > 2 ? (unsigned)atoi(argv[2]) : 40;
@@ -371,6 +434,8 @@ int main(int argc, char **argv)
         one_step();
         compare(8);
     }
+    test_append_poison();
+    test_index_poison();
     /* Damaged at its head: a new one is made.  In the middle: found out when that is read, or not read. */
     CHECK("again", index_catch_up(room.store, 1, &why));
     damage_index();

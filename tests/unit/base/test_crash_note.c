@@ -1,7 +1,7 @@
-/* test_note.c - messages in work at a crash; a crash is a note closed without leaving. */
+/* tests/unit/base/test_crash_note.c - messages in work at a crash; a crash is a note closed without leaving. */
 #include <unistd.h>
 
-#include "check.h"
+#include "tests/unit/check.h"
 #include "base/crash_note.h"
 
 static struct crash_note *reopen(struct crash_note **n, const char *path)
