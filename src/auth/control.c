@@ -93,3 +93,59 @@ bool auth_control_list(struct ipc_client *c, bool (*each)(void *ctx, const struc
     }
     return ok;
 }
+
+bool auth_control_app_add(struct ipc_client *c, uint64_t account, struct slice name, struct slice services,
+                          struct buf *password, struct fail *why)
+{
+    struct ipc_message m;
+    struct ipc_call *call;
+    struct ipc_reader answer;
+
+    ipc_message_init(&m, AUTH_MSG_APP_ADD);
+    ipc_add_u64(&m, account);
+    ipc_add_bytes(&m, name);
+    ipc_add_bytes(&m, services);
+    bool ok = ask(c, &m, &call, &answer, why);
+    if (ok)
+        buf_add(password, ipc_get_bytes(&answer));
+    ipc_call_end(&call);
+    return ok;
+}
+
+bool auth_control_app_remove(struct ipc_client *c, uint64_t account, struct slice name, struct fail *why)
+{
+    struct ipc_message m;
+
+    ipc_message_init(&m, AUTH_MSG_APP_REMOVE);
+    ipc_add_u64(&m, account);
+    ipc_add_bytes(&m, name);
+    return tell(c, &m, why);
+}
+
+bool auth_control_app_list(struct ipc_client *c, uint64_t account,
+                           bool (*each)(void *ctx, const struct auth_app_password *p), void *ctx,
+                           struct fail *why)
+{
+    struct ipc_message m;
+    struct ipc_call *call;
+    struct ipc_reader r;
+    bool more = true;
+
+    ipc_message_init(&m, AUTH_MSG_APP_LIST);
+    ipc_add_u64(&m, account);
+    bool ok = ask(c, &m, &call, &r, why);
+    while (ok && more && !ipc_at_end(&r)) {
+        struct auth_app_password p = {.name = ipc_get_bytes(&r)};
+        p.services = ipc_get_bytes(&r);
+        p.created = ipc_get_i64(&r);
+        p.last_used = ipc_get_i64(&r);
+        p.last_service = ipc_get_bytes(&r);
+        p.last_peer = ipc_get_bytes(&r);
+        if (r.failed)
+            ok = fail_set(why, FAIL_TEMP, FAIL_OTHER, "auth answered with what is no list");
+        else
+            more = each(ctx, &p);
+    }
+    ipc_call_end(&call);
+    return ok;
+}

@@ -8,6 +8,7 @@
 #ifndef AUTH_CONTROL_H
 #define AUTH_CONTROL_H
 
+#include "base/buf.h"
 #include "base/fail.h"
 
 struct ipc_client;
@@ -32,5 +33,24 @@ struct auth_credential {
 /* All of them by account id; slices are valid during the call.  Stops when `each` says false. */
 bool auth_control_list(struct ipc_client *c, bool (*each)(void *ctx, const struct auth_credential *k),
                        void *ctx, struct fail *why);
+
+struct auth_app_password {
+    struct slice name;
+    struct slice services;                /* "imap smtp"; empty: all */
+    int64_t created, last_used;           /* last_used 0: never */
+    struct slice last_service, last_peer;
+};
+/*
+ * Makes a new one, for an account that has a password; it is shown here and never again.  It is
+ * taken wherever the password is (not by SCRAM, which knows one password a name).  FAIL_INVALID,
+ * FAIL_EXISTS, FAIL_LIMIT, FAIL_NOT_FOUND.
+ */
+bool auth_control_app_add(struct ipc_client *c, uint64_t account, struct slice name, struct slice services,
+                          struct buf *password, struct fail *why);
+/* The account's sessions end: those that signed in with it, and the others come back.  FAIL_NOT_FOUND. */
+bool auth_control_app_remove(struct ipc_client *c, uint64_t account, struct slice name, struct fail *why);
+bool auth_control_app_list(struct ipc_client *c, uint64_t account,
+                           bool (*each)(void *ctx, const struct auth_app_password *p), void *ctx,
+                           struct fail *why);
 
 #endif

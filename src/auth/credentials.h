@@ -7,6 +7,7 @@
 #ifndef AUTH_CREDENTIALS_H
 #define AUTH_CREDENTIALS_H
 
+#include "auth/app.h"
 #include "auth/control.h"
 #include "auth/hash.h"
 #include "base/address.h"
@@ -44,6 +45,20 @@ bool credentials_remove(struct credentials *c, uint64_t account, struct fail *wh
 void credentials_used(struct credentials *c, uint64_t account, int64_t now, struct slice service,
                       struct slice peer);
 bool credentials_save_uses(struct credentials *c, struct fail *why);
+
+/* App passwords.  FAIL_NOT_FOUND: the account has no credential; FAIL_EXISTS: that name is taken; FAIL_LIMIT. */
+bool credentials_app_add(struct credentials *c, uint64_t account, struct slice name, struct slice services,
+                         const struct app_hash *hash, unsigned most, struct fail *why);
+bool credentials_app_remove(struct credentials *c, uint64_t account, struct slice name, struct fail *why);
+/* *id 0: the account has none of that hash for the service. */
+bool credentials_app_find(struct credentials *c, uint64_t account, const struct app_hash *hash,
+                          struct slice service, uint64_t *id, struct fail *why);
+/* As credentials_used. */
+void credentials_app_used(struct credentials *c, uint64_t id, int64_t now, struct slice service,
+                          struct slice peer);
+/* All of an account, by name; their number in *count, at most `most`. */
+bool credentials_app_list(struct credentials *c, uint64_t account, struct arena *a,
+                          struct auth_app_password *out, size_t most, size_t *count, struct fail *why);
 
 enum { CREDENTIALS_PAGE = 50 };
 /* Up to CREDENTIALS_PAGE of them with ids above `after`, in the arena. */

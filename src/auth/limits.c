@@ -15,6 +15,7 @@ void auth_limits_default(struct auth_limits *l)
         .scram_iterations = 100000,
         .mechanisms = "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN",
         .password_bytes = 1024,
+        .app_passwords = 50,
         .cached_logins = 16384,
         .cached_seconds = 3600,
         .delay_ms = 1000,

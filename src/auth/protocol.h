@@ -20,6 +20,9 @@
  *   SET_PASSWORD  <account> <login> <password>      answered by nothing
  *   REMOVE        <account>                         likewise
  *   LIST          <after>       answered by a page: <account> <login> <changed> <last used> <service> <peer>
+ *   APP_ADD       <account> <name> <services>       answered by the password
+ *   APP_REMOVE    <account> <name>                  answered by nothing
+ *   APP_LIST      <account>     answered by: <name> <services> <created> <last used> <service> <peer>
  * ...
  */
 #ifndef AUTH_PROTOCOL_H
@@ -34,6 +37,9 @@ enum auth_message {
     AUTH_MSG_SET_PASSWORD,
     AUTH_MSG_REMOVE,
     AUTH_MSG_LIST,
+    AUTH_MSG_APP_ADD,
+    AUTH_MSG_APP_REMOVE,
+    AUTH_MSG_APP_LIST,
 };
 
 #endif

@@ -436,12 +436,83 @@ static bool handle_list(struct auth_server *s, struct ipc_reader *r, struct ipc_
     return ok;
 }
 
+static bool app_add(struct auth_server *s, uint64_t account, struct slice name, struct slice services,
+                    struct ipc_message *answer, struct fail *why)
+{
+    struct app_text password;
+    struct app_hash hash;
+
+    app_make(&password);
+    (void)app_hash(slice_of(password.text), &hash);
+    bool ok = app_name_is_fit(name, why) && app_services_are_fit(services, why) &&
+              credentials_app_add(s->credentials, account, name, services, &hash, s->limits.app_passwords, why);
+    if (ok) {
+        ipc_add_bytes(answer, slice_of(password.text));
+        log_event(LOG_INFO, "auth.app_password_added", LOG_U64("account", account), LOG_TEXT("name", name),
+                  LOG_TEXT("services", services));
+    }
+    sodium_memzero(&password, sizeof password);
+    return ok;
+}
+
+static bool handle_app_add(struct auth_server *s, struct ipc_reader *r, struct ipc_message *answer,
+                           struct fail *why)
+{
+    uint64_t account = ipc_get_u64(r);
+    struct slice name = ipc_get_bytes(r), services = ipc_get_bytes(r);
+
+    return ipc_end(r) ? app_add(s, account, name, services, answer, why) : malformed(why);
+}
+
+static bool handle_app_remove(struct auth_server *s, struct ipc_reader *r, struct fail *why)
+{
+    uint64_t account = ipc_get_u64(r);
+    struct slice name = ipc_get_bytes(r);
+
+    if (!ipc_end(r))
+        return malformed(why);
+    if (!credentials_app_remove(s->credentials, account, name, why))
+        return false;
+    log_event(LOG_INFO, "auth.app_password_removed", LOG_U64("account", account), LOG_TEXT("name", name));
+    tell_changed(s, account);
+    return true;
+}
+
+static bool handle_app_list(struct auth_server *s, struct ipc_reader *r, struct ipc_message *answer,
+                            struct fail *why)
+{
+    enum { MOST = 200 }; /* as many as the config can allow: they fit into a message */
+    uint64_t account = ipc_get_u64(r);
+    struct arena a;
+    size_t count = 0;
+
+    if (!ipc_end(r))
+        return malformed(why);
+    arena_init(&a, 4 * IPC_MESSAGE_MAX);
+    struct auth_app_password *list = arena_new_array(&a, struct auth_app_password, MOST);
+    bool ok = list != NULL ? credentials_app_list(s->credentials, account, &a, list, MOST, &count, why)
+                           : fail_set(why, FAIL_TEMP, FAIL_LIMIT, "no memory for a list");
+    for (size_t i = 0; ok && i < count; i++) {
+        ipc_add_bytes(answer, list[i].name);
+        ipc_add_bytes(answer, list[i].services);
+        ipc_add_i64(answer, list[i].created);
+        ipc_add_i64(answer, list[i].last_used);
+        ipc_add_bytes(answer, list[i].last_service);
+        ipc_add_bytes(answer, list[i].last_peer);
+    }
+    arena_finish(&a);
+    return ok;
+}
+
 static bool handle_control(void *server, struct ipc_reader *r, struct ipc_message *answer, struct fail *why)
 {
     switch (r->type) {
     case AUTH_MSG_SET_PASSWORD: return handle_set_password(server, r, why);
     case AUTH_MSG_REMOVE: return handle_remove(server, r, why);
     case AUTH_MSG_LIST: return handle_list(server, r, answer, why);
+    case AUTH_MSG_APP_ADD: return handle_app_add(server, r, answer, why);
+    case AUTH_MSG_APP_REMOVE: return handle_app_remove(server, r, why);
+    case AUTH_MSG_APP_LIST: return handle_app_list(server, r, answer, why);
     default: return malformed(why);
     }
 }

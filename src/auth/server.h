@@ -27,6 +27,7 @@ struct auth_limits {
     const char *mechanisms; /* that are offered where they can be, by preference, separated by blanks */
 
     unsigned password_bytes; /* default 1024 */
+    unsigned app_passwords;  /* of one account; default 50 */
     unsigned cached_logins;  /* verified ones, remembered by an HMAC; default 16,384; 0: none */
     unsigned cached_seconds; /* default 3600 */
 

@@ -140,6 +140,8 @@ struct attempt {
     bool found;
     uint64_t peer, login, guess;           /* keyed hashes */
     unsigned char mac[VERIFIED_MAC_BYTES]; /* stored hash and password */
+    struct app_hash app;                   /* the password's, if it may be an app password */
+    bool has_app;
     bool exempt;                           /* the peer from limits on peers */
     int64_t now;
 };
@@ -230,8 +232,17 @@ static enum verdict run_hash(struct verifier *v, const struct attempt *t, struct
 
 static enum verdict check(struct verifier *v, struct attempt *t, struct verified_login *out)
 {
+    uint64_t app = 0;
+
     if (refused(v, t, &out->why))
         return VERDICT_NOT_NOW;
+    if (t->has_app && !credentials_app_find(v->credentials, t->credential.account, &t->app, t->about->service, &app, &out->why))
+        return VERDICT_NOT_NOW;
+    if (app != 0 && t->found) {
+        verified_add_peer(v->verified, t->credential.account, t->peer, t->now);
+        credentials_app_used(v->credentials, app, clock_now(), t->about->service, t->about->peer);
+        return VERDICT_RIGHT;
+    }
     if (t->found && verified_has(v->verified, t->credential.account, t->mac, t->now)) {
         verified_add_peer(v->verified, t->credential.account, t->peer, t->now);
         return VERDICT_RIGHT;
@@ -248,6 +259,7 @@ enum verdict verifier_check(struct verifier *v, const struct auth_context *about
     *out = (struct verified_login){0};
     secret_init(&secret, password, v->limits.password_bytes);
     t.password = secret.text;
+    t.has_app = app_hash(t.password, &t.app);
     if (login_key(user, about->domain, &out->login) &&
         !credentials_find(v->credentials, key_text(&out->login), &t.credential, &t.found, &out->why))
         return VERDICT_NOT_NOW;

@@ -107,6 +107,7 @@ const struct config_limit config_limits[] = {
     COUNT(auth, scram_iterations, 0, 10000000),
     TEXT(auth, mechanisms),
     BYTES(auth, password_bytes, 64, 16 * KB),
+    COUNT(auth, app_passwords, 0, 200),
     COUNT(auth, cached_logins, 0, 10000000),
     COUNT(auth, cached_seconds, 1, 7 * DAY),
     COUNT(auth, delay_ms, 0, 60000),

@@ -220,6 +220,96 @@ static void test_authzid(void)
     }
 }
 
+/* ---- app passwords ---- */
+
+static bool show_app(void *ctx, const struct auth_app_password *p)
+{
+    struct buf *out = ctx;
+
+    buf_addf(out, PRIslice "|" PRIslice "|%s|" PRIslice "|" PRIslice "\n", SLICE_ARG(p->name), SLICE_ARG(p->services),
+             p->last_used >= p->created && p->created > 0 ? "used" : "unused", SLICE_ARG(p->last_service),
+             SLICE_ARG(p->last_peer));
+    return true;
+}
+
+static enum auth_state by_password(const char *service, const char *user, struct slice password)
+{
+    struct auth_context context = about;
+    struct auth_answer a;
+
+    context.service = slice_of(service);
+    struct auth_exchange *x = auth_password(client, &context, slice_of(user), password, bell_waker);
+    enum auth_state state = wait_for(x, &a);
+    auth_exchange_destroy(&x);
+    return state;
+}
+
+static void test_app_passwords(void)
+{
+    struct buf phone, all, loose, text;
+    const struct slice long_name = SLICE("0123456789012345678901234567890123456789012345678901234567890123456789");
+
+    buf_init(&phone, 100);
+    buf_init(&all, 100);
+    buf_init(&loose, 100);
+    buf_init(&text, 1000);
+    CHECK("made", auth_control_app_add(control, 1, SLICE("phone"), SLICE("imap smtp"), &phone, &why));
+    CHECK("made", auth_control_app_add(control, 1, SLICE("laptop"), SLICE(""), &all, &why));
+    CHECK("its form", phone.len == 30 && !slice_eq(buf_slice(&phone), buf_slice(&all)));
+    CHECK("the name is taken", !auth_control_app_add(control, 1, SLICE("phone"), SLICE(""), &text, &why) &&
+                                   why.reason == FAIL_EXISTS);
+    CHECK("no such service", !auth_control_app_add(control, 1, SLICE("x"), SLICE("imap gopher"), &text, &why) &&
+                                 why.reason == FAIL_INVALID);
+    CHECK("no name", !auth_control_app_add(control, 1, SLICE(""), SLICE(""), &text, &why) && why.reason == FAIL_INVALID);
+    CHECK("too long a name",
+          !auth_control_app_add(control, 1, long_name, SLICE(""), &text, &why) && why.reason == FAIL_INVALID);
+    CHECK("no such account", !auth_control_app_add(control, 99, SLICE("x"), SLICE(""), &text, &why) &&
+                                 why.reason == FAIL_NOT_FOUND);
+
+    CHECK("in scope", by_password("imap", "ann", buf_slice(&phone)) == AUTH_OK);
+    CHECK("out of scope", by_password("pop3", "ann", buf_slice(&phone)) == AUTH_FAILED);
+    CHECK("all", by_password("pop3", "ann", buf_slice(&all)) == AUTH_OK);
+    CHECK("another's", by_password("imap", "bob", buf_slice(&phone)) == AUTH_FAILED);
+    CHECK("nobody's", by_password("imap", "nobody", buf_slice(&phone)) == AUTH_FAILED);
+    CHECK("the main one too", by_password("imap", "ann", SLICE("secret")) == AUTH_OK);
+    for (size_t i = 0; i < phone.len; i++)
+        if (phone.data[i] != '-') {
+            char c = phone.data[i];
+            buf_add_char(&loose, c >= 'a' && c <= 'z' ? (char)(c - 32) : c);
+            buf_add_char(&loose, ' ');
+        }
+    CHECK("as people type it", by_password("smtp", "ann", buf_slice(&loose)) == AUTH_OK);
+    loose.data[0] = loose.data[0] == 'A' ? 'B' : 'A';
+    CHECK("a letter off", by_password("smtp", "ann", buf_slice(&loose)) == AUTH_FAILED);
+
+    CHECK("list", auth_control_app_list(control, 1, show_app, &text, &why));
+    CHECK_SLICE("list", buf_slice(&text),
+                SLICE("laptop||used|pop3|192.0.2.1\nphone|imap smtp|used|smtp|192.0.2.1\n"));
+    CHECK("removed", auth_control_app_remove(control, 1, SLICE("phone"), &why));
+    hear_of(1); /* its sessions end */
+    CHECK("once", !auth_control_app_remove(control, 1, SLICE("phone"), &why) && why.reason == FAIL_NOT_FOUND);
+    CHECK("of no use any more", by_password("imap", "ann", buf_slice(&phone)) == AUTH_FAILED);
+    CHECK("the other is", by_password("imap", "ann", buf_slice(&all)) == AUTH_OK);
+    CHECK("another main password", auth_server_set_password(server, 1, SLICE("ann@example.org"), SLICE("secret"), &why));
+    CHECK("leaves it", by_password("imap", "ann", buf_slice(&all)) == AUTH_OK);
+    hear_of(1);
+    for (unsigned i = 0; i < limits.app_passwords - 1; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "n%u", i);
+        CHECK("many", auth_control_app_add(control, 1, slice_of(name), SLICE(""), &loose, &why));
+        buf_reset(&loose);
+    }
+    CHECK("too many", !auth_control_app_add(control, 1, SLICE("one more"), SLICE(""), &loose, &why) &&
+                          why.reason == FAIL_LIMIT);
+    buf_reset(&text);
+    text.max = 100000;
+    CHECK("a long list", auth_control_app_list(control, 1, show_app, &text, &why));
+    buf_finish(&phone);
+    buf_finish(&all);
+    buf_finish(&loose);
+    buf_finish(&text);
+}
+
 /* ---- SCRAM, with libgsasl's client at the other end ---- */
 
 static const char binding_text[] = "0123456789abcdef0123456789abcdef";
@@ -550,7 +640,7 @@ static void test_removal(void)
 /* Whatever the other role sends: an answer that it was wrong, and nothing else. */
 static void test_garbage(void)
 {
-    static const uint16_t types[] = {1, 2, 3, 4, 5, 6, 7, 8, 99};
+    static const uint16_t types[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 99};
     struct ipc_client *c = ipc_client_create(&ipc, "auth", NULL, NULL, &why);
 
     ipc_client_attach(c, connected(mail_server));
@@ -595,6 +685,7 @@ int main(void)
     test_two_at_once();
     test_many_at_once();
     test_authzid();
+    test_app_passwords();
     test_scram();
     test_scram_messages();
     test_scram_nobody();

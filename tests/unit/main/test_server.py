@@ -154,6 +154,22 @@ def test_sessions(server):
     except imaplib.IMAP4.error:
         check("the old one is not", True)
 
+    app = ["account", "app-password"]
+    made = server.json(*app, "add", "u0@example.test", "phone", "--for", "imap,smtp")["password"]
+    client = server.login("u0@example.test", made)
+    rows = server.json(*app, "list", "u0@example.test")["app_passwords"]
+    check("app password list", [(r["name"], r["services"], r["last_service"]) for r in rows] == [("phone", "imap smtp", "imap")], rows)
+    check("app password, once more", server.run(*app, "add", "u0@example.test", "phone").returncode == 1)
+    check("app password usage", server.run(*app, "add", "u0@example.test").returncode == 2 and
+          server.run(*app, "change", "u0@example.test", "phone").returncode == 2)
+    check("app password remove", server.run(*app, "remove", "u0@example.test", "phone").returncode == 0)
+    check("its session ends", client.readline().startswith(b"* BYE"))
+    try:
+        server.login("u0@example.test", made)
+        check("it is of no use any more", False)
+    except imaplib.IMAP4.error:
+        check("it is of no use any more", True)
+
     client = server.login("u2@example.test", "demo-u2")
     check("disable", server.json("account", "disable", "u2@example.test")["disabled"] is True)
     check("disabling ends sessions", client.readline().startswith(b"* BYE"))
