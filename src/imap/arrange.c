@@ -49,6 +49,14 @@ int arrange_search(struct imap_session *s, struct arrange *a)
     return status;
 }
 
+void arrange_progress(struct imap_session *s, const struct arrange *a)
+{
+    uint32_t done, total;
+
+    search_progress(a->search, &done, &total);
+    imap_in_progress(s, done, total);
+}
+
 struct sort_request arrange_request(const struct imap_session *s, const struct arrange *a)
 {
     return (struct sort_request){

@@ -29,8 +29,10 @@ void arrange_end(struct arrange *a);
 /* 1: what was found is there.  0: another turn.  -1: the command has been answered. */
 int  arrange_search(struct imap_session *s, struct arrange *a);
 /* sort-criteria, each key once; how many (sort.c). */
-size_t imap_read_sort_criteria(struct imap_reader *r, struct sort_criterion *out, size_t max);
+size_t imap_read_sort_criteria(struct imap_reader *r, struct sort_criterion out[SORT_RELEVANCY + 1]);
 enum thread_algorithm imap_read_thread_algorithm(struct imap_reader *r); /* thread.c */
+/* Another turn is needed: the client may be told how far it is (RFC 9585). */
+void arrange_progress(struct imap_session *s, const struct arrange *a);
 /* What is to be put in order, by the session's comparator (RFC 5255 section 4.2). */
 struct sort_request arrange_request(const struct imap_session *s, const struct arrange *a);
 

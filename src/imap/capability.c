@@ -50,6 +50,7 @@ static const struct {
     {"PREVIEW", LOGGED_IN},
     {"SAVEDATE", LOGGED_IN},
     {"CONTEXT=SEARCH", LOGGED_IN},
+    {"CONTEXT=SORT", LOGGED_IN},
     {"MULTISEARCH", LOGGED_IN},
     {"UIDBATCHES", LOGGED_IN},
     {"LIST-EXTENDED", LOGGED_IN},

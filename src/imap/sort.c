@@ -2,17 +2,25 @@
  * imap/sort.c - SORT and UID SORT.
  *
  * Layer: imap.  RFC 5256 section 3 (BASE.6.4.SORT), RFC 5957 (DISPLAYFROM, DISPLAYTO), RFC 5267
- * section 3 (ESORT), RFC 6203 section 6 (RELEVANCY), RFC 7162 section 3.1.6 (MODSEQ).
+ * section 3 (ESORT) and 4 (CONTEXT=SORT), RFC 6203 section 6 (RELEVANCY), RFC 7162 section 3.1.6 (MODSEQ).
  */
 #include "imap/arrange.h"
+#include "imap/comparator.h"
+#include "imap/context.h"
 #include "imap/saved.h"
 
-enum { CRITERIA_MAX = 50 };
+/* Each key once. */
+enum { CRITERIA_MAX = SORT_RELEVANCY + 1 };
+
+struct criteria {
+    struct sort_criterion list[CRITERIA_MAX];
+    size_t                count;
+};
 
 struct sort_command {
-    struct arrange        arrange; /* first: see end_sort */
-    struct sort_criterion criteria[CRITERIA_MAX];
-    size_t                criterion_count;
+    struct arrange        arrange;
+    struct criteria       criteria;
+    struct imap_context  *context; /* RETURN (UPDATE) */
     struct sort_run      *run;
     struct esearch        answer;
     size_t                at;
@@ -24,6 +32,7 @@ static void end_sort(struct imap_session *s)
     struct sort_command *c = s->step_data;
 
     sort_end(&c->run);
+    imap_context_drop(&c->context);
     arrange_end(&c->arrange);
 }
 
@@ -68,7 +77,7 @@ static bool is_repeated(const struct sort_criterion *list, size_t count, enum so
 }
 
 /* sort-criteria = "(" sort-criterion *(SP sort-criterion) ")" */
-size_t imap_read_sort_criteria(struct imap_reader *r, struct sort_criterion *out, size_t max)
+size_t imap_read_sort_criteria(struct imap_reader *r, struct sort_criterion out[SORT_RELEVANCY + 1])
 {
     size_t count = 0;
 
@@ -78,13 +87,8 @@ size_t imap_read_sort_criteria(struct imap_reader *r, struct sort_criterion *out
         read_criterion(r, &one);
         if (r->failed)
             return 0;
-        if (is_repeated(out, count, one.key))
-            continue;
-        if (count == max) {
-            imap_fail(r, "fewer sort criteria");
-            return 0;
-        }
-        out[count++] = one;
+        if (!is_repeated(out, count, one.key))
+            out[count++] = one;
     } while (imap_accept(r, ' '));
     imap_expect(r, ')');
     return count;
@@ -101,10 +105,10 @@ static void read_sort(struct imap_session *s, struct imap_reader *r, struct sort
         esearch_read_options(r, &args->options);
         imap_expect_space(r);
     }
-    c->criterion_count = imap_read_sort_criteria(r, c->criteria, CRITERIA_MAX);
+    c->criteria.count = imap_read_sort_criteria(r, c->criteria.list);
     arrange_read(s, r, &c->arrange);
-    for (size_t i = 0; i < c->criterion_count; i++)
-        if (c->criteria[i].key == SORT_RELEVANCY && !args->fuzzy)
+    for (size_t i = 0; i < c->criteria.count; i++)
+        if (c->criteria.list[i].key == SORT_RELEVANCY && !args->fuzzy)
             imap_fail(r, "a FUZZY key with RELEVANCY"); /* RFC 6203 section 6 */
 }
 
@@ -155,7 +159,7 @@ static int sort_found(struct imap_session *s, struct sort_command *c)
 
     if (c->run == NULL) {
         struct sort_request q = arrange_request(s, &c->arrange);
-        c->run = sort_start(&q, c->criteria, c->criterion_count);
+        c->run = sort_start(&q, c->criteria.list, c->criteria.count);
     }
     int status = sort_continue(c->run, ARRANGE_BUDGET_MS, &c->answer.found, &why);
     if (status < 0) {
@@ -177,14 +181,41 @@ static enum turn sort_step(struct imap_session *s)
         if (status == 1)
             status = sort_found(s, c);
         if (status == 0)
-            imap_in_progress(s, 0, 0);
+            arrange_progress(s, &c->arrange);
         if (status != 1)
             return status == 0 ? TURN_AGAIN : TURN_PARK;
     }
     if (c->answer.options.returns != 0 ? !esearch_write(s, &c->answer) : !write_sort(s, c))
         return TURN_MORE;
+    imap_context_begin(s, &c->context, &c->answer);
     imap_ok(s, "Sorted");
     return TURN_PARK;
+}
+
+/* For a context that is told of: few messages, whose keys are in memory mostly. */
+static bool sort_positions(struct imap_session *s, const void *criteria, uint32_t *positions, size_t count,
+                           struct fail *why)
+{
+    const struct criteria *c = criteria;
+    struct sort_request q = {
+        .account = s->box.account,
+        .mailbox_id = s->box.mailbox,
+        .view = s->box.view,
+        .collation = imap_collation(s),
+        .found = positions,
+        .count = count,
+    };
+    struct sort_run *run = sort_start(&q, c->list, c->count);
+    const uint32_t *sorted;
+    int status;
+
+    do
+        status = sort_continue(run, 1000, &sorted, why);
+    while (status == 0);
+    if (status == 1 && count > 0)
+        memcpy(positions, sorted, count * sizeof *sorted);
+    sort_end(&run);
+    return status == 1;
 }
 
 void imap_sort(struct imap_session *s, struct imap_reader *r)
@@ -198,6 +229,11 @@ void imap_sort(struct imap_session *s, struct imap_reader *r)
     read_sort(s, r, c);
     if (!arrange_begin(s, r, &c->arrange))
         return;
+    s->step_data = c;
+    s->cleanup = end_sort;
+    if (!imap_context_prepare(s, &c->arrange.args, &c->context))
+        return;
+    imap_context_order(c->context, sort_positions, &c->criteria, sizeof c->criteria);
     c->answer = (struct esearch){
         .options = c->arrange.args.options,
         .tag = s->tag,
@@ -205,7 +241,5 @@ void imap_sort(struct imap_session *s, struct imap_reader *r)
         .view = c->arrange.view,
         .modseq = c->arrange.args.modseq,
     };
-    s->step_data = c;
-    s->cleanup = end_sort;
     s->step = sort_step;
 }

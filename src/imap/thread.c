@@ -73,7 +73,7 @@ static enum turn thread_step(struct imap_session *s)
         if (status == 1)
             status = thread_found(s, c);
         if (status == 0)
-            imap_in_progress(s, 0, 0);
+            arrange_progress(s, &c->arrange);
         if (status != 1)
             return status == 0 ? TURN_AGAIN : TURN_PARK;
     }

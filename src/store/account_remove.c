@@ -158,6 +158,7 @@ bool store_account_remove(struct store *st, uint64_t id, struct fail *why)
     index_remove(st, id);
     ok = ok && finish_removal(st, id, why);
     block_end();
+    (void)sort_tables_drop(st, id, INT64_MAX);
     store_unpin(a);
     return ok;
 }

@@ -393,6 +393,7 @@ bool store_rebuild(struct store *st, uint64_t id, void (*report)(void *ctx, cons
     bool ok = found == SOUND || (found == LOST && rebuild_file(&r, a, why));
 
     ok = ok && rebuild_derived(&r, a, why) && share_index(a, why);
+    (void)sort_tables_drop(st, id, INT64_MAX);
     store_unpin(a);
     index_remove(st, id);
     index_note(st, id, 1);
