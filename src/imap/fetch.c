@@ -323,7 +323,7 @@ static void plan(struct fetch *f)
  */
 static bool set_seen(struct imap_session *s, struct fetch *f)
 {
-    struct flag_change change = {.op = FLAGS_ADD, .flags = STORE_SEEN};
+    struct flag_change change = {.op = FLAGS_ADD, .flags = STORE_SEEN, .user = imap_seen_user(s)};
     struct imap_spans_at at = {0};
     struct imap_spans unseen = {0};
     uint32_t position;

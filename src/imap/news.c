@@ -22,13 +22,24 @@ static void lose_mailbox(struct imap_session *s, const struct fail *why)
     imap_bye(s, "The selected mailbox cannot be read now");
 }
 
+bool imap_open_view(struct imap_session *s, struct account *a, uint64_t mailbox_id, bool take, struct view **out,
+                    uint32_t *first_recent, struct fail *why)
+{
+    if (a == s->account)
+        return view_open_recent(a, mailbox_id, take, out, first_recent, why);
+    if (!view_open_for(a, mailbox_id, account_id(s->account), out, why))
+        return false;
+    *first_recent = view_uidnext(*out);
+    return true;
+}
+
 bool imap_unpark(struct imap_session *s)
 {
     struct fail why;
 
     if (s->box.view != NULL)
         return true;
-    if (view_restore(s->box.account, s->box.mailbox, s->box.token, &s->box.view, &why))
+    if (view_restore_for(s->box.account, s->box.mailbox, imap_seen_user(s), s->box.token, &s->box.view, &why))
         return true;
     lose_mailbox(s, &why);
     return false;
@@ -140,7 +151,7 @@ struct imap_news *imap_news_gather(struct imap_session *s, bool expunges)
     if (s->state != IMAP_SELECTED || !imap_unpark(s))
         return NULL;
     then = s->box.view;
-    if (!view_open_recent(s->box.account, s->box.mailbox, !s->box.read_only, &now, &first_recent, &why)) {
+    if (!imap_open_view(s, s->box.account, s->box.mailbox, !s->box.read_only, &now, &first_recent, &why)) {
         lose_mailbox(s, &why);
         return NULL;
     }

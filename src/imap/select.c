@@ -79,7 +79,7 @@ static bool open_mailbox(struct imap_session *s, struct slice name, bool read_on
         return false;
     if (target->info.no_select)
         return fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "The mailbox cannot be selected");
-    if (!view_open_recent(target->account, target->info.id, !read_only, &v, &first_recent, why))
+    if (!imap_open_view(s, target->account, target->info.id, !read_only, &v, &first_recent, why))
         return false;
     s->box = (struct imap_selected){
         .account = target->account,

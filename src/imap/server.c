@@ -379,18 +379,32 @@ static void park(struct imap_session *s)
     }
 }
 
+/* The account whose mailbox is selected, if it is another's; held, so that it outlasts what is done meanwhile. */
+static struct account *other_account(const struct imap_session *s)
+{
+    return s->state == IMAP_SELECTED && s->box.account != s->account ? account_ref(s->box.account) : NULL;
+}
+
+/* A turn may wait for the session's account and for that of the selected mailbox: both gates are its. */
 static enum turn session_input(void *session)
 {
     struct imap_session *s = session;
-    struct account *account = s->account;
+    struct account *account = s->account, *other = other_account(s);
+    enum turn t = TURN_WAIT;
 
-    if (account != NULL && !account_enter(account, s->waker))
-        return TURN_WAIT;
-    imap_notify_enter(s);
-    enum turn t = run(s);
-    imap_notify_leave(s);
-    if (account != NULL)
+    if (account == NULL) {
+        t = run(s);
+    } else if (account_enter(account, s->waker)) {
+        if (other == NULL || account_enter(other, s->waker)) {
+            imap_notify_enter(s);
+            t = run(s);
+            imap_notify_leave(s);
+            if (other != NULL)
+                account_leave(other);
+        }
         account_leave(account);
+    }
+    account_release(&other);
     if (t == TURN_PARK)
         park(s);
     return t;
@@ -409,11 +423,13 @@ static void session_close(void *session, enum conn_close why)
     struct imap_session *s = session;
 
     (void)why;
+    watch_end(&s->watch); /* before the accounts that it may be about */
+    if (s->state == IMAP_SELECTED && s->box.account != s->account)
+        account_forget(s->box.account, s->waker);
     if (s->state == IMAP_SELECTED)
         imap_deselect(s);
     end_command(s);
     imap_lasting_end(s);
-    watch_end(&s->watch);
     if (s->account != NULL) {
         account_forget(s->account, s->waker);
         account_release(&s->account);

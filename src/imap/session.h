@@ -189,6 +189,17 @@ static inline bool imap_is_recent(const struct imap_session *s, uint32_t uid)
 }
 /* EXISTS, and RECENT for those who know it (not RFC 9051 appendix E). */
 void imap_write_counts(const struct imap_session *s, struct buf *out);
+/* Whose \Seen the selected mailbox has: 0 in one's own, in another's the id of who is logged in. */
+static inline uint64_t imap_seen_user(const struct imap_session *s)
+{
+    return s->box.account != s->account ? account_id(s->account) : 0;
+}
+/*
+ * The mailbox as it is now for this session, and the first UID that is \Recent for it: in another's
+ * mailbox none is.  As view_open_recent.
+ */
+bool imap_open_view(struct imap_session *s, struct account *a, uint64_t mailbox_id, bool take, struct view **out,
+                    uint32_t *first_recent, struct fail *why);
 /* The system flags that RIGHT_ bits allow to change; keywords need RIGHT_WRITE (RFC 4314 section 4). */
 static inline uint32_t imap_flags_by(unsigned rights)
 {

@@ -60,6 +60,27 @@ static bool count_recent(const struct imap_session *s, struct account *a, const 
     return true;
 }
 
+/* In another's mailbox one has seen what one has seen oneself. */
+static bool count_unseen(const struct imap_session *s, struct account *a, const struct mailbox_info *info,
+                         uint32_t *out, struct fail *why)
+{
+    struct view *v = NULL;
+    struct view_cursor at;
+    struct view_entry e;
+
+    *out = info->unseen;
+    if (a == s->account || info->messages == 0)
+        return true;
+    if (!view_open_for(a, info->id, account_id(s->account), &v, why))
+        return false;
+    *out = 0;
+    view_cursor_init(&at, v, 0);
+    while (view_next(&at, &e))
+        *out += (e.flags & STORE_SEEN) == 0;
+    view_release(&v);
+    return true;
+}
+
 static uint64_t status_value(const struct imap_session *s, const struct mailbox_info *info,
                              enum status_item item, uint32_t recent)
 {
@@ -83,9 +104,12 @@ bool imap_write_status(struct imap_session *s, struct account *a, const struct m
                        unsigned items, struct fail *why)
 {
     struct buf *out = conn_out(s->conn);
+    struct mailbox_info told = *info;
     uint32_t recent = 0;
     bool first = true;
 
+    if ((items & STATUS_UNSEEN) && !count_unseen(s, a, info, &told.unseen, why))
+        return false;
     if ((items & STATUS_RECENT) && !count_recent(s, a, info, &recent, why))
         return false;
     buf_add(out, SLICE("* STATUS "));
@@ -104,7 +128,7 @@ bool imap_write_status(struct imap_session *s, struct account *a, const struct m
             imap_write_mailboxid(out, a, info->id);
             buf_add_char(out, ')');
         } else {
-            buf_add_u64(out, status_value(s, info, status_items[i].item, recent));
+            buf_add_u64(out, status_value(s, &told, status_items[i].item, recent));
         }
     }
     buf_add(out, SLICE(")\r\n"));

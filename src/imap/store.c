@@ -264,6 +264,7 @@ void imap_store(struct imap_session *s, struct imap_reader *args)
     struct imap_set uids = imap_spans_uids(&s->arena, s->box.view, &c->spans);
     s->step_data = c;
     s->cleanup = end_store;
+    c->change.user = imap_seen_user(s);
     c->before = view_ref(s->box.view);
     if (!message_flags(s->box.account, s->box.mailbox, uids.ranges, uids.count, &c->change, &c->refused,
                        &c->modseq, &why)) {

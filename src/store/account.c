@@ -213,6 +213,8 @@ bool account_reload(struct account *a, struct fail *why)
             now->row.first_recent = then->row.first_recent;
             now->recent_taken = true;
         }
+        now->users = then->users;
+        then->users = NULL;
         now->view = then->view; /* with its place in the budget */
         now->view_cost = then->view_cost;
         now->view_used_ms = then->view_used_ms;

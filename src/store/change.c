@@ -300,6 +300,9 @@ static void publish(struct change *c)
         }
     }
     quota_note(a, c->returned);
+    struct mailbox_state *seen_in = c->seen != NULL ? state_mailbox(a->state, c->seen_in) : NULL;
+    if (seen_in != NULL)
+        user_views_changed(a->store, seen_in, c->seen_by, c->seen);
     watch_tell(a, c);
     (void)pthread_mutex_unlock(&a->lock);
     if (added > 0)
@@ -308,6 +311,7 @@ static void publish(struct change *c)
 
 static void change_finish(struct change *c)
 {
+    view_release(&c->seen);
     for (size_t i = 0; i < c->box_count; i++) {
         view_release(&c->boxes[i]->view);
         free(c->boxes[i]);

@@ -13,6 +13,8 @@ struct flagging {
     const struct flag_change *change;
     struct uid_set *refused;
     uint64_t modseq;
+    uint64_t user;                /* 0: the owner; else \Seen goes his own way: */
+    uint32_t seen_keep, seen_set; /* as keep and set */
 
     /* while it runs */
     struct change *c;
@@ -144,19 +146,67 @@ static bool change_all(struct flagging *f, struct change_box *box, const struct 
     return true;
 }
 
+/* Is the user's \Seen to change?  What is refused, classify() notes. */
+static uint32_t classify_seen(void *ctx, const struct view_entry *e)
+{
+    const struct flagging *f = ctx;
+
+    if (f->change->conditional && e->modseq > f->change->unchanged_since)
+        return 0;
+    return ((((e->flags & f->seen_keep) | f->seen_set) ^ e->flags) & STORE_SEEN) != 0;
+}
+
+/* A run of messages, of which `v` is his view, becomes seen by him or not. */
+static bool write_seen(struct flagging *f, const struct view *v, const struct view_run *run, struct fail *why)
+{
+    bool seen = (f->seen_set & STORE_SEEN) != 0;
+    int64_t modseq = (int64_t)f->modseq;
+
+    for (uint32_t i = run->position; i < run->position + run->count; i++)
+        view_put_row(&f->c->seen, view_at(v, i).uid, seen ? STORE_SEEN : 0, f->modseq);
+    return db_run(f->c->db, SQL_SEEN_SET, why, "iiiii", (int64_t)f->mailbox_id, (int64_t)f->user,
+                  (int64_t)run->first, (int64_t)run->last, seen ? modseq : -modseq);
+}
+
+static bool change_seen(struct flagging *f, struct change_box *box, const struct view *v, struct fail *why)
+{
+    struct view_runs runs = view_runs_find(v, f->ranges, f->range_count, classify_seen, f);
+    bool ok = true;
+
+    if (runs.count > 0) {
+        f->modseq = change_modseq(f->c);
+        f->c->seen_by = f->user;
+        f->c->seen_in = f->mailbox_id;
+    }
+    for (size_t i = 0; ok && i < runs.count; i++)
+        ok = write_seen(f, v, &runs.list[i], why);
+    if (ok && runs.count > 0)
+        change_touch(f->c, box);
+    view_runs_finish(&runs);
+    return ok;
+}
+
+/* A user's view has the mailbox's messages in the same places. */
 static bool change_flags(struct change *c, void *ctx, struct fail *why)
 {
     struct flagging *f = ctx;
     struct change_box *box = change_box(c, f->mailbox_id, why);
+    struct view *v = NULL;
 
     if (box == NULL || !change_view(c, box, why))
         return false;
     f->c = c;
     f->why = why;
+    if (f->user == 0)
+        v = view_ref(box->view);
+    else if (!view_for_change(c, box, f->user, &v, why))
+        return false;
     idmap_init(&f->successors);
-    struct view_runs runs = view_runs_find(box->view, f->ranges, f->range_count, classify, f);
+    struct view_runs runs = view_runs_find(v, f->ranges, f->range_count, classify, f);
     idmap_finish(&f->successors);
-    bool ok = change_all(f, box, &runs, why);
+    bool ok = f->user == 0 || change_seen(f, box, v, why);
+    view_release(&v); /* so that the box's can be changed in place */
+    ok = ok && change_all(f, box, &runs, why);
     view_runs_finish(&runs);
     return ok;
 }
@@ -180,6 +230,12 @@ static void choose_masks(struct flagging *f, const struct flag_change *change)
         f->set = 0;
         break;
     }
+    if (f->user != 0) {
+        f->seen_keep = f->keep;
+        f->seen_set = f->set;
+        f->keep |= STORE_SEEN;
+        f->set &= ~(uint32_t)STORE_SEEN;
+    }
     f->keywords = !change->hold_keywords && (change->op == FLAGS_REPLACE || change->keyword_count > 0);
 }
 
@@ -194,14 +250,15 @@ bool message_flags(struct account *a, uint64_t mailbox_id, const struct uid_rang
         .range_count = range_count,
         .change = change,
         .refused = &nobody,
+        .user = change->user == a->id ? 0 : change->user,
     };
     struct view *v;
 
     choose_masks(&f, change);
-    if (!view_open(a, mailbox_id, &v, why)) /* loaded before the transaction, and kept for the next */
+    if (!view_open_for(a, mailbox_id, f.user, &v, why)) /* loaded before the transaction, and kept for the next */
         return false;
     view_release(&v);
-    bool ok = change_run(a, CHANGE_TOGETHER, change_flags, &f, why);
+    bool ok = change_run(a, f.user == 0 ? CHANGE_TOGETHER : CHANGE_ALONE, change_flags, &f, why);
     if (ok && modseq != NULL)
         *modseq = f.modseq;
     if (ok && refused != NULL)

@@ -44,6 +44,7 @@ struct mailbox_state {
     struct view *view;  /* as the mailbox is now; NULL: nobody has asked of late */
     uint64_t view_cost; /* what it counts for in the budget */
     int64_t view_used_ms;
+    struct user_view *users; /* how others see it (view_user.c); their own part of the budget */
     struct acl_entry *acl; /* ordered by identifier; in the state's arena */
     size_t acl_count;
     bool recent_taken; /* first_recent is ahead of the file's; it goes along with the next change */
@@ -234,6 +235,8 @@ struct change {
     struct change_event *events;
     size_t event_count, event_cap;
     bool wrote;        /* by any member */
+    struct view *seen; /* rows of `seen_by` that changed in `seen_in`, by a member that runs alone; NULL: none */
+    uint64_t seen_by, seen_in;
     bool annotated;    /* annotations changed */
     struct quota_amount returned; /* was reserved for what are rows now */
     bool restructured; /* mailboxes or subscriptions changed: `state` is read anew */
@@ -279,6 +282,17 @@ void view_append(struct view **v, struct view_entry e);                 /* uid a
 void view_set(struct view **v, uint32_t position, struct view_entry e); /* same uid */
 void view_remove(struct view **v, const struct uid_set *gone);
 void view_stamp(struct view **v, uint32_t uidnext, uint64_t modseq);
+
+/* ---- view_user.c ---- */
+
+/* How a user sees a mailbox as the change finds it; counted.  He can be asked for after it. */
+bool view_for_change(struct change *c, struct change_box *box, uint64_t user, struct view **out, struct fail *why);
+/* What he has seen has changed so; `lock` held. */
+void user_views_changed(struct store *st, struct mailbox_state *box, uint64_t user, const struct view *rows);
+/* Frees those unused since then (INT64_MAX: all); bytes of the budget.  `lock` held, and file_lock. */
+uint64_t user_views_drop(struct store *st, struct mailbox_state *box, int64_t unused_since_ms);
+/* A view with one entry more, whose uid is above all. */
+void view_put_row(struct view **v, uint32_t uid, uint32_t flags, uint64_t modseq);
 
 /* ---- keywords.c ---- */
 

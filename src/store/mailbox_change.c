@@ -146,7 +146,8 @@ static bool delete (struct change *c, void *ctx, struct fail *why)
     change_event(c, there->id, WATCH_DELETED, r->name);
     if (!db_run(c->db, SQL_MAILBOX_BURY, why, "iii", (int64_t)there->id, (int64_t)change_modseq(c),
                 clock_now()) ||
-        !db_run(c->db, SQL_ANNOTATION_BURY, why, "i", (int64_t)there->id))
+        !db_run(c->db, SQL_ANNOTATION_BURY, why, "i", (int64_t)there->id) ||
+        !db_run(c->db, SQL_SEEN_BURY, why, "i", (int64_t)there->id))
         return false;
     if (children && !(new_mailbox(c, there->parent, there->id, there->leaf, USE_NONE, true, &stand_in, why) &&
                       db_run(c->db, SQL_MAILBOX_ADOPT, why, "ii", (int64_t)there->id, (int64_t)stand_in)))

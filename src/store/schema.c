@@ -24,7 +24,7 @@
  *              remembered.
  * dead         records that no row needs any more, to be released.
  * acl          RFC 4314; identifier as normalised, rights: RIGHT_ bits.
- * seen         what another account has seen in a mailbox shared with it.
+ * seen         what another account has seen in a mailbox shared with it; a negative modseq: not any more.
  * annotation   RFC 5464; mailbox 0: the server's; user 0: shared, else the account it is private to;
  *              without a value: taken away at that modseq.
  * thread_key   RFC 8474 section 5.2: a hash of a message id and a base subject, and the thread that
@@ -37,8 +37,8 @@
 #define TABLES_2                                                                                             \
     "CREATE TABLE acl (mailbox INTEGER NOT NULL, identifier TEXT NOT NULL, rights INTEGER NOT NULL,"         \
     " PRIMARY KEY (mailbox, identifier)) STRICT, WITHOUT ROWID;"                                             \
-    "CREATE TABLE seen (user INTEGER NOT NULL, mailbox INTEGER NOT NULL, uid INTEGER NOT NULL,"              \
-    " modseq INTEGER NOT NULL, PRIMARY KEY (user, mailbox, uid)) STRICT, WITHOUT ROWID;"                     \
+    "CREATE TABLE seen (mailbox INTEGER NOT NULL, user INTEGER NOT NULL, uid INTEGER NOT NULL,"              \
+    " modseq INTEGER NOT NULL, PRIMARY KEY (mailbox, user, uid)) STRICT, WITHOUT ROWID;"                     \
     "CREATE TABLE annotation (mailbox INTEGER NOT NULL, user INTEGER NOT NULL, name TEXT NOT NULL,"          \
     " value BLOB, modseq INTEGER NOT NULL, PRIMARY KEY (mailbox, user, name)) STRICT, WITHOUT ROWID;"        \
     "CREATE TABLE quota (resource INTEGER PRIMARY KEY, most INTEGER NOT NULL) STRICT;"        \

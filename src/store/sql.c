@@ -69,6 +69,13 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
                         " WHERE mailbox = ?1",
     [SQL_ACL_BURY] = "DELETE FROM acl WHERE mailbox = ?1",
     [SQL_ACL_FORGET] = "DELETE FROM acl WHERE identifier IN (?1, '-' || ?1)",
+    [SQL_SEEN_ALL] = "SELECT uid, modseq FROM seen WHERE mailbox = ?1 AND user = ?2 ORDER BY uid",
+    [SQL_SEEN_SET] = "INSERT INTO seen(mailbox, user, uid, modseq) SELECT mailbox, ?2, uid, ?5 FROM entry"
+                     " WHERE mailbox = ?1 AND uid BETWEEN ?3 AND ?4"
+                     " ON CONFLICT DO UPDATE SET modseq = excluded.modseq",
+    [SQL_SEEN_BURY] = "DELETE FROM seen WHERE mailbox = ?1",
+    [SQL_SEEN_PURGE] = "DELETE FROM seen WHERE NOT EXISTS (SELECT 1 FROM entry e"
+                       " WHERE e.mailbox = seen.mailbox AND e.uid = seen.uid)",
     [SQL_ANNOTATION_GET] = "SELECT value FROM annotation WHERE mailbox = ?1 AND user = ?2 AND name = ?3"
                            " AND value IS NOT NULL",
     [SQL_ANNOTATION_SET] = "INSERT INTO annotation(mailbox, user, name, value, modseq) VALUES (?1, ?2, ?3, ?4, ?5)"

@@ -213,8 +213,10 @@ void account_state_free(struct account *a, struct account_state **sp)
     *sp = NULL;
     if (s == NULL)
         return;
-    for (size_t i = 0; i < s->box_count; i++)
+    for (size_t i = 0; i < s->box_count; i++) {
+        (void)user_views_drop(a->store, &s->boxes[i], INT64_MAX);
         state_set_view(a, &s->boxes[i], NULL);
+    }
     free(s->boxes);
     free(s->by_id);
     free(s->subscribed);

@@ -328,6 +328,7 @@ struct flag_change {
     uint32_t flags;
     const struct slice *keywords;
     size_t keyword_count;
+    uint64_t user;            /* whose \Seen it is, an account's id; 0: the owner's */
     uint32_t held;            /* FLAGS_REPLACE: these stay as they are, and with */
     bool hold_keywords;       /* this all keywords: who changes the others may not change them */
     bool conditional;         /* UNCHANGEDSINCE was given (RFC 7162 section 3.1.3) */

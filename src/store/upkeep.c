@@ -64,6 +64,7 @@ static uint64_t drop_views(struct account *a, int64_t since_ms)
     (void)pthread_mutex_lock(&a->lock);
     for (size_t i = 0; a->state != NULL && i < a->state->box_count; i++) {
         struct mailbox_state *box = &a->state->boxes[i];
+        freed += user_views_drop(a->store, box, since_ms);
         if (box->view == NULL || box->view_used_ms > since_ms)
             continue;
         freed += box->view_cost;

@@ -29,6 +29,11 @@ bool view_open(struct account *a, uint64_t mailbox_id, struct view **out, struct
  */
 bool view_open_recent(struct account *a, uint64_t mailbox_id, bool take, struct view **out,
                       uint32_t *first_recent, struct fail *why);
+/*
+ * The same as `user` (an account's id) sees it: \Seen is his own, set by message_flags with that user, and
+ * a message's modseq is the higher one of the mailbox's and his.  0 or the owner's id: as view_open.
+ */
+bool view_open_for(struct account *a, uint64_t mailbox_id, uint64_t user, struct view **out, struct fail *why);
 struct view *view_ref(struct view *v);
 void view_release(struct view **v);
 
@@ -87,5 +92,7 @@ struct view_token {
 struct view_token view_token(const struct view *v);
 bool view_restore(struct account *a, uint64_t mailbox_id, struct view_token token, struct view **out,
                   struct fail *why);
+bool view_restore_for(struct account *a, uint64_t mailbox_id, uint64_t user, struct view_token token,
+                      struct view **out, struct fail *why);
 
 #endif
