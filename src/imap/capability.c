@@ -110,6 +110,8 @@ static void write_limits(const struct imap_session *s, struct buf *b)
 {
     buf_add(b, SLICE(" APPENDLIMIT="));
     buf_add_u64(b, s->service->limits.append_bytes);
+    if (s->service->limits.urlauth) /* RFC 4467, RFC 5524, RFC 5550 section 5.7.1 */
+        buf_add(b, SLICE(" URLAUTH URLAUTH=BINARY URL-PARTIAL"));
 }
 
 void imap_write_capabilities(struct imap_session *s, struct buf *b)

@@ -38,6 +38,9 @@ static const struct imap_command commands[] = {
     {.name = "GETQUOTAROOT", .run = imap_getquotaroot, .states = LOGGED_IN},
     {.name = "SETQUOTA", .run = imap_setquota, .states = LOGGED_IN},
     {.name = "NAMESPACE", .run = imap_namespace, .states = LOGGED_IN}, /* RFC 2342 */
+    {.name = "GENURLAUTH", .run = imap_genurlauth, .states = LOGGED_IN}, /* RFC 4467 */
+    {.name = "RESETKEY", .run = imap_resetkey, .states = LOGGED_IN},
+    {.name = "URLFETCH", .run = imap_urlfetch, .states = LOGGED_IN},
     {.name = "GETACL", .run = imap_getacl, .states = LOGGED_IN}, /* RFC 4314 */
     {.name = "SETACL", .run = imap_setacl, .states = LOGGED_IN},
     {.name = "DELETEACL", .run = imap_deleteacl, .states = LOGGED_IN},

@@ -58,6 +58,8 @@ static void tell_mailbox(struct imap_session *s, const struct imap_target *targe
     buf_addf(out, "* OK [UIDVALIDITY %u] UIDs are valid\r\n", s->box.uidvalidity);
     buf_addf(out, "* OK [UIDNEXT %u] The next UID\r\n", view_uidnext(v));
     buf_addf(out, "* OK [HIGHESTMODSEQ %llu] The highest\r\n", (unsigned long long)view_modseq(v));
+    if (s->service->limits.urlauth)
+        buf_add(out, SLICE("* OK [URLMECH INTERNAL] How URLs are authorized\r\n")); /* RFC 4467 section 8 */
     buf_add(out, SLICE("* OK [MAILBOXID ("));
     imap_write_mailboxid(out, target->account, target->info.id);
     buf_add(out, SLICE(")] Its object id\r\n"));

@@ -14,6 +14,7 @@ struct store;
 struct imap_limits {
     size_t   command_bytes;   /* a command without APPEND's literal; default 64 KB */
     uint64_t append_bytes;    /* default 50 MB; APPENDLIMIT */
+    unsigned urlauth;         /* 1: URLs may let others read messages (RFC 4467); default 0 */
     unsigned append_messages; /* in one APPEND (RFC 3502); default 10000 */
     unsigned sets;            /* ranges in one sequence set; default 10000 */
     unsigned nesting;         /* parentheses; default 50 */

@@ -316,6 +316,9 @@ void imap_getquotaroot(struct imap_session *s, struct imap_reader *args);
 void imap_setquota(struct imap_session *s, struct imap_reader *args);
 /* With a message that was announced by a literal, args ending before it; _bare: without any literal. */
 void imap_append(struct imap_session *s, struct imap_reader *args, const struct frame_found *message);
+void imap_genurlauth(struct imap_session *s, struct imap_reader *args);
+void imap_resetkey(struct imap_session *s, struct imap_reader *args);
+void imap_urlfetch(struct imap_session *s, struct imap_reader *args);
 void imap_append_bare(struct imap_session *s, struct imap_reader *args);
 void imap_replace(struct imap_session *s, struct imap_reader *args, const struct frame_found *message);
 void imap_replace_bare(struct imap_session *s, struct imap_reader *args);

@@ -17,8 +17,12 @@
  */
 bool imap_url_open(struct imap_session *s, const struct imap_url *url, enum fetch_kind kind,
                    struct section *out, struct fail *why);
-/* The same in a mailbox that has been found already. */
+/*
+ * The same in a mailbox that has been found already.  `structure` (may be NULL) becomes what BODY would
+ * say of the bytes given (RFC 5524 section 3.2), in the command's arena.
+ */
 bool imap_url_open_in(struct imap_session *s, struct account *a, const struct mailbox_info *box,
-                      const struct imap_url *url, enum fetch_kind kind, struct section *out, struct fail *why);
+                      const struct imap_url *url, enum fetch_kind kind, struct section *out,
+                      struct slice *structure, struct fail *why);
 
 #endif

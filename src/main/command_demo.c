@@ -141,6 +141,7 @@ static bool make_config(const struct demo *d, const char *dir, const char *log_l
         .lmtp_address = d->loopback ? d->address : "127.0.0.1",
         .port_base = (unsigned)d->base,
         .allow_plaintext_login = d->loopback,
+        .urlauth = d->loopback,
         .cheap_hashes = d->loopback,
     };
     bool ok = setup_certificate(draft.hostname, draft.certificate, draft.key, why) &&

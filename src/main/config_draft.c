@@ -115,6 +115,9 @@ void config_draft_write(const struct config_draft *d, struct buf *out)
         buf_add(out, SLICE("}\n"));
     }
     add_listeners(d, out);
+    if (d->urlauth)
+        buf_add(out, SLICE("\n# RFC 4467: users may authorize URLs that let others read a message.\n"
+                           "imap {\n    urlauth = 1\n}\n"));
     if (d->cheap_hashes)
         add_cheap_hashes(out);
     else

@@ -16,6 +16,7 @@ struct config_draft {
     const char *lmtp_address;  /* "": on a Unix socket in the runtime folder */
     unsigned    port_base;     /* added to every standard port */
     bool        allow_plaintext_login;
+    bool        urlauth;       /* the demo: what is off elsewhere can be tried */
     bool        cheap_hashes;  /* auth_limits_cheap: for the demo's passwords, which everybody knows */
 };
 

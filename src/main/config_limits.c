@@ -47,6 +47,7 @@ const struct config_limit config_limits[] = {
 
     BYTES(imap, command_bytes, 8 * KB, 64 * MB),
     BYTES(imap, append_bytes, 64 * KB, 4 * GB - 1),
+    COUNT(imap, urlauth, 0, 1),
     COUNT(imap, append_messages, 1, 1000000),
     COUNT(imap, sets, 10, MANY),
     COUNT(imap, nesting, 5, 1000),

@@ -153,7 +153,8 @@ static bool delete (struct change *c, void *ctx, struct fail *why)
                       db_run(c->db, SQL_MAILBOX_ADOPT, why, "ii", (int64_t)there->id, (int64_t)stand_in)))
         return false;
     r->had_acl = state_mailbox(c->account->state, there->id)->acl_count > 0;
-    return db_run(c->db, SQL_ACL_BURY, why, "i", (int64_t)there->id);
+    return db_run(c->db, SQL_ACL_BURY, why, "i", (int64_t)there->id) &&
+           db_run(c->db, SQL_URLAUTH_RESET, why, "i", (int64_t)there->id);
 }
 
 static unsigned levels_of(struct slice name)

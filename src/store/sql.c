@@ -68,6 +68,9 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
     [SQL_ACL_INHERIT] = "INSERT INTO acl(mailbox, identifier, rights) SELECT ?2, identifier, rights FROM acl"
                         " WHERE mailbox = ?1",
     [SQL_ACL_BURY] = "DELETE FROM acl WHERE mailbox = ?1",
+    [SQL_URLAUTH_KEY] = "SELECT key FROM urlauth WHERE mailbox = ?1",
+    [SQL_URLAUTH_SET] = "INSERT INTO urlauth(mailbox, key) VALUES (?1, ?2)",
+    [SQL_URLAUTH_RESET] = "DELETE FROM urlauth WHERE ?1 = 0 OR mailbox = ?1",
     [SQL_ACL_FORGET] = "DELETE FROM acl WHERE identifier IN (?1, '-' || ?1)",
     [SQL_SEEN_ALL] = "SELECT uid, modseq FROM seen WHERE mailbox = ?1 AND user = ?2 ORDER BY uid",
     [SQL_SEEN_SET] = "INSERT INTO seen(mailbox, user, uid, modseq) SELECT mailbox, ?2, uid, ?5 FROM entry"
