@@ -73,6 +73,7 @@ static bool open_target(struct imap_session *s, struct append *a)
         return false;
     }
     a->appender = appender_create(a->target.account, a->target.info.id);
+    appender_for(a->appender, imap_seen_user_in(s, a->target.account));
     if (a->replace && a->target.account == s->box.account)
         appender_replaces(a->appender, s->box.mailbox, a->replaced);
     return true;

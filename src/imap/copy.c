@@ -69,6 +69,31 @@ void imap_answer_copied(struct imap_session *s, const struct copy_result *result
 }
 
 /*
+ * In another's mailboxes the copies are as seen by this user as what was copied, once it is done: a
+ * copy's entry has what its owner has seen.  Where that fails they are unseen, no more.
+ */
+static void carry_seen(struct imap_session *s, const struct copy_result *r, uint64_t to)
+{
+    struct flag_change change = {.op = FLAGS_ADD, .flags = STORE_SEEN, .user = imap_seen_user(s)};
+    struct uid_set seen = {0};
+    uint32_t nth = 0;
+    bool found;
+
+    if (change.user == 0)
+        return;
+    for (size_t i = 0; i < r->source.count; i++) {
+        for (uint64_t uid = r->source.ranges[i].first; uid <= r->source.ranges[i].last; uid++, nth++) {
+            uint32_t position = view_find(s->box.view, (uint32_t)uid, &found);
+            if (found && (view_at(s->box.view, position).flags & STORE_SEEN))
+                uid_set_add(&seen, r->first_uid + nth);
+        }
+    }
+    if (seen.count > 0)
+        (void)message_flags(s->box.account, to, seen.ranges, seen.count, &change, NULL, NULL, NULL);
+    uid_set_finish(&seen);
+}
+
+/*
  * copy = "COPY" SP sequence-set SP mailbox             RFC 3501 section 9
  * move = "MOVE" SP sequence-set SP mailbox             RFC 6851 section 4.8
  */
@@ -119,10 +144,12 @@ static void copy_messages(struct imap_session *s, struct imap_reader *args, bool
         return;
     }
     struct imap_set uids = imap_spans_uids(&s->arena, s->box.view, &spans);
-    if (!message_copy(s->box.account, s->box.mailbox, uids.ranges, uids.count, target.info.id, move, &result, &why))
+    if (!message_copy(s->box.account, s->box.mailbox, uids.ranges, uids.count, target.info.id, move, &result, &why)) {
         imap_no_target(s, &why);
-    else
+    } else {
+        carry_seen(s, &result, target.info.id);
         imap_answer_copied(s, &result, move, target.rights);
+    }
     uid_set_finish(&result.source);
 }
 

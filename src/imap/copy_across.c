@@ -154,6 +154,7 @@ void imap_copy_across(struct imap_session *s, const struct imap_target *target, 
     c->spans = *spans;
     c->move = move;
     c->appender = appender_create(target->account, target->info.id);
+    appender_for(c->appender, imap_seen_user_in(s, target->account));
     s->step_data = c;
     s->cleanup = end_crossing;
     s->step = copy_step;

@@ -189,10 +189,14 @@ static inline bool imap_is_recent(const struct imap_session *s, uint32_t uid)
 }
 /* EXISTS, and RECENT for those who know it (not RFC 9051 appendix E). */
 void imap_write_counts(const struct imap_session *s, struct buf *out);
-/* Whose \Seen the selected mailbox has: 0 in one's own, in another's the id of who is logged in. */
+/* Whose \Seen a mailbox of `a` has: 0 in one's own, in another's the id of who is logged in. */
+static inline uint64_t imap_seen_user_in(const struct imap_session *s, const struct account *a)
+{
+    return a != s->account ? account_id(s->account) : 0;
+}
 static inline uint64_t imap_seen_user(const struct imap_session *s)
 {
-    return s->box.account != s->account ? account_id(s->account) : 0;
+    return imap_seen_user_in(s, s->box.account);
 }
 /*
  * The mailbox as it is now for this session, and the first UID that is \Recent for it: in another's

@@ -16,6 +16,7 @@ struct appended_record {
     struct message_facts facts;
     volume_ref ref;
     uint32_t flags;
+    bool seen; /* by p->user */
     struct slice *keywords;
     size_t keyword_count;
     int64_t internal_date;
@@ -25,6 +26,7 @@ struct appended_record {
 struct appender {
     struct account *account;
     uint64_t mailbox_id;
+    uint64_t user; /* whose \Seen it is, 0: the owner's */
     struct arena arena;
     struct appended_record *first, **tail;
     size_t count;
@@ -55,6 +57,11 @@ struct appender *appender_create(struct account *a, uint64_t mailbox_id)
     p->tail = &p->first;
     arena_init(&p->arena, SIZE_MAX);
     return p;
+}
+
+void appender_for(struct appender *p, uint64_t user)
+{
+    p->user = user != p->account->id ? user : 0;
 }
 
 void appender_replaces(struct appender *p, uint64_t mailbox_id, uint32_t uid)
@@ -90,7 +97,7 @@ static bool append_record(struct appender *p, const struct append_item *item, st
         .kind = RECORD_LOCAL,
         .account = p->account->id,
         .mailbox = p->mailbox_id,
-        .flags = item->flags & STORE_FLAGS,
+        .flags = to->flags,
         .keywords = join_keywords(&p->arena, item),
     };
     struct record record = {
@@ -162,10 +169,11 @@ bool appender_add(struct appender *p, const struct append_item *item, struct fai
 {
     struct appended_record *r = arena_new(&p->arena, struct appended_record);
 
+    r->seen = p->user != 0 && (item->flags & STORE_SEEN);
+    r->flags = item->flags & STORE_FLAGS & ~(p->user != 0 ? (uint32_t)STORE_SEEN : 0);
     if (!mailbox_takes_messages(p->account, p->mailbox_id, why) || !reserve(p, body_size(item->body), why) ||
         !append_record(p, item, r, why))
         return false;
-    r->flags = item->flags;
     r->internal_date = item->internal_date;
     r->internal_zone = item->internal_zone;
     r->keywords = arena_new_array(&p->arena, struct slice, item->keyword_count);
@@ -209,6 +217,17 @@ static bool take_out(struct change *c, const struct appender *p, struct fail *wh
     return ok;
 }
 
+static bool add_seen(struct change *c, const struct appender *p, uint32_t uid, struct fail *why)
+{
+    uint64_t modseq = change_modseq(c);
+
+    c->seen_by = p->user;
+    c->seen_in = p->mailbox_id;
+    view_put_row(&c->seen, uid, STORE_SEEN, modseq);
+    return db_run(c->db, SQL_SEEN_SET, why, "iiiii", (int64_t)p->mailbox_id, (int64_t)p->user, (int64_t)uid,
+                  (int64_t)uid, (int64_t)modseq);
+}
+
 static bool add_rows(struct change *c, void *ctx, struct fail *why)
 {
     struct appender *p = ctx;
@@ -221,7 +240,7 @@ static bool add_rows(struct change *c, void *ctx, struct fail *why)
     c->returned.messages += p->reserved.messages;
     p->out.first_uid = 0;
     for (const struct appended_record *r = p->first; r != NULL; r = r->next) {
-        if (!add_row(c, box, r, &uid, why))
+        if (!add_row(c, box, r, &uid, why) || (r->seen && !add_seen(c, p, uid, why)))
             return false;
         p->out.first_uid = p->out.first_uid == 0 ? uid : p->out.first_uid;
     }
@@ -248,7 +267,7 @@ bool appender_commit(struct appender *p, struct appended *out, struct fail *why)
 
     if (p->count == 0)
         return fail_set(why, FAIL_PERM, FAIL_INVALID, "nothing to append");
-    bool ok = sync_records(p, &local) && change_run(p->account, CHANGE_TOGETHER, add_rows, p, &local);
+    bool ok = sync_records(p, &local) && change_run(p->account, p->user == 0 ? CHANGE_TOGETHER : CHANGE_ALONE, add_rows, p, &local);
     /* Where nobody can say whether the rows were written after all, the records stay. */
     p->done = ok || local.reason == FAIL_OUT_OF_SERVICE;
     if (ok) {

@@ -254,6 +254,8 @@ struct appended {
     uint64_t modseq;
 };
 struct appender *appender_create(struct account *a, uint64_t mailbox_id);
+/* \Seen of the messages will be that user's own (flag_change.user); before anything is added. */
+void appender_for(struct appender *p, uint64_t user);
 /*
  * The commit also takes message `uid` out of that mailbox of the account (RFC 8508); it must be there then.
  * Said before anything is added: its room in the quota is the new one's.
