@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <unicase.h>
+#include <unictype.h>
 #include <uninorm.h>
 
 #include "base/fail.h"
@@ -162,4 +163,35 @@ void unicode_casefold(struct buf *out, struct slice s)
         casefold_valid(out, buf_slice(&clean));
         buf_finish(&clean);
     }
+}
+
+/* Valid UTF-8. */
+static void add_without_marks(struct buf *out, struct slice s)
+{
+    size_t   len;
+    uint8_t *text = u8_normalize(UNINORM_NFD, (const uint8_t *)s.ptr, s.len, NULL, &len);
+
+    if (text == NULL)
+        die_no_memory(s.len);
+    struct slice apart = slice_make(text, len);
+    for (size_t at = 0; at < len;) {
+        uint32_t c = utf8_next(apart, &at);
+        if (!uc_is_general_category(c, UC_NON_SPACING_MARK))
+            utf8_add(out, c);
+    }
+    free(text);
+}
+
+void unicode_without_marks(struct buf *out, struct slice s)
+{
+    struct buf clean;
+
+    if (slice_is_ascii(s)) {
+        buf_add(out, s);
+        return;
+    }
+    buf_init(&clean, s.len <= SIZE_MAX / 3 ? s.len * 3 : s.len);
+    utf8_add_clean(&clean, s);
+    add_without_marks(out, buf_slice(&clean));
+    buf_finish(&clean);
 }

@@ -28,6 +28,11 @@ bool unicode_nfc(struct arena *a, struct slice s, struct slice *out);
  * U+FFFD), then NFC.  ASCII input takes a fast path.  Appends to `out`.
  */
 void unicode_casefold(struct buf *out, struct slice s);
+/*
+ * For a search that takes "cafe" for "café": without accents and other marks that are put on letters (canonical
+ * decomposition, less its nonspacing marks).  Invalid bytes become U+FFFD.  Appends to `out`.
+ */
+void unicode_without_marks(struct buf *out, struct slice s);
 
 /*
  * Modified UTF-7 of IMAP4rev1 mailbox names (RFC 3501 section 5.1.3).  Decoding

@@ -66,5 +66,6 @@ struct sort_request arrange_request(const struct imap_session *s, const struct a
         .collation = imap_collation(s),
         .found = a->found,
         .count = a->count,
+        .scores = search_scores(a->search),
     };
 }

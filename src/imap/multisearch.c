@@ -344,7 +344,7 @@ static enum turn multisearch_step(struct imap_session *s)
         if (!m->finished) {
             switch (search_continue(m->run, BUDGET_MS, &m->answer.found, &m->answer.count, &why)) {
             case 0: imap_in_progress(s, m->at, m->place_count); return TURN_AGAIN;
-            case 1: m->finished = true; break;
+            case 1: m->finished = true; m->answer.scores = search_scores(m->run); break;
             default: failed(s, m, &why); return TURN_PARK;
             }
             if (!keep(s, m))

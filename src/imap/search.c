@@ -93,7 +93,7 @@ static enum turn search_step(struct imap_session *s)
     if (!c->finished) {
         switch (search_continue(c->run, BUDGET_MS, &c->answer.found, &c->answer.count, &why)) {
         case 0: tell_progress(s, c); return TURN_AGAIN;
-        case 1: c->finished = true; break;
+        case 1: c->finished = true; c->answer.scores = search_scores(c->run); break;
         default: search_failed(s, c, &why); return TURN_PARK;
         }
         if (!save(s, c))

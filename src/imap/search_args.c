@@ -21,6 +21,7 @@ struct reading {
     struct search_args *args;
     unsigned keys, whole;
     unsigned filters; /* that this is inside of */
+    unsigned fuzzy;   /* FUZZY keys that this is inside of */
 };
 
 static struct search *new_key(struct reading *g, enum search_op op)
@@ -29,8 +30,10 @@ static struct search *new_key(struct reading *g, enum search_op op)
 
     if (key == NULL)
         imap_fail(g->r, "at most 500 search keys");
-    else
+    if (key != NULL) {
         key->op = op;
+        key->fuzzy = g->fuzzy > 0;
+    }
     return key;
 }
 
@@ -382,6 +385,14 @@ static struct search *special_key(struct reading *g, struct slice word)
     if (slice_eq_nocase(word, SLICE("NOT"))) {
         imap_expect_space(g->r);
         return negate(g, read_key(g));
+    }
+    if (slice_eq_nocase(word, SLICE("FUZZY"))) {
+        imap_expect_space(g->r);
+        g->args->fuzzy = true;
+        g->fuzzy++;
+        struct search *key = read_key(g);
+        g->fuzzy--;
+        return key;
     }
     if (slice_eq_nocase(word, SLICE("OR")))
         return or_key(g);

@@ -153,6 +153,27 @@ static bool save(struct imap_session *s, const struct sort_command *c)
     return false;
 }
 
+/* The scores of RELEVANCY in the order of what was sorted; NULL: there are none, or no room. */
+static const uint8_t *scores_in_order(struct imap_session *s, const struct sort_command *c)
+{
+    const struct arrange *a = &c->arrange;
+    const uint8_t *scores = search_scores(a->search);
+    uint8_t *out = scores != NULL ? arena_new_array(&s->arena, uint8_t, a->count) : NULL;
+
+    for (size_t i = 0; out != NULL && i < a->count; i++) {
+        size_t low = 0, high = a->count; /* a->found ascends */
+        while (low < high) {
+            size_t mid = low + (high - low) / 2;
+            if (a->found[mid] < c->answer.found[i])
+                low = mid + 1;
+            else
+                high = mid;
+        }
+        out[i] = scores[low];
+    }
+    return out;
+}
+
 static int sort_found(struct imap_session *s, struct sort_command *c)
 {
     struct fail why;
@@ -169,6 +190,8 @@ static int sort_found(struct imap_session *s, struct sort_command *c)
     }
     c->answer.count = c->arrange.count;
     c->sorted = status == 1;
+    if (status == 1 && (c->answer.options.returns & RETURN_RELEVANCY))
+        c->answer.scores = scores_in_order(s, c);
     return status == 1 && !save(s, c) ? -1 : status;
 }
 

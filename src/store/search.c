@@ -21,6 +21,7 @@ enum {
 
 struct positions {
     uint32_t *list;
+    uint8_t *scores; /* of each; NULL: no key is fuzzy */
     size_t count, cap;
 };
 
@@ -80,16 +81,23 @@ void search_end(struct search_run **rp)
     search_key_finish(r->key);
     search_text_destroy(&r->text);
     free(r->found.list);
+    free(r->found.scores);
     free(r->left);
     free(r);
     *rp = NULL;
 }
 
-static void add_found(struct search_run *r, uint32_t position)
+static void add_found(struct search_run *r, uint32_t position, uint32_t uid)
 {
     if (r->found.count == r->found.cap) {
         r->found.cap = r->found.cap > 0 ? r->found.cap * 2 : 64;
         r->found.list = xrealloc(r->found.list, r->found.cap * sizeof *r->found.list);
+        if (r->key->has_fuzzy)
+            r->found.scores = xrealloc(r->found.scores, r->found.cap);
+    }
+    if (r->key->has_fuzzy) {
+        unsigned score = search_key_score(r->key, uid);
+        r->found.scores[r->found.count] = (uint8_t)(score > 0 ? score : 100); /* matches by another key, exactly */
     }
     r->found.list[r->found.count++] = position;
 }
@@ -146,7 +154,7 @@ static void look_at_view(struct search_run *r)
         ask_index(r);
     while (next_entry(r, &m)) {
         switch (search_ask(r->account, r->key, &m)) {
-        case ANSWER_YES: add_found(r, m.position); break;
+        case ANSWER_YES: add_found(r, m.position, m.entry.uid); break;
         case ANSWER_LATER: add_left(r, m.position, m.entry.uid); break;
         case ANSWER_NO: break;
         }
@@ -198,7 +206,7 @@ static bool look_at_row(void *ctx, const struct message_info *info)
         return false;
     }
     if (answer == ANSWER_YES)
-        add_found(r, m.position);
+        add_found(r, m.position, m.entry.uid);
     r->next++;
     return !time_is_up(r, m.bytes);
 }
@@ -247,11 +255,33 @@ void search_progress(const struct search_run *r, uint32_t *done, uint32_t *total
     *done = !r->viewed ? 0 : r->left_count == 0 ? *total : (uint32_t)((uint64_t)*total * r->next / r->left_count);
 }
 
-static int compare_positions(const void *a, const void *b)
+const uint8_t *search_scores(const struct search_run *r)
 {
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return r->key != NULL && r->key->has_fuzzy ? r->found.scores : NULL;
+}
 
-    return (x > y) - (x < y);
+/* Those that the view decided stand before those that it did not, each in order. */
+static void merge_found(struct search_run *r)
+{
+    struct positions *p = &r->found, all = {.count = 0};
+    size_t a = 0, b = r->found_by_view;
+
+    if (a == b || b == p->count || p->list[b - 1] < p->list[b])
+        return;
+    all.list = xcalloc(p->count, sizeof *all.list);
+    if (p->scores != NULL)
+        all.scores = xcalloc(p->count, 1);
+    while (all.count < p->count) {
+        size_t from = b == p->count || (a < r->found_by_view && p->list[a] < p->list[b]) ? a++ : b++;
+        if (p->scores != NULL)
+            all.scores[all.count] = p->scores[from];
+        all.list[all.count++] = p->list[from];
+    }
+    free(p->list);
+    free(p->scores);
+    p->list = all.list;
+    p->scores = all.scores;
+    p->cap = p->count;
 }
 
 int search_continue(struct search_run *r, unsigned budget_ms, const uint32_t **out, size_t *count,
@@ -271,9 +301,7 @@ int search_continue(struct search_run *r, unsigned budget_ms, const uint32_t **o
         return -1;
     if (r->next < r->left_count)
         return 0;
-    /* Those that the view decided stand before those that it did not. */
-    if (r->found_by_view > 0 && r->found_by_view < r->found.count)
-        qsort(r->found.list, r->found.count, sizeof *r->found.list, compare_positions);
+    merge_found(r);
     *out = r->found.list;
     *count = r->found.count;
     return 1;

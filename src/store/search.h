@@ -62,6 +62,7 @@ struct search {
     uint32_t flags;
     uint64_t number;
     struct slice field, text; /* text: UTF-8 in any case */
+    bool fuzzy;               /* keys that look for text: about that text will do (RFC 6203) */
     bool recent;              /* UIDS or NOTHING: for who made it, not looked at here */
 };
 
@@ -86,6 +87,11 @@ void search_only(struct search_run *r, const uint32_t *positions, size_t count);
 int search_continue(struct search_run *r, unsigned budget_ms, const uint32_t **out, size_t *count,
                     struct fail *why);
 void search_end(struct search_run **r);
+/*
+ * Once it is finished: how well each of those found matches the fuzzy keys, from 1 to 100, in the run; NULL if
+ * there were none.  Of keys that all must match it is the mean, of alternatives the best.
+ */
+const uint8_t *search_scores(const struct search_run *r);
 /* How far it is, counted in messages of the view. */
 void search_progress(const struct search_run *r, uint32_t *done, uint32_t *total);
 

@@ -15,6 +15,7 @@
 
 #include "message/message.h"
 #include "store/internal.h"
+#include "store/fuzzy.h"
 #include "store/search.h"
 
 /* What a key looks at, in order of price. */
@@ -38,6 +39,10 @@ struct search_key {
     bool known_has;     /* and whether it has the keyword; set 0 has none */
     uint32_t asked_uid; /* of what needs bytes: the message last asked about, and the answer */
     bool asked_matches;
+    struct fuzzy *fuzzy; /* NULL: it must match exactly */
+    bool has_fuzzy;      /* this was asked for fuzzily, or something below */
+    uint32_t scored_uid; /* of a fuzzy key: the message last scored, and how */
+    unsigned score;
 };
 
 /* NULL: the arena is full. */
@@ -74,6 +79,8 @@ struct search_subject {
 };
 
 enum search_answer search_ask(struct account *a, struct search_key *k, struct search_subject *m);
+/* How well the message `uid`, which the tree was just asked about, matches its fuzzy keys; 0: it has none. */
+unsigned search_key_score(const struct search_key *k, uint32_t uid);
 
 /* ---- search_text.c: decoded, folded text of envelopes and bodies ---- */
 
@@ -88,6 +95,9 @@ bool search_text_addresses(struct search_text *t, const struct search_key *k);
 /* The bytes.  false and m->failed: not readable now.  A damaged message matches nothing. */
 bool search_text_header(struct search_text *t, const struct search_key *k, struct search_subject *m);
 bool search_text_body(struct search_text *t, const struct search_key *k, struct search_subject *m);
+
+/* The score of a fuzzy key; 0: no match. */
+unsigned search_text_fuzzy(struct search_text *t, const struct search_key *k, struct search_subject *m);
 
 /* Could the bytes of the message not be read, for good? */
 bool search_text_is_damaged(const struct search_text *t);

@@ -67,6 +67,19 @@ static void insert_by_cost(struct search_key **list, struct search_key *k)
     *list = k;
 }
 
+static bool looks_for_text(const struct search_key *k)
+{
+    switch (k->cost) {
+    case COST_ENVELOPE: return k->op == SEARCH_FROM || k->op == SEARCH_TO || k->op == SEARCH_CC ||
+                               k->op == SEARCH_BCC || k->op == SEARCH_SUBJECT;
+    case COST_HEADER:
+    case COST_BODY: return k->op == SEARCH_HEADER || k->op == SEARCH_BODY || k->op == SEARCH_TEXT;
+    case COST_VIEW:
+    case COST_ROW: return false;
+    }
+    bug("cost %d", (int)k->cost);
+}
+
 /* `given` with its own text and ranges; not its children. */
 static struct search_key *key_alone(const struct search *given, struct arena *arena)
 {
@@ -84,6 +97,9 @@ static struct search_key *key_alone(const struct search *given, struct arena *ar
     else
         k->needle = fold(arena, given->text);
     k->needle_is_ascii = slice_is_ascii(k->needle);
+    if (given->fuzzy && looks_for_text(k))
+        k->fuzzy = fuzzy_make(arena, k->needle);
+    k->has_fuzzy = given->fuzzy;
     if (given->op == SEARCH_POSITIONS || given->op == SEARCH_UIDS)
         k->set = uid_set_of_ranges(given->ranges, given->range_count);
     return k;
@@ -101,6 +117,7 @@ struct search_key *search_key_make(const struct search *given, struct arena *are
         }
         if (child->cost > k->cost)
             k->cost = child->cost;
+        k->has_fuzzy = k->has_fuzzy || child->has_fuzzy;
         insert_by_cost(&k->children, child);
     }
     return k;
@@ -136,25 +153,12 @@ unsigned search_key_wants(const struct search_key *k)
 
 /* ---- the index ---- */
 
-static bool looks_for_text(const struct search_key *k)
-{
-    switch (k->cost) {
-    case COST_ENVELOPE: return k->op == SEARCH_FROM || k->op == SEARCH_TO || k->op == SEARCH_CC ||
-                               k->op == SEARCH_BCC || k->op == SEARCH_SUBJECT;
-    case COST_HEADER:
-    case COST_BODY: return k->op == SEARCH_HEADER || k->op == SEARCH_BODY || k->op == SEARCH_TEXT;
-    case COST_VIEW:
-    case COST_ROW: return false;
-    }
-    bug("cost %d", (int)k->cost);
-}
-
 void search_key_ask_index(struct account *a, uint64_t mailbox_id, struct search_key *k,
                           struct index_asks *asks)
 {
     for (struct search_key *c = k->children; c != NULL; c = c->next)
         search_key_ask_index(a, mailbox_id, c, asks);
-    if (k->children != NULL || !looks_for_text(k) || asks->left == 0)
+    if (k->children != NULL || !looks_for_text(k) || k->fuzzy != NULL || asks->left == 0)
         return;
     asks->left--;
     k->is_indexed = index_candidates(a, mailbox_id, k->needle, asks->most, &k->maybe);
@@ -191,9 +195,18 @@ static bool sent_matches(const struct search_key *k, const struct search_subject
     return search_sent_day(m->info->envelope, &day) && date_matches(k->op, day, (int64_t)k->number);
 }
 
+static bool fuzzily_matches(struct search_key *k, struct search_subject *m)
+{
+    k->score = search_text_fuzzy(m->text, k, m);
+    k->scored_uid = m->entry.uid;
+    return k->score > 0;
+}
+
 /* All that is not made of other keys and has what it needs. */
 static bool matches(struct account *a, struct search_key *k, struct search_subject *m)
 {
+    if (k->fuzzy != NULL)
+        return fuzzily_matches(k, m);
     switch (k->op) {
     case SEARCH_ALL: return true;
     case SEARCH_NOTHING: return false;
@@ -290,4 +303,21 @@ enum search_answer search_ask(struct account *a, struct search_key *k, struct se
     if (k->cost > COST_ENVELOPE)
         return ask_bytes(a, k, m);
     return matches(a, k, m) ? ANSWER_YES : ANSWER_NO;
+}
+
+unsigned search_key_score(const struct search_key *k, uint32_t uid)
+{
+    unsigned sum = 0, count = 0, best = 0;
+
+    if (k->fuzzy != NULL)
+        return k->scored_uid == uid ? k->score : 0;
+    if (k->op == SEARCH_NOT) /* what it does not say has no degrees */
+        return 0;
+    for (const struct search_key *c = k->children; c != NULL; c = c->next) {
+        unsigned one = c->has_fuzzy ? search_key_score(c, uid) : 0;
+        sum += one;
+        count += one > 0;
+        best = one > best ? one : best;
+    }
+    return k->op == SEARCH_OR || count == 0 ? best : sum / count;
 }

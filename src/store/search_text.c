@@ -41,6 +41,7 @@ struct search_text {
     bool damaged;                 /* and told of */
     struct buf bytes, decoded, folded, html;
     struct grams *grams;         /* gathering: all text goes here; else NULL */
+    struct fuzzy *fuzzy; /* what is asked about, if that is not exact */
     enum text_result html_worst; /* while gathering: of all parts that are HTML */
     struct arena arena; /* of one message */
 };
@@ -144,12 +145,16 @@ static void fold_header_text(struct search_text *t, struct slice s)
 /* The end of a piece that, with the start of the next, may hold what the piece did not. */
 static size_t tail_length(const struct search_text *t, const struct search_key *k)
 {
+    if (t->fuzzy != NULL)
+        return fuzzy_tail(buf_slice(&t->folded));
     return t->grams != NULL ? grams_tail(buf_slice(&t->folded)) : k->needle.len - 1;
 }
 
 /* Is it in what has been folded?  (While gathering: that is taken, and nothing is ever found.) */
 static bool folded_holds(struct search_text *t, const struct search_key *k)
 {
+    if (t->fuzzy != NULL)
+        return fuzzy_add(t->fuzzy, buf_slice(&t->folded));
     if (t->grams == NULL)
         return holds(buf_slice(&t->folded), k->needle);
     grams_add(t->grams, buf_slice(&t->folded));
@@ -229,7 +234,7 @@ bool search_text_addresses(struct search_text *t, const struct search_key *k)
     if (k->needle.len == 0)
         return true;
     raw = envelope_text(t->info->envelope, field_of(k->op));
-    if (raw.len == 0 || (t->grams == NULL && !may_hold(raw, k)))
+    if (raw.len == 0 || (t->grams == NULL && t->fuzzy == NULL && !may_hold(raw, k)))
         return false;
 
     size_t count = envelope_addresses(&t->arena, t->info->envelope, field_of(k->op), &list);
@@ -559,6 +564,27 @@ bool search_text_body(struct search_text *t, const struct search_key *k, struct 
     if (k->op == SEARCH_TEXT && header_holds(t, t->root, k, m))
         return true;
     return !m->failed && part_holds(t, t->root, k, m);
+}
+
+/* ---- fuzzily ---- */
+
+unsigned search_text_fuzzy(struct search_text *t, const struct search_key *k, struct search_subject *m)
+{
+    /* Looks everywhere where the key would, and has all of it compared in folded_holds(). */
+    struct search_key any = {.op = k->op, .field = k->field, .needle = SLICE("?"), .needle_is_ascii = true};
+
+    fuzzy_begin(k->fuzzy);
+    t->fuzzy = k->fuzzy;
+    if (k->op == SEARCH_SUBJECT)
+        (void)search_text_subject(t, &any);
+    else if (k->op == SEARCH_HEADER)
+        (void)search_text_header(t, &any, m);
+    else if (k->op == SEARCH_BODY || k->op == SEARCH_TEXT)
+        (void)search_text_body(t, &any, m);
+    else
+        (void)search_text_addresses(t, &any);
+    t->fuzzy = NULL;
+    return m->failed ? 0 : fuzzy_score(k->fuzzy);
 }
 
 /* ---- for the index ---- */
