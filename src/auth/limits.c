@@ -13,7 +13,7 @@ void auth_limits_default(struct auth_limits *l)
         .hash_passes = 2,
         .hash_memory = 19 * 1024 * 1024,
         .scram_iterations = 100000,
-        .mechanisms = "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN",
+        .mechanisms = "SCRAM-SHA-256 PLAIN LOGIN",
         .password_bytes = 1024,
         .app_passwords = 50,
         .cached_logins = 16384,

@@ -109,11 +109,39 @@ class Demo:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+class Configured(Demo):
+    """A demo's data under a config that says something else in the section `section`."""
+
+    def __init__(self, program, section, settings):
+        super().__init__(program, None)
+        self.section, self.settings = section, settings
+
+    def __enter__(self):
+        super().__enter__()
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=60)
+        config = os.path.join(self.folder, "data", "posthorn.conf")
+        with open(config) as file:
+            text = file.read()
+        head = "\n%s {\n" % self.section
+        text = text.replace(head, head + self.settings) if head in text else "%s\n%s%s}\n" % (text, head, self.settings)
+        with open(config, "w") as file:
+            file.write(text)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told, open(self.log_path, "ab") as log:
+            told.bind(os.path.join(self.folder, "notify"))
+            told.settimeout(120)
+            self.process = subprocess.Popen([self.program, "serve", "--config", config], stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log, env=dict(os.environ, NOTIFY_SOCKET=told.getsockname()))
+            while b"READY=1" not in told.recv(4096):
+                pass
+        return self
+
+
 class Client:
     """What a theme is given: the server, its accounts, a folder, checks."""
 
     def __init__(self, server, checks, accounts, seed):
-        self.host, self.base, self.checks = HOST, server.base, checks
+        self.host, self.base, self.server, self.checks = HOST, server.base, server, checks
         self.users = ["u%d@%s" % (n, DOMAIN) for n in accounts]
         self.folder = tempfile.mkdtemp(prefix="posthorn-theme-")
         self.random = random.Random(seed)

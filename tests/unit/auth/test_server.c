@@ -668,12 +668,14 @@ int main(void)
         return 1;
     (void)snprintf(path, sizeof path, "%s/auth.db", dir);
     auth_limits_cheap(&limits);
+    limits.mechanisms = "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN";
     log_set_level(LOG_ERROR);
     ipc_limits_default(&ipc);
     client = auth_client_create(&ipc, &why);
     control = ipc_client_create(&ipc, "auth", NULL, NULL, &why);
     if (client == NULL || control == NULL)
         return 1;
+    auth_client_offer(client, &limits);
     auth_client_on_change(client, changed, NULL);
     test_without_server();
     start_server();
