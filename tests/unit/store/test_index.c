@@ -5,9 +5,11 @@
  *     test_store_index [SEED [ROUNDS]]
  */
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "base/clock.h"
 #include "base/crash_note.h"
 #include "base/encode.h"
 #include "base/log.h"
@@ -414,6 +416,59 @@ static void test_index_poison(void)
     buf_finish(&found);
 }
 
+/* ---- the background ---- */
+
+enum { SEARCHES = 30, TOGETHER = 4 };
+
+static void *append_many(void *ctx)
+{
+    struct account *a = ctx;
+
+    for (int i = 0; i < 150; i++) {
+        char text[100];
+        (void)snprintf(text, sizeof text, "Subject: together\r\n\r\nwritten number%d beside a search\r\n", i);
+        if (room_append(&room, a, inbox, slice_of(text), 0) == 0)
+            CHECK("append", false);
+    }
+    return NULL;
+}
+
+/* What was appended before a search began is found, whether the index has it yet or not. */
+static void test_background(void)
+{
+    pthread_t threads[TOGETHER];
+    struct index_lag lag;
+    struct buf found;
+
+    CHECK("caught up", index_catch_up(room.store, 1, &why));
+    CHECK("starts", store_index_start(room.store, &why));
+    for (int i = 0; i < TOGETHER; i++)
+        CHECK("thread", pthread_create(&threads[i], NULL, append_many, account) == 0);
+    buf_init(&found, 1 << 20);
+    for (int i = 0; i < SEARCHES; i++) {
+        char text[100];
+        (void)snprintf(text, sizeof text, "Subject: mine\r\n\r\nsearched%dxyz\r\n", i);
+        uint32_t uid = room_append(&room, account, inbox, slice_of(text), 0);
+        (void)snprintf(text, sizeof text, "searched%dxyz", i);
+        search(inbox, SEARCH_BODY, slice_of(text), &found);
+        (void)snprintf(text, sizeof text, "%u ", uid);
+        CHECK_SLICE("found at once", buf_slice(&found), slice_of(text));
+    }
+    for (int i = 0; i < TOGETHER; i++)
+        (void)pthread_join(threads[i], NULL);
+    int64_t until = clock_mono_ms() + 60000;
+    do { /* the last few would wait half a minute for more */
+        CHECK("lag", index_lag(account, &lag, &why));
+    } while (lag.waiting >= 100 && clock_mono_ms() < until && usleep(10000) == 0);
+    CHECK("it catches up", lag.waiting < 100);
+    search(inbox, SEARCH_BODY, SLICE("number77 beside"), &found);
+    unsigned count = 0;
+    for (size_t i = 0; i < found.len; i++)
+        count += found.data[i] == ' ';
+    CHECK("once each", count == TOGETHER);
+    buf_finish(&found);
+}
+
 int main(int argc, char **argv)
 {
     unsigned rounds = argc > 2 ? (unsigned)atoi(argv[2]) : 40;
@@ -436,6 +491,7 @@ int main(int argc, char **argv)
     }
     test_append_poison();
     test_index_poison();
+    test_background();
     /* Damaged at its head: a new one is made.  In the middle: found out when that is read, or not read. */
     CHECK("again", index_catch_up(room.store, 1, &why));
     damage_index();
