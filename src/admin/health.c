@@ -83,6 +83,7 @@ bool admin_check(struct admin_call *c, struct fail *why)
     admin_put(c, "mailboxes", json_integer((json_int_t)t.mailboxes));
     admin_put(c, "messages", json_integer((json_int_t)t.messages));
     admin_put(c, "records", json_integer((json_int_t)t.records));
+    admin_put(c, "not_indexed", json_integer((json_int_t)t.not_indexed));
     admin_put(c, "problems", json_integer((json_int_t)t.problems));
     return admin_each_account(c, check_has_mail, why) &&
            store_each_account(c->on->store, check_has_name, c, why) && admin_status(c, why);

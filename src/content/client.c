@@ -19,12 +19,14 @@ enum {
     SILENCE_MS = 5000, /* after an answer did not come, nobody waits for another that long */
     SUSPECTS = 256,
     FAILURES_MAX = 2,
+    FORGIVEN_MS = 600000, /* it may have been another's fault */
 };
 
 /* A document that was with the role when it failed. */
 struct suspect {
     uint64_t print; /* 0: nobody */
     unsigned failures;
+    int64_t until_ms; /* then it is forgotten */
 };
 
 struct content_client {
@@ -79,7 +81,7 @@ static enum content_result may_ask(struct content_client *c, uint64_t print)
 
     (void)pthread_mutex_lock(&c->lock);
     const struct suspect *s = place_of(c, print);
-    if (s->print == print && s->failures >= FAILURES_MAX)
+    if (s->print == print && s->failures >= FAILURES_MAX && clock_mono_ms() < s->until_ms)
         may = CONTENT_REFUSED;
     else if (clock_mono_ms() < c->silent_until_ms)
         may = CONTENT_AWAY;
@@ -93,8 +95,9 @@ static enum content_result suspect(struct content_client *c, uint64_t print, siz
 {
     (void)pthread_mutex_lock(&c->lock);
     struct suspect *s = place_of(c, print);
-    if (s->print != print)
+    if (s->print != print || clock_mono_ms() >= s->until_ms)
         *s = (struct suspect){.print = print};
+    s->until_ms = clock_mono_ms() + FORGIVEN_MS;
     unsigned failures = ++s->failures;
     if (silent)
         c->silent_until_ms = clock_mono_ms() + SILENCE_MS;

@@ -4,7 +4,7 @@
  * Layer: content.  Whatever the role does, answers garbage, hangs or dies, the caller
  * hears that there is no text, after `answer_seconds` at the latest.  While the role
  * is silent it is not asked again for a few seconds, and a document that was with it
- * twice when it failed is not sent a third time.
+ * twice when it failed is not sent a third time for ten minutes.
  */
 #ifndef CONTENT_CLIENT_H
 #define CONTENT_CLIENT_H

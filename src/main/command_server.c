@@ -172,10 +172,14 @@ int command_check(struct cli *cli)
     end_progress();
     if (!ok)
         return FAILED;
-    long long problems = number_of(result, "problems");
-    (void)cli_done(cli, result, "%lld accounts, %lld mailboxes, %lld messages, %lld records: %lld problems\n",
+    long long problems = number_of(result, "problems"), behind = number_of(result, "not_indexed");
+    char      waiting[80] = "";
+
+    if (behind > 0)
+        (void)snprintf(waiting, sizeof waiting, "; %lld messages wait for the search index", behind);
+    (void)cli_done(cli, result, "%lld accounts, %lld mailboxes, %lld messages, %lld records: %lld problems%s\n",
                    number_of(result, "accounts"), number_of(result, "mailboxes"), number_of(result, "messages"),
-                   number_of(result, "records"), problems);
+                   number_of(result, "records"), problems, waiting);
     json_decref(result);
     return problems == 0 ? DONE : FAILED;
 }

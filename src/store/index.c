@@ -344,6 +344,13 @@ void index_file_touch(struct index_file *f)
         (void)utimensat(AT_FDCWD, path, NULL, 0);
 }
 
+bool index_file_check(struct index_file *f, struct fail *why)
+{
+    if (index_file_pending(f) > 0 && !index_file_commit(f, why))
+        return false;
+    return db_check(f->db, why) && db_run(f->db, INDEX_CHECK, why, "");
+}
+
 /* ---- putting in ---- */
 
 bool index_file_add(struct index_file *f, uint64_t message, struct slice packed, bool always, struct fail *why)

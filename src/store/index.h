@@ -54,6 +54,8 @@ struct index_position index_file_position(const struct index_file *f);
  * A transaction is begun if none is; what it holds is searched already.
  */
 bool index_file_add(struct index_file *f, uint64_t message, struct slice packed, bool always, struct fail *why);
+/* Is it whole in itself?  FAIL_PERM if not. */
+bool index_file_check(struct index_file *f, struct fail *why);
 /* How much the transaction holds; 0: there is none. */
 uint64_t index_file_pending(const struct index_file *f);
 bool index_file_commit(struct index_file *f, struct fail *why);
@@ -87,6 +89,8 @@ struct index_lag {
     uint64_t indexed, waiting; /* messages */
 };
 bool index_lag(struct account *a, struct index_lag *out, struct fail *why);
+/* The same after a look at all of the file; one that is damaged is discarded: FAIL_PERM. */
+bool index_check(struct account *a, struct index_lag *out, struct fail *why);
 
 /* ---- index_search.c ---- */
 

@@ -370,9 +370,29 @@ bool index_catch_up(struct store *st, uint64_t account, struct fail *why)
     return st->index == NULL || catch_up_with(st, account, false, why);
 }
 
-bool index_lag(struct account *a, struct index_lag *out, struct fail *why)
+static bool look_at_file(struct account *a, int64_t epoch, bool whole, struct index_lag *out,
+                         struct index_position *at, struct fail *why)
 {
-    int64_t epoch, waiting;
+    struct index_file *f = index_file_lock(a->store, a->id);
+    struct fail none;
+    bool ok = true;
+
+    out->there = index_file_open(f, epoch, false, &none);
+    if (out->there && whole) {
+        ok = index_file_check(f, why);
+        if (!ok)
+            index_file_failed(f, why);
+    }
+    if (out->there && ok)
+        *at = index_file_position(f);
+    index_file_unlock(&f);
+    return ok;
+}
+
+static bool look(struct account *a, bool whole, struct index_lag *out, struct fail *why)
+{
+    struct index_position at = {0};
+    int64_t epoch, waiting = 0;
 
     *out = (struct index_lag){.there = false};
     if (a->store->index == NULL)
@@ -381,22 +401,23 @@ bool index_lag(struct account *a, struct index_lag *out, struct fail *why)
         return false;
     bool ok = db_get_i64(a->db, SQL_EPOCH, &epoch, why, "");
     account_unlock(a);
-    if (!ok)
-        return false;
-    struct index_file *f = index_file_lock(a->store, a->id);
-    struct fail unused;
-    out->there = index_file_open(f, epoch, false, &unused);
-    struct index_position at = {0};
-    if (out->there)
-        at = index_file_position(f);
-    index_file_unlock(&f);
-    out->indexed = at.messages;
-    if (!account_lock(a, why))
+    if (!ok || !look_at_file(a, epoch, whole, out, &at, why) || !account_lock(a, why))
         return false;
     ok = db_get_i64(a->db, SQL_INDEX_WAITING, &waiting, why, "i", (int64_t)at.covered);
     account_unlock(a);
-    out->waiting = ok ? (uint64_t)waiting : 0;
+    out->indexed = at.messages;
+    out->waiting = (uint64_t)waiting;
     return ok;
+}
+
+bool index_lag(struct account *a, struct index_lag *out, struct fail *why)
+{
+    return look(a, false, out, why);
+}
+
+bool index_check(struct account *a, struct index_lag *out, struct fail *why)
+{
+    return look(a, true, out, why);
 }
 
 /* ---- the thread ---- */

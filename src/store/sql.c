@@ -242,6 +242,7 @@ static const char *const index_statements[INDEX_SQL_COUNT] = {
     [INDEX_ADD] = "INSERT INTO gram(rowid, words) VALUES (?1, ?2)",
     [INDEX_SEARCH] = "SELECT rowid FROM gram WHERE gram MATCH ?1",
     [INDEX_ALWAYS] = "SELECT message FROM always",
+    [INDEX_CHECK] = "INSERT INTO gram(gram) VALUES ('integrity-check')",
     [INDEX_ALWAYS_ADD] = "INSERT OR IGNORE INTO always(message) VALUES (?1)",
 };
 

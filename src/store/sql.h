@@ -131,6 +131,7 @@ enum index_sql {
     INDEX_SEARCH,
     INDEX_ALWAYS,
     INDEX_ALWAYS_ADD,
+    INDEX_CHECK,
     INDEX_SQL_COUNT
 };
 extern const struct db_schema index_schema;

@@ -447,6 +447,7 @@ bool store_set_low_water(struct store *st, uint64_t ref, struct fail *why);
  * finding. */
 struct check_totals {
     uint64_t accounts, mailboxes, messages, records, problems;
+    uint64_t not_indexed; /* messages that the search index does not cover yet: no problem */
 };
 bool store_check(struct store *st, void (*report)(void *ctx, const char *finding),
                  void (*progress)(void *ctx, uint64_t done, uint64_t all), void *ctx,

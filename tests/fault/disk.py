@@ -28,7 +28,7 @@ ACCOUNTS = 4
 CLIENTS = 6
 EACH = 15
 
-# name, what the shim is told, message size, while it lasts: "some" is taken, "none" is
+# name, what the shim is told, message size, while it lasts: "some" is taken, "none" is, "all" is
 CASES = [
     ("volume-sync-once", "sync EIO 0 1 .vol", 2000, "some"),
     ("volume-sync-thrice", "sync EIO 2 3 .vol", 2000, "some"),
@@ -37,10 +37,13 @@ CASES = [
     ("volume-broken", "sync EIO 0 0 .vol", 2000, "none"),
     ("volume-none-new", "sync EIO 0 1 .vol\nopen ENOSPC 0 0 .vol", 2000, "none"),
     ("spool-full", "write ENOSPC 0 0 (deleted)", 400000, "none"),
-    ("account-sync-once", "sync EIO 0 1 -wal", 2000, "some"),
-    ("account-sync-often", "sync EIO 0 20 -wal", 2000, "some"),
-    ("account-write-once", "write EIO 0 1 -wal", 2000, "some"),
-    ("account-full", "write ENOSPC 0 0 -wal", 2000, "some"),
+    ("account-sync-once", "sync EIO 0 1 mail.db-wal", 2000, "some"),
+    ("account-sync-often", "sync EIO 0 20 mail.db-wal", 2000, "some"),
+    ("account-write-once", "write EIO 0 1 mail.db-wal", 2000, "some"),
+    ("account-full", "write ENOSPC 0 0 mail.db-wal", 2000, "some"),
+    ("index-full", "write ENOSPC 0 0 index.db", 2000, "all"),
+    ("index-broken", "write EIO 0 0 index.db", 2000, "all"),
+    ("index-none-new", "open ENOSPC 0 0 index.db", 2000, "all"),
 ]
 
 
@@ -168,6 +171,8 @@ def shim_case(case, rules, size, taken):
     case.check_answers()
     if (count == 0) != (taken == "none"):
         case.problems.append("%d were acknowledged, expected %s" % (count, taken))
+    if taken == "all" and case.answers:
+        case.problems.append("refused: " + case.answers[0])
     if taken == "none" and not case.answers:
         case.problems.append("nothing was refused")
     refused = len(case.answers)
