@@ -20,6 +20,9 @@ struct exchange {
     struct verifier *verifier; /* whom the mechanism asks for keys */
     uint64_t account;          /* signed in; only the mechanism's last word is to be acknowledged.  0: not yet */
     struct address_key login;  /* ... as that */
+    bool refused;              /* the client has been told why, and is to acknowledge it: */
+    unsigned delay_ms;
+    struct fail why;
     struct arena arena;
 };
 

@@ -14,6 +14,8 @@ static bool can_be_had(const struct auth_limits *l, struct slice mechanism, bool
         return l->scram_iterations > 0 && binding;
     if (slice_eq_nocase(mechanism, SLICE("SCRAM-SHA-256")))
         return l->scram_iterations > 0;
+    if (slice_eq_nocase(mechanism, SLICE("OAUTHBEARER")) || slice_eq_nocase(mechanism, SLICE("XOAUTH2")))
+        return l->oauth_jwks[0] != '\0';
     return true;
 }
 
@@ -43,7 +45,8 @@ void offer_write(const struct auth_limits *l, bool binding, struct buf *out)
 
 static bool is_known(struct slice mechanism)
 {
-    static const char *const known[] = {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"};
+    static const char *const known[] = {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "OAUTHBEARER",
+                                        "XOAUTH2",            "PLAIN",         "LOGIN"};
 
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
         if (slice_eq(mechanism, slice_of(known[i])))
@@ -60,5 +63,11 @@ bool auth_limits_check(const struct auth_limits *l, struct fail *why)
         if (name.len > 0 && !is_known(name))
             return fail_set(why, FAIL_PERM, FAIL_INVALID, "mechanisms: there is no \"" PRIslice "\"", SLICE_ARG(name));
     }
+    bool any = l->oauth_jwks[0] != '\0' || l->oauth_issuer[0] != '\0' || l->oauth_audience[0] != '\0';
+    bool all = l->oauth_jwks[0] == '/' && l->oauth_issuer[0] != '\0' && l->oauth_audience[0] != '\0' &&
+               l->oauth_claim[0] != '\0';
+    if (any && !all)
+        return fail_set(why, FAIL_PERM, FAIL_INVALID,
+                        "oauth_issuer, oauth_audience, oauth_claim and oauth_jwks (a path from the root) go together");
     return true;
 }

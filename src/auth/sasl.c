@@ -7,6 +7,8 @@
 
 #include <sodium.h>
 
+#include "auth/oauth.h"
+
 struct sasl_mechanism {
     const char *name;
     bool scram, plus;
@@ -86,7 +88,26 @@ static enum sasl_outcome scram_mechanism_step(struct sasl *s, bool has_response,
     bug("scram outcome %d", (int)said);
 }
 
+static enum sasl_outcome bearer_step(struct sasl *s, bool has_response, struct slice response,
+                                     struct sasl_result *out)
+{
+    _Static_assert(OAUTH_USER_MAX <= sizeof s->user, "a name fits");
+    if (!has_response)
+        return s->steps == 0 ? challenge(out, SLICE("")) : SASL_MALFORMED;
+    return oauth_read_bearer(response, s->user, &out->authzid, &out->token) ? SASL_TOKEN : SASL_MALFORMED;
+}
+
+static enum sasl_outcome xoauth2_step(struct sasl *s, bool has_response, struct slice response,
+                                      struct sasl_result *out)
+{
+    if (!has_response)
+        return s->steps == 0 ? challenge(out, SLICE("")) : SASL_MALFORMED;
+    return oauth_read_xoauth2(response, &out->authzid, &out->token) ? SASL_TOKEN : SASL_MALFORMED;
+}
+
 static const struct sasl_mechanism mechanisms[] = {
+    {.name = "OAUTHBEARER", .step = bearer_step},
+    {.name = "XOAUTH2", .step = xoauth2_step},
     {.name = "SCRAM-SHA-256-PLUS", .step = scram_mechanism_step, .scram = true, .plus = true},
     {.name = "SCRAM-SHA-256", .step = scram_mechanism_step, .scram = true},
     {.name = "PLAIN", .step = plain_step},
@@ -106,10 +127,15 @@ bool sasl_begin(struct sasl *s, struct slice mechanism, const struct sasl_host *
     return !s->mechanism->scram || s->scram != NULL;
 }
 
+bool sasl_is(const struct sasl *s, const char *mechanism)
+{
+    return strcmp(s->mechanism->name, mechanism) == 0;
+}
+
 void sasl_finish(struct sasl *s)
 {
     scram_destroy(&s->scram);
-    sodium_memzero(s->user, s->user_len);
+    sodium_memzero(s->user, sizeof s->user);
 }
 
 enum sasl_outcome sasl_step(struct sasl *s, bool has_response, struct slice response, struct sasl_result *out)

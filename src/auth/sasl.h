@@ -32,6 +32,7 @@ struct sasl {
 
 /* false: no such mechanism. */
 bool sasl_begin(struct sasl *s, struct slice mechanism, const struct sasl_host *host);
+bool sasl_is(const struct sasl *s, const char *mechanism);
 /* Fine on one that is all zero. */
 void sasl_finish(struct sasl *s);
 
@@ -40,11 +41,12 @@ enum sasl_outcome {
     SASL_CREDENTIALS, /* `user` and `password`, not verified yet; they point into the response or the exchange */
     SASL_PROOF,       /* `user` has proved, or not (`right`), to know the password whose `keys` were used;
                          `challenge` is the last word to send, and is to be answered by nothing */
+    SASL_TOKEN,       /* `token`, not checked yet, of which authzid is to be the owner */
     SASL_MALFORMED,   /* the response breaks the mechanism's grammar */
     SASL_UNAVAILABLE, /* what is needed to go on cannot be had now */
 };
 struct sasl_result {
-    struct slice challenge, user, authzid, password; /* authzid empty: the same as user */
+    struct slice challenge, user, authzid, password, token; /* authzid empty: the same as user */
     bool right;
     const struct scram_keys *keys;
 };

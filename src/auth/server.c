@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "auth/exchange.h"
+#include "auth/oauth.h"
 #include "auth/offer.h"
 #include "auth/protocol.h"
 #include "auth/verify.h"
@@ -24,6 +25,7 @@ struct auth_server {
     struct verifier *verifier;
     struct exchanges *exchanges;
     struct scram_library *scram;
+    struct oauth *oauth; /* NULL: no issuer */
     _Atomic(struct ipc_server *) mail; /* who hears of changes */
     pthread_mutex_t lock;              /* of what follows */
     pthread_cond_t wake;
@@ -75,6 +77,7 @@ bool auth_server_open(const char *path, const struct auth_limits *limits, struct
     (void)pthread_cond_init(&s->wake, &monotonic);
     (void)pthread_condattr_destroy(&monotonic);
     s->exchanges = exchanges_create(limits->exchanges, limits->exchange_seconds);
+    s->oauth = oauth_create(limits);
     s->scram = scram_library_create(why);
     if (s->scram == NULL || !credentials_open(path, &s->credentials, why) ||
         !verifier_create(s->credentials, limits, &s->verifier, why))
@@ -104,6 +107,7 @@ void auth_server_close(struct auth_server **sp)
     }
     exchanges_destroy(&s->exchanges);
     scram_library_destroy(&s->scram);
+    oauth_destroy(&s->oauth);
     verifier_destroy(&s->verifier);
     credentials_close(&s->credentials);
     (void)pthread_cond_destroy(&s->wake);
@@ -199,6 +203,55 @@ static void answer_proof(struct auth_server *s, struct exchange **xp, const stru
     answer_challenge(s, xp, r->challenge, answer);
 }
 
+/*
+ * A token that is not taken is answered twice: what is wrong with it as a challenge in JSON, and, when the
+ * client has acknowledged that, the refusal (RFC 7628 section 3.2.3).
+ */
+static void refuse_token(struct auth_server *s, struct exchange **xp, enum jwt_verdict said,
+                         struct verified_login *login, struct ipc_message *answer)
+{
+    struct exchange *x = *xp;
+    struct buf error;
+
+    x->refused = true;
+    x->delay_ms = login->delay_ms;
+    x->why = login->why;
+    x->login = login->login;
+    buf_init(&error, 4096);
+    oauth_error(s->oauth, said, sasl_is(&x->sasl, "OAUTHBEARER"), &error);
+    answer_challenge(s, xp, buf_slice(&error), answer);
+    buf_finish(&error);
+}
+
+static void answer_token(struct auth_server *s, struct exchange **xp, const struct sasl_result *r,
+                         struct ipc_message *answer)
+{
+    struct exchange *x = *xp;
+    struct verified_login login;
+    struct slice named = SLICE("");
+    struct fail why = {0};
+    enum jwt_verdict said = oauth_check(s->oauth, r->token, &x->arena, &named, &why);
+
+    if (said == JWT_RIGHT && r->authzid.len > 0 && !verifier_same_login(&x->about, r->authzid, named)) {
+        (void)fail_code(&why, FAIL_PERM, FAIL_AUTH, "5.7.8", "the token is another account's");
+        said = JWT_INVALID;
+    }
+    enum verdict verdict = verifier_token(s->verifier, &x->about, said == JWT_RIGHT ? named : r->authzid, r->token,
+                                          said == JWT_RIGHT, &login);
+    if (verdict == VERDICT_RIGHT) {
+        answer_ok(answer, login.account, &login.login);
+        return;
+    }
+    if (verdict == VERDICT_NOT_NOW) {
+        answer_refusal(answer, verdict, r->authzid, &login);
+        return;
+    }
+    if (said == JWT_RIGHT)
+        (void)fail_code(&why, FAIL_PERM, FAIL_AUTH, "5.7.8", "there is no such account");
+    login.why = why;
+    refuse_token(s, xp, said, &login, answer);
+}
+
 static void answer_malformed(struct ipc_message *answer)
 {
     answer_refused(answer, FAIL_PERM, FAIL_INVALID, "5.5.2", "malformed response");
@@ -213,7 +266,7 @@ static bool acts_for_itself(const struct exchange *x, const struct sasl_result *
 static void answer_outcome(struct auth_server *s, struct exchange **x, enum sasl_outcome outcome,
                            const struct sasl_result *r, struct ipc_message *answer)
 {
-    if (outcome != SASL_MALFORMED && !acts_for_itself(*x, r)) {
+    if (outcome != SASL_MALFORMED && outcome != SASL_TOKEN && !acts_for_itself(*x, r)) {
         answer_refused(answer, FAIL_PERM, FAIL_NO_PERMISSION, "5.7.8", "nobody may act for another account");
         return;
     }
@@ -221,6 +274,7 @@ static void answer_outcome(struct auth_server *s, struct exchange **x, enum sasl
     case SASL_CHALLENGE: answer_challenge(s, x, r->challenge, answer); return;
     case SASL_CREDENTIALS: answer_password(s, &(*x)->about, r->user, r->password, answer); return;
     case SASL_PROOF: answer_proof(s, x, r, answer); return;
+    case SASL_TOKEN: answer_token(s, x, r, answer); return;
     case SASL_MALFORMED: answer_malformed(answer); return;
     case SASL_UNAVAILABLE:
         answer_refused(answer, FAIL_TEMP, FAIL_OTHER, "4.7.0", "nobody can sign in at present; try again later");
@@ -234,7 +288,9 @@ static void step(struct auth_server *s, struct exchange *given, bool has_respons
     SCOPED(exchange_destroy) struct exchange *x = given;
     struct sasl_result result;
 
-    if (x->account == 0) {
+    if (x->refused) {
+        answer_failed(answer, key_text(&x->login), x->delay_ms, &x->why);
+    } else if (x->account == 0) {
         enum sasl_outcome outcome = sasl_step(&x->sasl, has_response, response, &result);
         answer_outcome(s, &x, outcome, &result, answer);
     } else if (response.len == 0) {

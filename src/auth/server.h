@@ -26,6 +26,15 @@ struct auth_limits {
 
     const char *mechanisms; /* that are offered where they can be, by preference, separated by blanks */
 
+    /*
+     * Tokens (OAUTHBEARER, XOAUTH2) of one issuer, off unless all of the first three are set: whose
+     * they must be, for whom, and the file (JWKS) with its keys.  RFC 7519, RFC 7517.
+     */
+    const char *oauth_issuer, *oauth_audience, *oauth_jwks;
+    const char *oauth_claim;      /* names the account; default "email" */
+    const char *oauth_scope;      /* words that must be in it; default none */
+    unsigned oauth_skew_seconds;  /* between the issuer's clock and ours; default 60 */
+
     unsigned password_bytes; /* default 1024 */
     unsigned app_passwords;  /* of one account; default 50 */
     unsigned cached_logins;  /* verified ones, remembered by an HMAC; default 16,384; 0: none */

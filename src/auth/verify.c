@@ -308,7 +308,7 @@ bool verifier_keys(struct verifier *v, const struct auth_context *about, struct 
     return true;
 }
 
-/* Under the throttles.  A proof differs each time, so a guess that is the same again cannot be told. */
+/* Under the throttles.  A SCRAM proof differs each time, so a guess that is the same again cannot be told. */
 static enum verdict judge(struct verifier *v, const struct attempt *t, bool right, struct verified_login *out)
 {
     struct throttle_mark peer = {0}, login;
@@ -326,6 +326,18 @@ static enum verdict judge(struct verifier *v, const struct attempt *t, bool righ
     return VERDICT_WRONG;
 }
 
+static enum verdict conclude(struct verifier *v, struct attempt *t, bool right, struct verified_login *out)
+{
+    enum verdict verdict = judge(v, t, right, out);
+
+    if (verdict == VERDICT_RIGHT) {
+        out->account = t->credential.account;
+        credentials_used(v->credentials, out->account, clock_now(), t->about->service, t->about->peer);
+    }
+    sodium_memzero(t, sizeof *t);
+    return verdict;
+}
+
 enum verdict verifier_proof(struct verifier *v, const struct auth_context *about, struct slice user,
                             const struct scram_keys *used, bool right, struct verified_login *out)
 {
@@ -340,13 +352,20 @@ enum verdict verifier_proof(struct verifier *v, const struct auth_context *about
     /* The password may have been changed since the keys were taken. */
     bool current = t.found && t.credential.scram.iterations > 0 &&
                    sodium_memcmp(t.credential.scram.stored_key, used->stored_key, sizeof used->stored_key) == 0;
-    enum verdict verdict = judge(v, &t, right && current, out);
-    if (verdict == VERDICT_RIGHT) {
-        out->account = t.credential.account;
-        credentials_used(v->credentials, out->account, clock_now(), about->service, about->peer);
-    }
-    sodium_memzero(&t, sizeof t);
-    return verdict;
+    return conclude(v, &t, right && current, out);
+}
+
+enum verdict verifier_token(struct verifier *v, const struct auth_context *about, struct slice user,
+                            struct slice token, bool right, struct verified_login *out)
+{
+    struct attempt t = {.about = about, .password = token}; /* one that has expired is the same guess each time */
+
+    *out = (struct verified_login){0};
+    if (login_key(user, about->domain, &out->login) &&
+        !credentials_find(v->credentials, key_text(&out->login), &t.credential, &t.found, &out->why))
+        return VERDICT_NOT_NOW;
+    attempt_keys(v, &t, out->login.len > 0 ? key_text(&out->login) : user);
+    return conclude(v, &t, right && t.found, out);
 }
 
 bool verifier_same_login(const struct auth_context *about, struct slice a, struct slice b)

@@ -40,6 +40,9 @@ bool verifier_keys(struct verifier *v, const struct auth_context *about, struct 
 /* The client has proved to know the password whose keys were `used`, or has failed to. */
 enum verdict verifier_proof(struct verifier *v, const struct auth_context *about, struct slice user,
                             const struct scram_keys *used, bool right, struct verified_login *out);
+/* A token was good, and `user` is who it names; or it was not, and `user` who was to be signed in, if known. */
+enum verdict verifier_token(struct verifier *v, const struct auth_context *about, struct slice user,
+                            struct slice token, bool right, struct verified_login *out);
 /* Do two names mean one login? */
 bool verifier_same_login(const struct auth_context *about, struct slice a, struct slice b);
 
