@@ -4,6 +4,7 @@
 usage: test_server.py POSTHORN
 """
 
+import base64
 import contextlib
 import imaplib
 import json
@@ -290,6 +291,78 @@ def test_init(folder):
           wrong.stderr)
 
 
+def base64url(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+class Issuer:
+    """Signs tokens with openssl, and says by which key."""
+
+    def __init__(self, folder):
+        self.key, self.jwks = folder + "/issuer.pem", folder + "/jwks.json"
+        subprocess.run(["openssl", "genrsa", "-out", self.key, "2048"], stderr=subprocess.DEVNULL, check=True)
+        said = subprocess.run(["openssl", "rsa", "-in", self.key, "-noout", "-modulus"], check=True, capture_output=True, text=True)
+        n = base64url(bytes.fromhex(said.stdout.strip().split("=")[1]))
+        with open(self.jwks, "w", encoding="utf-8") as out:
+            json.dump({"keys": [{"kty": "RSA", "kid": "one", "use": "sig", "n": n, "e": "AQAB"}]}, out)
+
+    def token(self, **claims):
+        claims = {"iss": "https://issuer.test", "aud": "posthorn", "exp": int(time.time()) + 600, **claims}
+        text = base64url(b'{"alg":"RS256","kid":"one"}') + "." + base64url(json.dumps(claims).encode())
+        signed = subprocess.run(["openssl", "dgst", "-sha256", "-sign", self.key], input=text.encode(), check=True, capture_output=True)
+        return text + "." + base64url(signed.stdout)
+
+
+def bearer(port, mechanism, first):
+    """What AUTHENTICATE ends in, and what was asked on the way."""
+    client, asked = imaplib.IMAP4("127.0.0.1", port, timeout=PATIENCE), []
+
+    def answer(challenge):
+        asked.append(challenge)
+        return first if len(asked) == 1 else b"\1"
+
+    try:
+        client.authenticate(mechanism, answer)
+        return "OK", asked[1:]
+    except imaplib.IMAP4.error as refusal:
+        return str(refusal), asked[1:]
+
+
+def test_tokens(folder, base):
+    """A server with an issuer, from the demo's config."""
+    issuer = Issuer(folder)
+    with open(folder + "/posthorn.conf", encoding="utf-8") as old:
+        text = old.read()
+    with open(folder + "/posthorn.conf", "w", encoding="utf-8") as new:
+        new.write(text.replace("auth {\n", 'auth {\n oauth_issuer = "https://issuer.test"\n oauth_audience = posthorn\n'
+                               f' oauth_jwks = "{issuer.jwks}"\n oauth_scope = mail\n'))
+    server = subprocess.Popen([POSTHORN, "serve", "--config", folder + "/posthorn.conf"], stderr=subprocess.DEVNULL)
+    port = base + 143
+    client = until(lambda: imaplib.IMAP4("127.0.0.1", port, timeout=PATIENCE))
+    check("offered", {"AUTH=OAUTHBEARER", "AUTH=XOAUTH2"} <= set(client.capabilities), client.capabilities)
+    client.logout()
+    good = issuer.token(email="U0@example.test", scope="openid mail")
+    said = bearer(port, "OAUTHBEARER", b"n,a=u0@example.test,\1auth=Bearer " + good.encode() + b"\1\1")
+    check("OAUTHBEARER", said == ("OK", []), said)
+    said = bearer(port, "XOAUTH2", b"user=u0@example.test\1auth=Bearer " + good.encode() + b"\1\1")
+    check("XOAUTH2", said == ("OK", []), said)
+    for note, words, status, first in (
+            ("for another account", {"email": "u0@example.test", "scope": "mail"}, "invalid_token", b"n,a=u1@example.test,"),
+            ("for nobody", {"email": "nobody@example.test", "scope": "mail"}, "invalid_token", b"n,,"),
+            ("expired", {"email": "u0@example.test", "scope": "mail", "exp": 1000}, "invalid_token", b"n,,"),
+            ("without scope", {"email": "u0@example.test"}, "insufficient_scope", b"n,,")):
+        said, asked = bearer(port, "OAUTHBEARER", first + b"\1auth=Bearer " + issuer.token(**words).encode() + b"\1\1")
+        check(note, "AUTHENTICATIONFAILED" in said and len(asked) == 1 and json.loads(asked[0])["status"] == status, (said, asked))
+    said, asked = bearer(port, "XOAUTH2", b"user=u0@example.test\1auth=Bearer x\1\1")
+    check("XOAUTH2, no token", "AUTHENTICATIONFAILED" in said and json.loads(asked[0])["status"] == "401", (said, asked))
+    with smtplib.SMTP("127.0.0.1", base + 587, timeout=PATIENCE) as s:
+        s.ehlo()
+        first = base64.b64encode(b"n,,\1auth=Bearer " + good.encode() + b"\1\1").decode()
+        check("SMTP", s.docmd("AUTH", "OAUTHBEARER " + first)[0] == 235)
+    server.send_signal(signal.SIGTERM)
+    check("it stops", server.wait(PATIENCE) == 0)
+
+
 def main():
     top = tempfile.mkdtemp(prefix="posthorn-test-")
     try:
@@ -303,6 +376,7 @@ def main():
         server = Server(top + "/demo", free_base())
         check("second start", server.login("off@example.test", "off") is not None)
         test_orphans(server)
+        test_tokens(top + "/demo", server.base)
         test_init(top + "/init")
     finally:
         if failed:
