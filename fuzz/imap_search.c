@@ -12,8 +12,21 @@ enum { MESSAGES = 100 };
 
 static struct uid_range recent[] = {{150, 160}, {170, 200}};
 static const struct imap_limits limits = {.sets = 50, .nesting = 8};
+static struct uid_range saved[] = {{7, 9}, {20, 20}};
+
+/* Filters that name others, themselves, and what is no search. */
+static bool find_filter(struct imap_session *s, struct arena *a, struct slice name, struct slice *keys)
+{
+    (void)s;
+    (void)a;
+    *keys = name.len == 1 ? SLICE("SEEN 1:5") : name.len == 2 ? SLICE("FILTER a NOT FILTER b") :
+            name.len == 3 ? SLICE("FILTER abc") : SLICE("OR SEEN");
+    return name.len < 5;
+}
+
 static const struct search_scope scope = {
-    .messages = MESSAGES, .last_uid = 200, .recent = recent, .recent_count = 2};
+    .messages = MESSAGES, .last_uid = 200, .recent = recent, .recent_count = 2, .now = 1700000000,
+    .saved = {.ranges = saved, .count = 2}, .filter = find_filter};
 
 static size_t count_children(const struct search *key)
 {
