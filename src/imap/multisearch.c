@@ -18,7 +18,6 @@ struct place {
     struct account *account; /* counted */
     uint64_t mailbox;
     struct slice name; /* the client's */
-    uint32_t first_recent;
     bool selected;
 };
 
@@ -138,7 +137,6 @@ static bool add_place(struct imap_session *s, struct multisearch *m, struct acco
         .account = account_ref(a),
         .mailbox = info->id,
         .name = arena_keep(&s->arena, name),
-        .first_recent = info->first_recent,
         .selected = selected,
     };
     return true;
@@ -243,7 +241,8 @@ static bool add_scope(struct imap_session *s, struct multisearch *m, struct imap
 
 /* ---- one mailbox after the other ---- */
 
-static struct search_scope scope_of(struct imap_session *s, struct multisearch *m, const struct place *p)
+static struct search_scope scope_of(struct imap_session *s, struct multisearch *m, const struct place *p,
+                                    uint32_t first_recent)
 {
     uint32_t count = view_count(m->view);
 
@@ -252,7 +251,7 @@ static struct search_scope scope_of(struct imap_session *s, struct multisearch *
         scope.any_number = true;
         return scope;
     }
-    m->recent = (struct uid_range){p->first_recent, UINT32_MAX};
+    m->recent = (struct uid_range){first_recent, UINT32_MAX};
     return (struct search_scope){
         .messages = count,
         .last_uid = count > 0 ? view_at(m->view, count - 1).uid : 0,
@@ -282,12 +281,13 @@ static bool begin_mailbox(struct imap_session *s, struct multisearch *m, struct 
 {
     const struct place *p = &m->places[m->at];
     struct imap_reader again = m->program;
+    uint32_t first_recent = 0;
 
     if (p->selected)
         m->view = view_ref(s->box.view);
-    else if (!view_open(p->account, p->mailbox, &m->view, why))
+    else if (!imap_open_view(s, p->account, p->mailbox, false, &m->view, &first_recent, why))
         return false;
-    struct search_scope scope = scope_of(s, m, p);
+    struct search_scope scope = scope_of(s, m, p, first_recent);
     struct search_args args = search_args_read(&again, &scope);
     if (again.failed) /* a filter has changed meanwhile, or there is no more room */
         return fail_set(why, FAIL_PERM, FAIL_LIMIT, "The search became too large");
