@@ -7,6 +7,7 @@
 
 #include "admin/internal.h"
 #include "net/net.h"
+#include "store/acl.h"
 #include "store/quota.h"
 #include "store/store.h"
 
@@ -100,6 +101,8 @@ bool admin_account_remove(struct admin_call *c, struct fail *why)
         return false;
     put_account(c, &account);
     end_sessions(c, account.id);
+    if (!store_forget_grantee(c->on->store, account.address, why))
+        return fail_at(why, "the name is removed, its mail and the rights that others gave it are not");
     return store_account_remove(c->on->store, account.id, why) ||
            fail_at(why, "the name is removed, its mail is not");
 }

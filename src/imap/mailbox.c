@@ -65,14 +65,38 @@ static enum special_use read_use(struct imap_reader *r, bool *usable)
     return use;
 }
 
+/* RFC 9051 section 6.3.9.7: its name, where that is not what the client called it. */
+static void tell_name(struct imap_session *s, struct account *a, uint64_t id, struct slice old)
+{
+    struct mailbox_info info;
+
+    if (!(s->enabled & IMAP_REV2) || !mailbox_get(a, id, &s->arena, &info, NULL))
+        return;
+    struct imap_list_line line = {.name = imap_name_of(s, a, info.name), .old = old, .info = &info};
+    if (!slice_eq(line.name, old))
+        imap_write_list_line(s, conn_out(s->conn), &line);
+}
+
+/* resp-text-code =/ "MAILBOXID" SP "(" objectid ")"                RFC 8474 section 4.1 */
+static void answer_created(struct imap_session *s, struct account *a, uint64_t id, struct slice name)
+{
+    struct buf code;
+
+    tell_name(s, a, id, name);
+    buf_init(&code, 200);
+    imap_write_mailboxid(&code, a, id);
+    imap_ok(s, "[MAILBOXID (" PRIslice ")] Made", SLICE_ARG(buf_slice(&code)));
+    buf_finish(&code);
+}
+
 /* create = "CREATE" SP mailbox [SP "(" create-param ")"]           RFC 3501 section 6.3.3 */
 void imap_create(struct imap_session *s, struct imap_reader *args)
 {
     enum special_use use = USE_NONE;
     bool usable = true;
     struct imap_target place;
-    uint64_t id;
     struct fail why;
+    uint64_t id;
 
     imap_expect_space(args);
     struct slice name = imap_read_mailbox(args);
@@ -92,7 +116,7 @@ void imap_create(struct imap_session *s, struct imap_reader *args)
              !mailbox_create(place.account, place.info.name, use, &id, &why))
         imap_no_because(s, &why);
     else
-        imap_ok(s, "Made");
+        answer_created(s, place.account, id, name);
 }
 
 /* delete = "DELETE" SP mailbox                         RFC 3501 section 6.3.4 */
@@ -133,7 +157,10 @@ static bool rename_mailbox(struct imap_session *s, struct slice from, struct sli
         return false;
     if (source.account != place.account)
         return fail_set(why, FAIL_PERM, FAIL_NOT_ALLOWED, "A mailbox cannot move to another account");
-    return mailbox_rename(source.account, source.info.name, place.info.name, why);
+    if (!mailbox_rename(source.account, source.info.name, place.info.name, why))
+        return false;
+    tell_name(s, source.account, source.info.id, source.name);
+    return true;
 }
 
 /* rename = "RENAME" SP mailbox SP mailbox              RFC 3501 section 6.3.5 */

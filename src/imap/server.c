@@ -6,6 +6,7 @@
  */
 #include "imap/lasting.h"
 #include "imap/metadata.h"
+#include "imap/target.h"
 #include "imap/notify.h"
 
 #include <stdlib.h>
@@ -396,8 +397,9 @@ static enum turn session_input(void *session)
         t = run(s);
     } else if (account_enter(account, s->waker)) {
         if (other == NULL || account_enter(other, s->waker)) {
+            bool between = s->step == NULL || s->kept_tag != NULL;
             imap_notify_enter(s);
-            t = run(s);
+            t = other == NULL || !between || imap_may_stay(s) ? run(s) : TURN_CLOSE;
             imap_notify_leave(s);
             if (other != NULL)
                 account_leave(other);

@@ -151,6 +151,22 @@ static bool find_owner(struct imap_session *s, struct slice address, struct acco
                                           : fail_set(why, local.kind, local.reason, "%s", local.text);
 }
 
+bool imap_may_stay(struct imap_session *s)
+{
+    struct directory_account owner;
+    struct mailbox_info info;
+    struct fail why;
+
+    if (!mailbox_get(s->box.account, s->box.mailbox, &s->arena, &info, &why))
+        return true; /* that it is gone is told where changes are */
+    s->box.rights = (uint16_t)imap_rights_in(s, s->box.account, &info, imap_my_address(s));
+    if ((s->box.rights & RIGHT_READ) && directory_account(s->service->login->directory, account_id(s->box.account),
+                                                          &s->arena, &owner, NULL) && !owner.disabled)
+        return true;
+    imap_bye(s, "The selected mailbox is no longer shared with you");
+    return false;
+}
+
 /* Who may not look a mailbox up does not learn that it is there (RFC 4314 section 6). */
 static bool check_rights(const struct imap_target *t, unsigned rights, struct fail *why)
 {

@@ -44,6 +44,12 @@ struct slice imap_my_address(struct imap_session *s);
 /* The client's rights in a mailbox of `a`; `me` is imap_my_address(). */
 unsigned imap_rights_in(struct imap_session *s, struct account *a, const struct mailbox_info *info, struct slice me);
 
+/*
+ * The selected mailbox is another's: rights in it may have changed, and its owner been disabled.  Brings
+ * s->box.rights up to date; false: said BYE, who may not read it must not stay.
+ */
+bool imap_may_stay(struct imap_session *s);
+
 /* The handle of another account, kept for the session (lasting.h). */
 bool imap_other(struct imap_session *s, uint64_t id, struct account **out, struct fail *why);
 struct imap_others;

@@ -102,6 +102,23 @@ static bool check_none(struct checking *k, struct account *a, enum account_sql s
     return true;
 }
 
+/* Whoever has rights must find the account by node.db. */
+static bool check_index(struct checking *k, struct account *a, struct fail *why)
+{
+    for (size_t i = 0; i < a->state->box_count; i++) {
+        const struct mailbox_state *box = &a->state->boxes[i];
+        for (size_t e = 0; e < box->acl_count; e++) {
+            bool indexed;
+            if (!share_is_indexed(a, box->acl[e].identifier, &indexed, why))
+                return false;
+            if (!indexed)
+                find(k, "account %llu: that it shares with \"" PRIslice "\" is not in the index (posthorn rebuild)",
+                     (unsigned long long)a->id, SLICE_ARG(box->acl[e].identifier));
+        }
+    }
+    return true;
+}
+
 static bool check_rows(struct checking *k, struct account *a, struct fail *why)
 {
     struct fail damage = {0};
@@ -116,6 +133,9 @@ static bool check_rows(struct checking *k, struct account *a, struct fail *why)
     }
     return check_totals_row(k, a, why) &&
            check_none(k, a, SQL_CHECK_ENTRIES, "entries without a message or mailbox", why) &&
+           check_none(k, a, SQL_CHECK_SHARED, "rights, annotations or seen messages of mailboxes that are not there",
+                      why) &&
+           check_index(k, a, why) &&
            check_none(k, a, SQL_CHECK_KEYWORDS, "entries with keywords that nobody knows", why) &&
            check_none(k, a, SQL_CHECK_THREADS, "messages whose thread no new message can find", why);
 }

@@ -114,7 +114,8 @@ static bool write_counts(struct change *c, void *ctx, struct fail *why)
     struct db_stmt *q;
 
     (void)ctx;
-    if (!db_run(c->db, SQL_COUNTS_WRITE, why, ""))
+    if (!db_run(c->db, SQL_COUNTS_WRITE, why, "") || !db_run(c->db, SQL_ACL_ORPHANS, why, "") ||
+        !db_run(c->db, SQL_ANNOTATION_ORPHANS, why, "") || !db_run(c->db, SQL_SEEN_ORPHANS, why, ""))
         return false;
     q = db_stmt(c->db, SQL_TOTALS_WRITE, why);
     if (q == NULL)

@@ -9,6 +9,8 @@
     "id, parent, name, uidvalidity, uidnext, first_recent, highest_modseq, expunge_modseq,"                  \
     " special_use, no_select, messages, unseen, deleted, bytes, deleted_bytes"
 
+#define LIVE_MAILBOXES "(SELECT id FROM mailbox WHERE deleted_modseq IS NULL)"
+
 /* One row of message_fetch; what follows e. and m. is in the order of fetch.c's columns. */
 #define FETCH_COLUMNS                                                                                        \
     "e.uid, e.message, e.flags, e.keywords, e.modseq, e.created_at,"                                         \
@@ -216,6 +218,12 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
     [SQL_CHECK_THREADS] =
         "SELECT count(*) FROM message WHERE thread NOT IN (0, id)"
         " AND thread NOT IN (SELECT thread FROM thread_key)",
+    [SQL_CHECK_SHARED] = "SELECT (SELECT count(*) FROM acl WHERE mailbox NOT IN " LIVE_MAILBOXES ")"
+                         " + (SELECT count(*) FROM annotation WHERE mailbox <> 0 AND mailbox NOT IN " LIVE_MAILBOXES
+                         ") + (SELECT count(*) FROM seen WHERE mailbox NOT IN " LIVE_MAILBOXES ")",
+    [SQL_ACL_ORPHANS] = "DELETE FROM acl WHERE mailbox NOT IN " LIVE_MAILBOXES,
+    [SQL_ANNOTATION_ORPHANS] = "DELETE FROM annotation WHERE mailbox <> 0 AND mailbox NOT IN " LIVE_MAILBOXES,
+    [SQL_SEEN_ORPHANS] = "DELETE FROM seen WHERE mailbox NOT IN " LIVE_MAILBOXES,
     [SQL_SIZE_WRITE] = "UPDATE message SET size = ?2 WHERE id = ?1 AND size <> ?2",
     [SQL_COUNTS_WRITE] =
         "UPDATE mailbox SET (messages, unseen, deleted, bytes, deleted_bytes) ="
