@@ -103,7 +103,7 @@ static bool check_none(struct checking *k, struct account *a, enum account_sql s
 }
 
 /* Whoever has rights must find the account by node.db. */
-static bool check_index(struct checking *k, struct account *a, struct fail *why)
+static bool check_shares(struct checking *k, struct account *a, struct fail *why)
 {
     for (size_t i = 0; i < a->state->box_count; i++) {
         const struct mailbox_state *box = &a->state->boxes[i];
@@ -135,7 +135,7 @@ static bool check_rows(struct checking *k, struct account *a, struct fail *why)
            check_none(k, a, SQL_CHECK_ENTRIES, "entries without a message or mailbox", why) &&
            check_none(k, a, SQL_CHECK_SHARED, "rights, annotations or seen messages of mailboxes that are not there",
                       why) &&
-           check_index(k, a, why) &&
+           check_shares(k, a, why) &&
            check_none(k, a, SQL_CHECK_KEYWORDS, "entries with keywords that nobody knows", why) &&
            check_none(k, a, SQL_CHECK_THREADS, "messages whose thread no new message can find", why);
 }
