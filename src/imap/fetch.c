@@ -137,16 +137,28 @@ static bool asks_for(const struct fetch *f, enum fetch_kind kind)
     return false;
 }
 
-static void write_message(struct imap_session *s, struct fetch *f, const struct fetch_entry *e,
+/*
+ * false: others have their turn now, or output must drain; f->resume is the item to go on with.  So a
+ * message of which much is asked holds neither a worker nor memory for all of it.
+ */
+static bool write_message(struct imap_session *s, struct fetch *f, const struct fetch_entry *e,
                           struct fetch_message *m)
 {
+    const struct fetch_item *item = f->resume != NULL ? f->resume : f->args.items;
     struct buf *out = conn_out(s->conn);
 
-    imap_begin_fetch(s, out, e->position, e->entry.uid);
-    for (const struct fetch_item *item = f->args.items; item != NULL; item = item->next) {
+    if (f->resume == NULL)
+        imap_begin_fetch(s, out, e->position, e->entry.uid);
+    f->resume = NULL;
+    while (item != NULL) {
         write_item(s, f, item, &e->entry, m);
-        if (item->next != NULL)
+        item = item->next;
+        if (item != NULL)
             buf_add_char(conn_out(s->conn), ' ');
+        if (item != NULL && m != NULL && (f->costly || conn_is_full(s->conn))) {
+            f->resume = item;
+            return false;
+        }
     }
     out = conn_out(s->conn);
     if (e->with_flags && !asks_for(f, ITEM_FLAGS)) {
@@ -158,6 +170,7 @@ static void write_message(struct imap_session *s, struct fetch *f, const struct 
         write_modseq(out, &e->entry);
     }
     buf_add(out, SLICE(")\r\n"));
+    return true;
 }
 
 /* The next message of the set that CHANGEDSINCE lets through; false at the end. */
@@ -189,7 +202,7 @@ static enum turn answer_from_view(struct imap_session *s, struct fetch *f)
     struct fetch_entry e;
 
     while (next_message(f, s->box.view, &e)) {
-        write_message(s, f, &e, NULL);
+        (void)write_message(s, f, &e, NULL);
         if (conn_is_full(s->conn))
             return TURN_MORE;
     }
@@ -218,6 +231,8 @@ static bool answer_message(void *ctx, const struct message_info *info)
     struct fetch_message m = {.info = info};
 
     while (f->batch_at < f->batch_count && f->batch[f->batch_at].entry.uid < info->uid) {
+        if (f->resume != NULL)
+            return false;
         f->batch_at++;
         f->missing = true;
     }
@@ -225,11 +240,10 @@ static bool answer_message(void *ctx, const struct message_info *info)
         return true; /* not one of ours */
     if (f->needs_root)
         m.root = mime_unpack(&f->scratch, info->structure);
-    if (can_decode(f, &m))
-        write_message(s, f, &f->batch[f->batch_at], &m);
-    else
-        f->unknown_cte = true;
-    f->batch_at++;
+    bool decodes = f->resume != NULL || can_decode(f, &m);
+    f->unknown_cte = f->unknown_cte || !decodes;
+    if (!decodes || write_message(s, f, &f->batch[f->batch_at], &m))
+        f->batch_at++;
     store_body_release(&m.body);
     arena_reset(&f->scratch);
     return !conn_is_full(s->conn) && !f->costly;
@@ -266,6 +280,8 @@ static enum turn answer_from_store(struct imap_session *s, struct fetch *f)
         }
         size_t count = batch_ranges(f, ranges);
         if (!message_fetch(s->box.account, s->box.mailbox, ranges, count, f->what, answer_message, &ctx, &why)) {
+            if (f->resume != NULL)
+                break;
             imap_no_because(s, &why);
             return TURN_PARK;
         }
@@ -275,8 +291,14 @@ static enum turn answer_from_store(struct imap_session *s, struct fetch *f)
             f->costly = false;
             return TURN_AGAIN;
         }
+        if (f->resume != NULL)
+            break;
         f->missing = f->missing || f->batch_at < f->batch_count;
         f->batch_at = f->batch_count;
+    }
+    if (f->resume != NULL) { /* half of a response is out, and its message is not to be had any more */
+        s->closing = true;
+        return TURN_CLOSE;
     }
     if (f->missing)
         imap_no(s, "[EXPUNGEISSUED] Some of the messages are gone");

@@ -28,6 +28,7 @@ struct fetch {
     unsigned              what;    /* FETCH_ bits; of no use when `only_view` */
     bool                  only_view, needs_root;
     bool                  missing; /* a message is gone for good */
+    const struct fetch_item *resume; /* of the message at batch_at, whose response has been begun */
     bool                  unknown_cte; /* BINARY cannot decode a part */
     bool                  costly;  /* the last message took its time: others have their turn */
 

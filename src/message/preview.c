@@ -8,7 +8,7 @@
 #include "message/decode.h"
 #include "message/envelope.h"
 
-enum { PREVIEW_CHARACTERS = 200, TEXT_MAX = 64 * 1024 };
+enum { PREVIEW_CHARACTERS = 200, TEXT_MAX = 128 * 1024 };
 
 static const struct mime_part *find_text(const struct mime_part *part, struct slice subtype)
 {

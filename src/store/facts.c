@@ -14,7 +14,9 @@
 
 enum {
     PIECE_BYTES = 64 * 1024,
-    PREVIEW_BYTES = 4096,         /* of the text part that are looked at */
+    PREVIEW_BYTES = 4096,         /* of the text part that are looked at; of HTML, which begins with ... */
+    PREVIEW_ENOUGH = 100,         /* bytes of preview that are worth showing */
+    PREVIEW_BYTES_MAX = 64 * 1024, /* ... style sheets and the like, so much if need be */
     FACT_BYTES_MAX = 1024 * 1024, /* an envelope or structure longer than that is cut off: absurd mail */
     PARSE_BYTES_MAX = 64 << 20,   /* the parser's arena */
 };
@@ -66,21 +68,31 @@ static struct slice keep(struct arena *a, struct buf *b)
     return s;
 }
 
+static bool preview_of(const struct source *s, const struct mime_part *part, size_t most, struct buf *out,
+                       struct fail *why)
+{
+    uint64_t length = part->end_offset - part->body_offset;
+    size_t n = length < most ? (size_t)length : most;
+    SCOPED(scoped_free) char *text = xmalloc(n);
+
+    if (!source_read(s, part->body_offset, text, n, why))
+        return false;
+    buf_reset(out);
+    preview_write(out, part, slice_make(text, n));
+    return true;
+}
+
 static bool preview(const struct source *s, const struct mime_part *root, struct buf *out, struct fail *why)
 {
     const struct mime_part *part = preview_part(root);
-    char text[PREVIEW_BYTES];
-    uint64_t n;
 
     if (part == NULL || part->end_offset <= part->body_offset)
         return true;
-    n = part->end_offset - part->body_offset;
-    if (n > sizeof text)
-        n = sizeof text;
-    if (!source_read(s, part->body_offset, text, (size_t)n, why))
+    if (!preview_of(s, part, PREVIEW_BYTES, out, why))
         return false;
-    preview_write(out, part, slice_make(text, (size_t)n));
-    return true;
+    bool all = part->end_offset - part->body_offset <= PREVIEW_BYTES || out->len >= PREVIEW_ENOUGH;
+    return all || !slice_eq_nocase(part->subtype, SLICE("html")) ||
+           preview_of(s, part, PREVIEW_BYTES_MAX, out, why);
 }
 
 static bool compute(const struct source *s, struct arena *a, struct message_facts *out, struct fail *why)
