@@ -48,6 +48,12 @@ static void write_modseq(struct buf *out, const struct view_entry *e)
     buf_add_char(out, ')');
 }
 
+/* Needs nothing of the message's row. */
+static bool is_bare(const struct fetch_item *item)
+{
+    return item->kind == ITEM_ENVELOPE || item->kind == ITEM_BODY || item->kind == ITEM_BODYSTRUCTURE;
+}
+
 static bool in_view(const struct fetch_item *item)
 {
     return item->kind == ITEM_UID || item->kind == ITEM_FLAGS || item->kind == ITEM_MODSEQ;
@@ -321,11 +327,14 @@ static enum turn fetch_step(struct imap_session *s)
 /* What the items need beyond the view. */
 static void plan(struct fetch *f)
 {
+    bool bare = true;
+
     f->only_view = true;
     for (const struct fetch_item *i = f->args.items; i != NULL; i = i->next) {
         bool structure = i->kind == ITEM_BODY || i->kind == ITEM_BODYSTRUCTURE ||
                          (i->kind >= ITEM_SECTION && (i->depth > 0 || i->part != PART_ALL));
         f->only_view = f->only_view && in_view(i);
+        bare = bare && (in_view(i) || is_bare(i));
         if (i->kind == ITEM_PREVIEW)
             f->what |= FETCH_PREVIEW;
         if (i->kind == ITEM_ENVELOPE)
@@ -337,6 +346,8 @@ static void plan(struct fetch *f)
             f->needs_root = true;
         }
     }
+    if (bare)
+        f->what |= FETCH_BARE;
 }
 
 /*

@@ -28,6 +28,7 @@ struct fetch {
     size_t range;  /* in `want` */
     uint64_t next; /* the lowest UID not read yet; beyond 32 bits: past the end */
     unsigned what;
+    bool bare; /* only a uid and a blob are read */
     struct batch batch;
 };
 
@@ -44,10 +45,20 @@ static void source_step(struct source *s, struct fail *why)
     s->uid = s->row ? (uint32_t)db_col_i64(s->q, 0) : 0;
 }
 
-static bool source_begin(struct source *s, struct fetch *f, enum account_sql plain, enum account_sql cached,
-                         uint32_t last, struct fail *why)
+static enum account_sql statement(const struct fetch *f, bool gone)
 {
-    s->q = db_stmt(f->account->db, (f->what & FETCH_CACHED) != 0 ? cached : plain, why);
+    if (f->bare && (f->what & FETCH_ENVELOPE) != 0)
+        return gone ? SQL_FETCH_GONE_BARE_ENVELOPE : SQL_FETCH_BARE_ENVELOPE;
+    if (f->bare)
+        return gone ? SQL_FETCH_GONE_BARE_STRUCTURE : SQL_FETCH_BARE_STRUCTURE;
+    if ((f->what & FETCH_CACHED) != 0)
+        return gone ? SQL_FETCH_GONE_CACHED : SQL_FETCH_CACHED;
+    return gone ? SQL_FETCH_GONE : SQL_FETCH;
+}
+
+static bool source_begin(struct source *s, struct fetch *f, bool gone, uint32_t last, struct fail *why)
+{
+    s->q = db_stmt(f->account->db, statement(f, gone), why);
     if (s->q == NULL)
         return false;
     db_bind_i64(s->q, 1, (int64_t)f->mailbox_id);
@@ -60,6 +71,23 @@ static bool source_begin(struct source *s, struct fetch *f, enum account_sql pla
 static bool source_end(struct source *s, struct fail *why)
 {
     return s->q == NULL || db_done(s->q, why);
+}
+
+/* false: there is nothing in the cache, and the rest of the row is needed after all. */
+static bool keep_bare(struct fetch *f, struct db_stmt *q)
+{
+    struct batch *b = &f->batch;
+    struct message_info *m = &b->rows[b->count];
+
+    if (db_col_is_null(q, 1)) {
+        f->bare = false;
+        return false;
+    }
+    *m = (struct message_info){.uid = (uint32_t)db_col_i64(q, 0)};
+    *((f->what & FETCH_ENVELOPE) != 0 ? &m->envelope : &m->structure) = arena_keep(&b->arena, db_col_blob(q, 1));
+    b->uncached[b->count] = b->unthreaded[b->count] = false;
+    b->count++;
+    return true;
 }
 
 /* Columns as FETCH_COLUMNS in sql.c names them. */
@@ -110,11 +138,13 @@ static bool read_range(struct fetch *f, bool with_gone, struct fail *why)
 
     if (f->next < f->want.ranges[f->range].first)
         f->next = f->want.ranges[f->range].first;
-    bool ok = source_begin(&here, f, SQL_FETCH, SQL_FETCH_CACHED, last, why) &&
-              (!with_gone || source_begin(&gone, f, SQL_FETCH_GONE, SQL_FETCH_GONE_CACHED, last, why));
+    bool ok = source_begin(&here, f, false, last, why) && (!with_gone || source_begin(&gone, f, true, last, why));
     while (ok && (here.row || gone.row) && !batch_full(&f->batch)) {
         struct source *s = !gone.row || (here.row && here.uid < gone.uid) ? &here : &gone;
-        keep_row(f, s->q);
+        if (!f->bare)
+            keep_row(f, s->q);
+        else if (!keep_bare(f, s->q))
+            break;
         f->next = (uint64_t)s->uid + 1;
         source_step(s, why);
     }
@@ -230,6 +260,7 @@ bool message_fetch(struct account *a, uint64_t mailbox_id, const struct uid_rang
     struct fetch f = {.account = a, .mailbox_id = mailbox_id, .what = what};
     bool ok = true, more = true;
 
+    f.bare = what == (FETCH_BARE | FETCH_ENVELOPE) || what == (FETCH_BARE | FETCH_STRUCTURE);
     f.want = uid_set_of_ranges(ranges, range_count);
     arena_init(&f.batch.arena, SIZE_MAX);
     while (ok && more && f.range < f.want.count) {

@@ -20,6 +20,11 @@
 #define FETCH_CACHED      " LEFT JOIN cached c ON c.message = e.message"
 #define FETCH_WHERE       " WHERE e.mailbox = ?1 AND e.uid BETWEEN ?2 AND ?3 ORDER BY e.uid"
 
+/* Only that, for who needs nothing else: without `message`, which costs a third of the time. */
+#define FETCH_BARE(table, column)                                                                            \
+    "SELECT e.uid, c." column " FROM " table " e LEFT JOIN cached c ON c.message = e.message"                \
+    " WHERE e.mailbox = ?1 AND e.uid BETWEEN ?2 AND ?3 AND e.message <> 0 ORDER BY e.uid"
+
 const char *const account_statements[ACCOUNT_SQL_COUNT] = {
     [SQL_ACCOUNT_READ] =
         "SELECT id, highest_modseq, next_message, next_mailbox, bytes, messages, forgotten_modseq,"
@@ -131,6 +136,10 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
     [SQL_FETCH] = "SELECT " FETCH_COLUMNS FETCH_FROM("entry") FETCH_WHERE,
     [SQL_FETCH_CACHED] = "SELECT " FETCH_COLUMNS ", " CACHED_COLUMNS FETCH_FROM("entry")
         FETCH_CACHED FETCH_WHERE,
+    [SQL_FETCH_BARE_ENVELOPE] = FETCH_BARE("entry", "envelope"),
+    [SQL_FETCH_BARE_STRUCTURE] = FETCH_BARE("entry", "structure"),
+    [SQL_FETCH_GONE_BARE_ENVELOPE] = FETCH_BARE("expunged", "envelope"),
+    [SQL_FETCH_GONE_BARE_STRUCTURE] = FETCH_BARE("expunged", "structure"),
     [SQL_FETCH_GONE] = "SELECT " FETCH_COLUMNS FETCH_FROM("expunged") FETCH_WHERE,
     [SQL_FETCH_GONE_CACHED] = "SELECT " FETCH_COLUMNS ", " CACHED_COLUMNS FETCH_FROM(
         "expunged") FETCH_CACHED FETCH_WHERE,

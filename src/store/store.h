@@ -303,7 +303,8 @@ struct message_info {
     struct slice envelope, structure, preview; /* as asked for */
     struct slice references;                   /* likewise: message/references.h, ids */
 };
-enum { FETCH_ENVELOPE = 1, FETCH_STRUCTURE = 2, FETCH_PREVIEW = 4, FETCH_REFERENCES = 8, FETCH_THREAD = 16 };
+enum { FETCH_ENVELOPE = 1, FETCH_STRUCTURE = 2, FETCH_PREVIEW = 4, FETCH_REFERENCES = 8, FETCH_THREAD = 16, FETCH_BARE = 32 };
+/* FETCH_BARE: of the message nothing but its uid and what else is asked for need be filled in, which is quicker. */
 /*
  * Calls `each` for every message of the ranges that is there, or was there and is
  * still kept (a session that has not been told of the EXPUNGE may fetch it), in
