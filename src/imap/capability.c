@@ -20,6 +20,7 @@ static const struct {
     {"LITERAL+", ALWAYS},
     {"ID", ALWAYS},
     {"ENABLE", ALWAYS},
+    {"LANGUAGE", ALWAYS},
     {"IDLE", LOGGED_IN},
     {"NAMESPACE", LOGGED_IN},
     {"UIDPLUS", LOGGED_IN},
@@ -104,6 +105,10 @@ static void write_conditional(const struct imap_session *s, struct buf *b)
 {
     if (s->service->limits.compress && !conn_compresses(s->conn))
         buf_add(b, SLICE(" COMPRESS=DEFLATE"));
+    if (!conn_compresses(s->conn))
+        buf_add(b, SLICE(" UNAUTHENTICATE"));
+    if (s->service->limits.jmap_url[0] != '\0')
+        buf_add(b, SLICE(" JMAPACCESS"));
 }
 
 /* Those that carry a number. */

@@ -17,6 +17,9 @@ static const struct imap_command commands[] = {
     {.name = "NOOP", .run = imap_noop, .states = ANY},
     {.name = "LOGOUT", .run = imap_logout, .states = ANY},
     {.name = "ID", .run = imap_id, .states = ANY}, /* RFC 2971 */
+    {.name = "LANGUAGE", .run = imap_language, .states = ANY},                          /* RFC 5255 */
+    {.name = "UNAUTHENTICATE", .run = imap_unauthenticate, .states = LOGGED_IN}, /* RFC 8437 */
+    {.name = "GETJMAPACCESS", .run = imap_getjmapaccess, .states = LOGGED_IN},   /* RFC 9698 */
     /* section 6.2 */
     {.name = "STARTTLS", .run = imap_starttls, .states = IMAP_FRESH},
     {.name = "AUTHENTICATE", .run = imap_authenticate, .states = IMAP_FRESH},

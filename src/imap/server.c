@@ -33,6 +33,7 @@ void imap_limits_default(struct imap_limits *l)
         .saved_ranges = 100000,
         .idle_tick_seconds = 120,
         .compress = true,
+        .jmap_url = "",
     };
 }
 
@@ -337,6 +338,12 @@ static enum turn notify_step(struct imap_session *s)
     return TURN_PARK;
 }
 
+/* UNAUTHENTICATE: nobody is logged in any more, and the account is still held. */
+static bool has_left(const struct imap_session *s)
+{
+    return s->state == IMAP_FRESH && s->account != NULL;
+}
+
 static enum turn run(struct imap_session *s)
 {
     const struct account *entered = s->account;
@@ -350,8 +357,8 @@ static enum turn run(struct imap_session *s)
                 conn_start_tls(s->conn);
                 return TURN_PARK;
             }
-            if (!s->closing && (conn_turn_over(s->conn) || s->account != entered))
-                return TURN_AGAIN; /* or logged in just now: the account's gate comes first */
+            if (!s->closing && (conn_turn_over(s->conn) || s->account != entered || has_left(s)))
+                return TURN_AGAIN; /* or logged in or out just now: the account's gate comes first */
         } else if (s->step != NULL) {
             imap_step *step = s->step;
             enum turn t = step(s);
@@ -407,6 +414,8 @@ static enum turn session_input(void *session)
         account_leave(account);
     }
     account_release(&other);
+    if (has_left(s))
+        account_release(&s->account);
     if (t == TURN_PARK)
         park(s);
     return t;

@@ -22,6 +22,7 @@ struct imap_limits {
     unsigned login_attempts;  /* default 3 */
     unsigned contexts;        /* searches of one session that are updated (RFC 5267); default 16 */
     unsigned saved_ranges;    /* neighbours among what "$" holds (RFC 5182); default 100000, 8 bytes each */
+    const char *jmap_url;     /* JMAPACCESS (RFC 9698): where the accounts can be reached by JMAP; "" nowhere */
     bool     compress;        /* COMPRESS=DEFLATE is offered; default true */
     unsigned idle_tick_seconds; /* "* OK Still here"; default 120 */
 };

@@ -56,6 +56,7 @@ const struct config_limit config_limits[] = {
     COUNT(imap, contexts, 1, 1000),
     COUNT(imap, saved_ranges, 1, MANY),
     BOOL(imap, compress),
+    TEXT(imap, jmap_url),
     COUNT(imap, idle_tick_seconds, 10, 1740), /* RFC 2177: clients expect a word within 29 minutes */
 
     BYTES(store, view_bytes, MB, 1024 * GB),

@@ -30,6 +30,7 @@ void smtp_starttls(struct smtp_session *s, struct slice args)
     s->account = 0;
     s->extended = false;
     s->starting_tls = true;
+    conn_set_label(s->conn, SLICE(""));
     conn_set_account(s->conn, 0);
     conn_start_tls(s->conn);
 }

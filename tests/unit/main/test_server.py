@@ -335,7 +335,8 @@ def test_tokens(folder, base):
         text = old.read()
     with open(folder + "/posthorn.conf", "w", encoding="utf-8") as new:
         new.write(text.replace("auth {\n", 'auth {\n oauth_issuer = "https://issuer.test"\n oauth_audience = posthorn\n'
-                               f' oauth_jwks = "{issuer.jwks}"\n oauth_scope = mail\n'))
+                               f' oauth_jwks = "{issuer.jwks}"\n oauth_scope = mail\n')
+                  + 'imap { jmap_url = "https://mail.example.test/jmap" compress = false }\n')
     server = subprocess.Popen([POSTHORN, "serve", "--config", folder + "/posthorn.conf"], stderr=subprocess.DEVNULL)
     port = base + 143
     client = until(lambda: imaplib.IMAP4("127.0.0.1", port, timeout=PATIENCE))
@@ -359,6 +360,14 @@ def test_tokens(folder, base):
         s.ehlo()
         first = base64.b64encode(b"n,,\1auth=Bearer " + good.encode() + b"\1\1").decode()
         check("SMTP", s.docmd("AUTH", "OAUTHBEARER " + first)[0] == 235)
+    client = imaplib.IMAP4("127.0.0.1", port, timeout=PATIENCE)
+    client.login("u0@example.test", "demo-u0")
+    words = client.capability()[1][0].decode().split()
+    check("JMAPACCESS, no COMPRESS", "JMAPACCESS" in words and "COMPRESS=DEFLATE" not in words, words)
+    client.send(b"j GETJMAPACCESS\r\n")
+    check("GETJMAPACCESS", client.readline() == b'* JMAPACCESS "https://mail.example.test/jmap"\r\n')
+    check("GETJMAPACCESS", client.readline().startswith(b"j OK"))
+    client.shutdown()
     server.send_signal(signal.SIGTERM)
     check("it stops", server.wait(PATIENCE) == 0)
 
