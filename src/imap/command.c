@@ -88,14 +88,14 @@ static const struct imap_command commands[] = {
     {.name = "STORE",
      .run = imap_store,
      .states = IMAP_SELECTED,
-     .effects = IMAP_UID_TOO | IMAP_READS_VIEW | IMAP_HOLDS_GONE},
+     .effects = IMAP_UID_TOO | IMAP_READS_VIEW | IMAP_HOLDS_GONE | IMAP_TELLS_ALL},
     {.name = "COPY", .run = imap_copy, .states = IMAP_SELECTED, .effects = IMAP_UID_TOO | IMAP_READS_VIEW},
     /* RFC 8508 */
     {.name = "REPLACE",
      .run = imap_replace_bare,
      .run_message = imap_replace,
      .states = IMAP_SELECTED,
-     .effects = IMAP_UID_TOO | IMAP_READS_VIEW},
+     .effects = IMAP_UID_TOO | IMAP_READS_VIEW | IMAP_TELLS_ALL},
     /* RFC 6851 */
     {.name = "MOVE", .run = imap_move, .states = IMAP_SELECTED, .effects = IMAP_UID_TOO | IMAP_READS_VIEW | IMAP_TELLS_ALL},
 };

@@ -290,7 +290,7 @@ bool imap_news_tell(struct imap_session *s, struct imap_news *n)
     if (!n->started)
         tell_arrivals(s, n);
     n->started = true;
-    if (!(imap_notify_wants(s) & WATCH_FLAGS))
+    if ((imap_notify_wants(s) & (WATCH_NEW | WATCH_FLAGS)) == WATCH_NEW) /* not FlagChange; a snapshot is given up whole */
         n->changed_at = n->diff.changed_count;
     while (n->changed_at < n->diff.changed_count) {
         if (conn_is_full(s->conn))
@@ -308,7 +308,8 @@ bool imap_news_tell(struct imap_session *s, struct imap_news *n)
         buf_addf(out, "* OK [HIGHESTMODSEQ %llu] You know all of it\r\n",
                  (unsigned long long)view_modseq(s->box.view));
     n->catches_up = false;
-    return imap_notify_fetch(s, n);
+    n->fetched = n->fetched || imap_notify_fetch(s, n);
+    return n->fetched;
 }
 
 void imap_enable_condstore(struct imap_session *s)

@@ -436,8 +436,10 @@ static void sort_in(struct imap_session *s, struct imap_notify *n, struct accoun
         n->overflowed = true;
         return;
     }
-    if (n->count == 0 || (n->count >= 4 && (n->count & (n->count - 1)) == 0)) /* full: 4, 8, 16 ... */
-        n->events = xrealloc(n->events, (n->count == 0 ? 4 : n->count * 2) * sizeof(*n->events));
+    if (n->count == n->cap) {
+        n->cap = n->cap == 0 ? 4 : n->cap * 2;
+        n->events = xrealloc(n->events, n->cap * sizeof(*n->events));
+    }
     n->events[n->count] = *e;
     n->events[n->count++].first = 0;
     e->name = NULL; /* ours now */
@@ -466,7 +468,7 @@ static void give_up(struct imap_session *s, struct imap_notify *n)
 {
     conn_write(s->conn, SLICE("* OK [NOTIFICATIONOVERFLOW] More happened than can be told\r\n"));
     watch_events_free(&n->events, n->count);
-    n->count = n->at = 0;
+    n->count = n->cap = n->at = n->telling = 0;
     n->groups = NULL;
     n->selected = 0;
     n->overflowed = n->look = false;
@@ -477,16 +479,26 @@ static void give_up(struct imap_session *s, struct imap_notify *n)
     }
 }
 
+/* Names first, so that nothing is told of a mailbox by a name that the client has not heard. */
 static bool tell_events(struct imap_session *s, struct imap_notify *n)
 {
-    while (n->at < n->count) {
+    if (n->at == 0)
+        n->telling = n->count;
+    while (n->at < 2 * n->telling) {
         if (conn_is_full(s->conn))
             return false;
-        const struct watch_event *e = &n->events[n->at++];
-        notify_tell_event(s, e->account, e);
+        size_t i = n->at++;
+        const struct watch_event *e = &n->events[i < n->telling ? i : i - n->telling];
+        bool of_names = (e->kinds & (NOTIFY_NAMES | WATCH_SUBSCRIBED)) != 0;
+        if (of_names == (i < n->telling))
+            notify_tell_event(s, e->account, e);
     }
-    watch_events_free(&n->events, n->count);
-    n->count = n->at = 0;
+    for (size_t i = 0; i < n->telling; i++)
+        free(n->events[i].name);
+    n->count -= n->telling; /* more may have come meanwhile */
+    if (n->count > 0)
+        memmove(n->events, n->events + n->telling, n->count * sizeof(*n->events));
+    n->at = n->telling = 0;
     return true;
 }
 

@@ -45,7 +45,8 @@ struct imap_notify {
 
     /* being told */
     struct watch_event   *events;
-    size_t                count, at;
+    size_t                count, cap;
+    size_t                at, telling; /* so many of them, in two rounds */
     bool                  overflowed;
     bool                  look;  /* something may have happened to the selected mailbox */
     struct uid_set        own;   /* new messages in it that came from this session */

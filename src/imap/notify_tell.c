@@ -201,7 +201,10 @@ void notify_tell_event(struct imap_session *s, struct account *a, const struct w
         tell_metadata(s, a, e, name);
     } else {
         struct seen m = see(s, a, name);
+        unsigned events = wanted(s, &m), kinds = events & e->kinds;
+        if (kinds != 0) /* new messages may be unseen ones: who cares for flags hears of that too */
+            kinds |= events & WATCH_FLAGS;
         if (m.readable && !m.info.no_select)
-            notify_write_status(s, a, m.info, wanted(s, &m) & e->kinds, false);
+            notify_write_status(s, a, m.info, kinds, false);
     }
 }

@@ -163,7 +163,7 @@ static void dispatch(struct imap_session *s, struct imap_reader *args, const str
     struct waiting *w = arena_new(&s->arena, struct waiting);
     struct frame_found *kept = message != NULL ? arena_new(&s->arena, struct frame_found) : NULL;
 
-    if (imap_notify_wants(s) != 0)
+    if (imap_notify_wants(s) != 0 || (s->command->effects & IMAP_TELLS_ALL))
         s->news = imap_news_gather(s, false);
     if (w == NULL || (message != NULL && kept == NULL) || s->closing) {
         imap_no(s, "[UNAVAILABLE] The mailbox is not there");

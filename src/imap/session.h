@@ -226,6 +226,7 @@ struct imap_news {
     bool             catches_up; /* what was held back is told */
     size_t           changed_at;
     bool             started;
+    bool             fetched; /* what NOTIFY wants of new messages was told */
     /* Left out of what is told, in favour of the command's own responses; may be NULL. */
     const struct imap_spans *own;
     struct context_news *contexts; /* context.c's; NULL: there are none */

@@ -12,7 +12,11 @@ forbids it:
 * the same UID with the same modseq but other flags, in whichever session;
 * SEARCH for flags that does not find what the session has been told;
 * a UID that comes back after it was expunged, or names another message than the one that was put there;
-* at times all sessions fall silent: then each must know what a fresh session sees.
+* VANISHED of what the session was never told of, or of what is still there;
+* after SELECT with QRESYNC, a message that went and was not told as vanished, or flags that changed and were not told,
+  since the HIGHESTMODSEQ that a client works out by the rules of RFC 7162 section 6;
+* at times all sessions fall silent: then each must know what a fresh session sees; those that IDLE or have used NOTIFY
+  without being asked, and the latter of mailboxes that are not selected and of names too.
 
 The commands follow from the printed seed; how the server's threads run beside each other does not.
 """
@@ -21,6 +25,7 @@ import argparse
 import os
 import random
 import re
+import select
 import socket
 import sys
 import time
@@ -28,6 +33,7 @@ import time
 SYSTEM = ["\\Seen", "\\Answered", "\\Flagged", "\\Deleted", "\\Draft"]
 KEYWORDS = ["$Junk", "$Forwarded", "work"]
 BOXES = ["model-a", "model-b", "model-c"]
+RENAMED = ["model-c", "model-d"]  # the last one is now called this, now that
 
 
 class Wrong(Exception):
@@ -79,25 +85,50 @@ class Wire:
     def __init__(self, host, port):
         self.socket = socket.create_connection((host, port), timeout=60)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.file = self.socket.makefile("rb", 1 << 16)
+        self.held = b""
 
     def send(self, data):
         self.socket.sendall(data)
 
-    def response(self):
-        out = b""
+    def length(self):
+        """Of the response that is there; 0 if it is not whole."""
+        at = 0
         while True:
-            line = self.file.readline()
-            if not line.endswith(b"\r\n"):
-                raise Wrong("the connection ended after %r" % (out + line)[-200:])
-            out += line
-            m = re.search(rb"\{(\d+)\}\r\n$", line)
+            end = self.held.find(b"\r\n", at)
+            if end < 0:
+                return 0
+            m = re.search(rb"\{(\d+)\}$", self.held[at:end])
+            at = end + 2
             if m is None:
-                return out
-            out += self.file.read(int(m.group(1)))
+                return at
+            at += int(m.group(1))
+            if at > len(self.held):
+                return 0
+
+    def fill(self):
+        data = self.socket.recv(1 << 16)
+        if not data:
+            raise Wrong("the connection ended after %r" % self.held[-200:])
+        self.held += data
+
+    def ready(self, seconds):
+        """Is there a whole response, or is there one within that time?"""
+        end = time.monotonic() + seconds
+        while self.length() == 0:
+            left = end - time.monotonic()
+            if left < 0 or not select.select([self.socket], [], [], left)[0]:
+                return False
+            self.fill()
+        return True
+
+    def response(self):
+        while self.length() == 0:
+            self.fill()
+        n = self.length()
+        out, self.held = self.held[:n], self.held[n:]
+        return out
 
     def close(self):
-        self.file.close()
         self.socket.close()
 
 
@@ -112,6 +143,8 @@ class World:
         self.content = {}    # (box, validity, uid) -> message
         self.expunged = set()
         self.appended = 0
+        self.boxes = list(BOXES)
+        self.renames = 0
 
     def saw_flags(self, where, uid, modseq, flags):
         known = self.flags.setdefault((where, uid, modseq), flags)
@@ -140,6 +173,7 @@ class Session:
     def __init__(self, opts, world, name):
         self.opts, self.world, self.name = opts, world, name
         self.trace = []
+        self.away = {}  # validity -> (modseq, {uid: flags}, [uids in order, if all are known]): what is kept while away
         self.connect()
 
     def connect(self):
@@ -147,18 +181,24 @@ class Session:
         self.tags = 0
         self.box, self.validity, self.read_only = None, None, False
         self.messages = []
-        self.condstore = self.idling = False
+        self.condstore = self.idling = self.qresync = self.rev2 = False
+        self.notify = None       # "selected", "delayed", "none"
+        self.status = {}         # of other mailboxes, by name: what NOTIFY told; None: not known
+        self.names = None        # by NOTIFY
+        self.highest = None      # HIGHESTMODSEQ as RFC 7162 section 6 has a client work it out
+        self.code = self.seen = None
+        self.earlier, self.gone = set(), set()
         self.pending = None  # (tag, verb, by_uid, detail)
         self.note("S", self.wire.response())
         self.run("LOGIN %s %s" % (self.opts.user, self.opts.password))
 
     def note(self, who, data):
         self.trace.append("%s%s: %s" % (self.name, who, data[:300].decode("latin-1").rstrip()))
-        del self.trace[:-60]
+        del self.trace[:-int(os.environ.get("MODEL_TRACE", "60"))]
 
     @property
     def where(self):
-        return (self.box, self.validity)
+        return self.validity  # no two mailboxes have the same
 
     # ---- commands ----
 
@@ -192,6 +232,8 @@ class Session:
             elif data.startswith(tag + b" "):
                 self.idling = False
                 status, text = data[len(tag) + 1:].rstrip().split(b" ", 1)
+                self.code_of(text)
+                self.take_modseq()
                 self.done(status, text)
                 self.pending = None
                 return status, text
@@ -205,6 +247,27 @@ class Session:
             raise Wrong("%s: %s %r" % (line[:100], status, text[:200]))
         return text
 
+    def drain(self, seconds=0.0):
+        """Reads what comes while no command is being given."""
+        while self.wire.ready(seconds):
+            data = self.wire.response()
+            self.note("S", data)
+            self.untagged(data)
+            return True
+        return False
+
+    def code_of(self, text):
+        m = re.match(rb"\[HIGHESTMODSEQ (\d+)\]", text)
+        if m:
+            self.code = int(m.group(1))
+
+    def take_modseq(self):
+        if self.code is not None:
+            self.highest = self.code
+        elif self.seen is not None and self.highest is not None and self.seen > self.highest:
+            self.highest = self.seen
+        self.code = self.seen = None
+
     # ---- untagged ----
 
     def untagged(self, data):
@@ -216,7 +279,22 @@ class Session:
             self.expunge(int(words[0]))
         elif kind == b"FETCH":
             self.fetch(int(words[0]), words[2])
+        elif kind == b"VANISHED":
+            if words[1] == [b"EARLIER"]:
+                self.vanished_earlier(set(numbers(words[2])))
+            else:
+                for uid in numbers(words[1]):
+                    self.vanished(uid)
+        elif kind == b"STATUS":
+            self.told_status(words[1].decode(), dict(zip(words[2][::2], words[2][1::2])))
+        elif kind == b"LIST":
+            self.told_name(words)
+        elif kind == b"ESEARCH":
+            found = words[words.index(b"ALL") + 1] if b"ALL" in words else None
+            self.searched(set(numbers(found)) if found else set())
         elif kind == b"RECENT":
+            if self.rev2:
+                raise Wrong("RECENT in IMAP4rev2")
             if int(words[0]) > len(self.messages):
                 raise Wrong("more recent messages than there are")
         elif kind == b"SEARCH":
@@ -225,6 +303,10 @@ class Session:
             if self.pending is None or self.pending[1] != "LOGOUT":
                 raise Wrong("BYE: %r" % data)
         elif kind == b"OK":
+            self.code_of(data[5:])
+            if data.startswith(b"* OK [CLOSED]"):
+                self.box, self.messages, self.code, self.seen, self.highest = None, [], None, None, None
+                self.earlier, self.gone = set(), set()
             m = re.match(rb"\* OK \[UIDVALIDITY (\d+)\]", data)
             if m:
                 self.validity = int(m.group(1))
@@ -234,23 +316,80 @@ class Session:
 
     def exists(self, n):
         selecting = self.pending is not None and self.pending[1] in ("SELECT", "EXAMINE")
-        if selecting:
-            self.messages = []
-        elif self.box is None:
+        if self.box is None and not selecting:
             raise Wrong("EXISTS without a mailbox")
         if n < len(self.messages):
             raise Wrong("EXISTS %d after %d" % (n, len(self.messages)))
         self.messages += [Message() for _ in range(n - len(self.messages))]
 
-    def expunge(self, n):
+    def may_expunge(self):
+        if self.notify == "selected":
+            return
         if self.pending is None:
             raise Wrong("EXPUNGE while no command runs")
         _, verb, by_uid, _ = self.pending
         if verb in ("FETCH", "STORE", "SEARCH") and not by_uid:
             raise Wrong("EXPUNGE while %s runs" % verb)
+
+    def vanished(self, uid):
+        """VANISHED without EARLIER: RFC 7162 section 3.2.10.2."""
+        self.may_expunge()
+        if not self.qresync:
+            raise Wrong("VANISHED for who did not ask for it")
+        for i, m in enumerate(self.messages):
+            if m.uid == uid:
+                return self.take_away(i)
+        below = max((i for i, m in enumerate(self.messages) if m.uid is not None and m.uid < uid), default=-1)
+        above = min((i for i, m in enumerate(self.messages) if m.uid is not None and m.uid > uid),
+                    default=len(self.messages))
+        if above - below < 2:
+            raise Wrong("VANISHED %d, which was never there" % uid)
+        for i in range(below + 1, above):  # it was one of these: nothing is known of any now
+            self.messages[i].flags = self.messages[i].modseq = None
+        self.messages[below + 1].uid = uid
+        self.take_away(below + 1)
+
+    def vanished_earlier(self, uids):
+        if self.pending is None or self.pending[1] not in ("SELECT", "EXAMINE", "FETCH"):
+            raise Wrong("VANISHED (EARLIER) nobody asked for")
+        self.earlier |= uids
+        there = {m.uid for m in self.messages} & uids
+        if there:
+            raise Wrong("VANISHED (EARLIER) of what is there: %s" % sorted(there)[:10])
+
+    def told_status(self, box, items):
+        known = self.status.get(box)
+        if known is not None:
+            known.update({k.decode(): int(v) for k, v in items.items()})
+        elif self.notify is not None and self.pending is not None and self.pending[1] == "NOTIFY":
+            self.status[box] = {k.decode(): int(v) for k, v in items.items()}
+
+    def told_name(self, words):
+        if self.names is None:
+            return
+        name = words[3].decode()
+        if b"\\NonExistent" in words[1]:
+            self.names.discard(name)
+        else:
+            self.names.add(name)
+        if len(words) > 4:
+            old = words[4][1][0].decode()
+            self.names.discard(old)
+            if old in self.status:
+                self.status[name] = self.status.pop(old)
+
+    def expunge(self, n):
+        self.may_expunge()
+        if self.qresync:
+            raise Wrong("EXPUNGE for who asked for VANISHED")
         if not 1 <= n <= len(self.messages):
             raise Wrong("EXPUNGE %d of %d" % (n, len(self.messages)))
-        gone = self.messages.pop(n - 1)
+        self.take_away(n - 1)
+
+    def take_away(self, position):
+        n = position + 1
+        gone = self.messages.pop(position)
+        self.gone.add(gone.uid)
         self.touched = {p - 1 if p > n - 1 else p for p in self.touched if p != n - 1}
         if gone.uid is not None:
             self.world.expunged.add((self.where, gone.uid))
@@ -274,11 +413,13 @@ class Session:
             if m.modseq is not None and modseq < m.modseq:
                 raise Wrong("message %d: modseq %d after %d" % (n, modseq, m.modseq))
             m.modseq = modseq
+            self.seen = max(self.seen or 0, modseq)
             if b"FLAGS" in told and m.uid is not None:
                 self.world.saw_flags(self.where, m.uid, modseq, m.flags)
         elif b"FLAGS" in told:
             m.modseq = None
-            if self.condstore:
+            enabling = self.pending is not None and self.pending[1] in ("ENABLE", "SELECT", "EXAMINE")
+            if self.condstore and not enabling:
                 raise Wrong("FLAGS without MODSEQ for a client that knows it")
         for name, value in told.items():
             if name.startswith(b"BODY[HEADER.FIELDS") and m.uid is not None:
@@ -299,6 +440,8 @@ class Session:
         if self.pending is None or self.pending[1] != "SEARCH":
             raise Wrong("SEARCH nobody asked for")
         _, _, by_uid, test = self.pending
+        if self.notify == "none":
+            return  # its messages are those of a moment, its flags are not
         for i, m in enumerate(self.messages):
             number = m.uid if by_uid else i + 1
             if m.flags is None or number is None:
@@ -321,7 +464,7 @@ class Session:
         source, target = list(numbers(m.group(2))), list(numbers(m.group(3)))
         if len(source) != len(target):
             raise Wrong("COPYUID of %d to %d messages" % (len(source), len(target)))
-        where = (self.pending[3], int(m.group(1)))
+        where = int(m.group(1))
         for a, b in zip(source, target):
             content = self.world.content.get((self.where, a))
             if content is not None:
@@ -331,13 +474,19 @@ class Session:
         _, verb, by_uid, detail = self.pending
         if status == b"BAD":
             raise Wrong("BAD: %r" % text)
-        if verb in ("SELECT", "EXAMINE") and status == b"OK":
-            self.box, self.read_only = detail, verb == "EXAMINE"
+        if verb in ("SELECT", "EXAMINE"):
+            self.box = None
+            if status == b"OK":
+                self.box, self.read_only = detail[0], verb == "EXAMINE"
+        elif verb == "NOTIFY" and status == b"OK":
+            self.notify = detail
+            if self.names is None:  # NONE: what came before it does not count
+                self.status = {}
         elif verb in ("CLOSE", "UNSELECT"):
             self.box, self.messages = None, []
         elif verb == "APPEND" and status == b"OK":
             m = re.match(rb"\[APPENDUID (\d+) (\d+)\]", text)
-            self.world.saw_content((detail[0], int(m.group(1))), int(m.group(2)), detail[1])
+            self.world.saw_content(int(m.group(1)), int(m.group(2)), detail[1])
         elif verb == "COPY" and status == b"OK":
             m = re.match(rb"\[COPYUID (\d+) (\S+) (\S+)\]", text)
             if m:
@@ -391,20 +540,114 @@ class Session:
             self.wire.send(b"DONE\r\n")
             self.note("C", b"DONE")
             return
+        if self.notify is None and not self.condstore and self.box is None and rng.random() < 0.3:
+            return self.do_enable(rng)
         if self.box is None or rng.random() < 0.03:
-            box = rng.choice(BOXES)
-            verb = "EXAMINE" if rng.random() < 0.15 else "SELECT"
-            extra = " (CONDSTORE)" if not self.condstore and rng.random() < 0.2 else ""
-            self.condstore = self.condstore or extra != ""
-            self.box = None
-            self.start("%s %s%s" % (verb, box, extra), detail=box)
-            return
+            return self.do_select(rng)
+        if rng.random() < 0.02:
+            return self.do_notify(rng)
+        if rng.random() < 0.01:
+            return self.do_rename(rng)
         rng.choices([self.do_fetch, self.do_store, self.do_search, self.do_append, self.do_copy, self.do_expunge,
                      self.do_idle, self.do_other], [20, 25, 8, 8, 5, 6, 6, 8])[0](rng)
 
+    def do_enable(self, rng):
+        what = rng.choice(["CONDSTORE", "QRESYNC", "QRESYNC IMAP4rev2", "IMAP4rev2"])
+        self.condstore = "STORE" in what or "QRESYNC" in what
+        self.qresync = "QRESYNC" in what
+        self.rev2 = self.rev2 or "rev2" in what
+        self.start("ENABLE " + what)
+
+    def do_notify(self, rng):
+        kind = rng.choice(["selected", "delayed", "none", "none"])
+        flags = " FlagChange"
+        groups = "(personal (MessageNew MessageExpunge%s MailboxName))" % flags
+        self.status, self.names, self.highest = {}, set(self.world.boxes), self.highest if kind != "none" else None
+        if kind == "none" and rng.random() < 0.5:
+            self.names = None
+            return self.start("NOTIFY NONE", detail=kind)
+        if kind != "none":
+            items = rng.choice([" (UID FLAGS)", " (UID FLAGS)", "", " (UID BODY.PEEK[HEADER.FIELDS (X-Model)])"])
+            groups = "(selected%s (MessageNew%s MessageExpunge%s)) %s" % (
+                "-delayed" if kind == "delayed" else "", items, flags, groups)
+        self.notify = kind if self.notify is None or kind == "selected" else self.notify  # it may begin at once
+        self.start("NOTIFY SET STATUS " + groups, detail=kind)
+
+    def do_rename(self, rng):
+        """Whoever comes second finds that it is called otherwise already."""
+        self.forget_own(None)
+        old, new = rng.sample(RENAMED, 2)
+        self.start("RENAME %s %s" % (old, new), detail=(old, new))
+
+    def leave(self):
+        """What a client keeps of a mailbox."""
+        if self.qresync and self.highest is not None and self.box is not None and self.notify != "none":
+            known = {m.uid: m.flags for m in self.messages if m.uid is not None and m.flags is not None}
+            order = [m.uid for m in self.messages] if all(m.uid is not None for m in self.messages) else []
+            self.away[self.validity] = (self.highest, known, order)
+
+    def do_select(self, rng):
+        self.leave()
+        box = rng.choice(self.world.boxes)
+        verb = "EXAMINE" if rng.random() < 0.15 else "SELECT"
+        extra, resync = "", None
+        if self.qresync and self.away and rng.random() < 0.8:
+            validity = rng.choice(sorted(self.away))
+            modseq, known, order = self.away[validity]
+            asked = set(known)
+            extra = "%d %d" % (validity, modseq)
+            if rng.random() < 0.4 and known:
+                some = sorted(rng.sample(sorted(known), rng.randint(1, len(known))))[:200]
+                asked = set(some)
+                extra += " " + ",".join(map(str, some))
+            if rng.random() < 0.4 and order:
+                pairs = sorted(rng.sample(range(len(order)), min(len(order), 8)))
+                extra += " (%s %s)" % (",".join(str(p + 1) for p in pairs), ",".join(str(order[p]) for p in pairs))
+            extra = " (QRESYNC (%s))" % extra
+            resync = (validity, {uid: known[uid] for uid in asked})
+        elif not self.condstore and rng.random() < 0.2:
+            extra = " (CONDSTORE)"
+            self.condstore = True
+        if self.box is None:
+            self.highest = self.seen = None
+            self.messages = []
+            self.earlier, self.gone = set(), set()
+        self.start("%s %s%s" % (verb, box, extra), detail=(box, resync))
+
+    def check_resync(self, validity, known):
+        """All that changed while the session was away has been told."""
+        if self.box is None or validity != self.validity or not known:
+            return
+        told = {m.uid: m.flags for m in self.messages if m.uid is not None}
+        earlier, highest = set(self.earlier), self.highest
+        self.run("UID FETCH 1:* (FLAGS)")
+        there = {m.uid: m for m in self.messages}
+        back = earlier & set(there)
+        if back:
+            raise Wrong("vanished, and there: %s" % sorted(back)[:10])
+        for uid, flags in known.items():
+            if uid in earlier:
+                continue
+            if uid not in there:
+                if uid not in self.gone:
+                    raise Wrong("UID %d went while the session was away, and it was not told" % uid)
+            elif there[uid].modseq <= highest and told.get(uid, flags) != there[uid].flags:
+                raise Wrong("UID %d: the session knew %s and was told %s, true is %s" %
+                            (uid, sorted(flags), told.get(uid), sorted(there[uid].flags)))
+
+    def forget_own(self, box):
+        """What a session does itself is not told by NOTIFY: nobody knows what is told with it."""
+        for name in list(self.status):
+            if box is None or name == box or (box in RENAMED and name in RENAMED):
+                self.status[name] = None
+        if box is None:
+            self.names = None
+
     def do_fetch(self, rng):
-        by_uid = rng.random() < 0.6
+        by_uid = rng.random() < 0.6 or self.notify == "selected"
         some, _ = self.pick_set(rng, by_uid)
+        if self.qresync and self.highest is not None and rng.random() < 0.2:
+            return self.start("UID FETCH 1:* (FLAGS) (CHANGEDSINCE %d VANISHED)" % self.highest)
         if some is None or rng.random() < 0.3:
             some = "1:*" if self.messages or by_uid else None
         if some is None:
@@ -416,7 +659,7 @@ class Session:
         self.start("%sFETCH %s %s" % ("UID " if by_uid else "", some, items))
 
     def do_store(self, rng):
-        by_uid, silent, op = rng.random() < 0.5, rng.random() < 0.5, rng.choice("+-+- ").strip()
+        by_uid, silent, op = rng.random() < 0.5 or self.notify == "selected", rng.random() < 0.5, rng.choice("+-+- ").strip()
         some, targets = self.pick_set(rng, by_uid)
         if some is None or self.read_only:
             return self.start("NOOP")
@@ -440,24 +683,29 @@ class Session:
             keyword = rng.choice(KEYWORDS)
             self.start("UID SEARCH KEYWORD " + keyword, detail=lambda flags: keyword in flags)
         else:
-            self.start("%sSEARCH %s%s" % (rng.choice(["", "UID "]), "UN" if un else "", word), detail=test)
+            by_uid = "UID " if self.notify == "selected" else rng.choice(["", "UID "])
+            self.start("%sSEARCH %s%s" % (by_uid, "UN" if un else "", word), detail=test)
 
     def do_append(self, rng):
         self.world.appended += 1
         name = "m%d" % self.world.appended
         text = b"From: model@example.test\r\nSubject: %s\r\nX-Model: %s\r\n\r\n" % (name.encode(), name.encode())
         text += b"line of text\r\n" * rng.randint(0, 200)
-        box = rng.choice(BOXES)
+        box = rng.choice(self.world.boxes)
+        self.forget_own(box)
         flags = rng.choice(["", " (\\Seen)", " (\\Flagged $Junk)"])
         self.start("APPEND %s%s" % (box, flags), literal=text, detail=(box, name))
 
     def do_copy(self, rng):
-        by_uid = rng.random() < 0.5
+        by_uid = rng.random() < 0.5 or self.notify == "selected"
         some, _ = self.pick_set(rng, by_uid)
         if some is None or (len(self.messages) > 150 and rng.random() < 0.8):
             return self.start("NOOP")
         verb = "MOVE" if not self.read_only and rng.random() < 0.5 else "COPY"
-        box = rng.choice(BOXES)
+        box = rng.choice(self.world.boxes)
+        self.forget_own(box)
+        if verb == "MOVE":
+            self.forget_own(self.box)
         self.start("%s%s %s %s" % ("UID " if by_uid else "", verb, some, box), detail=box)
 
     def do_expunge(self, rng):
@@ -475,16 +723,29 @@ class Session:
     def do_other(self, rng):
         what = rng.choice(["NOOP", "NOOP", "NOOP", "CHECK", "CLOSE", "UNSELECT", "STATUS", "ENABLE", "LOGOUT"])
         if what == "STATUS":
-            what = "STATUS %s (MESSAGES RECENT UIDNEXT UNSEEN UIDVALIDITY SIZE)" % rng.choice(BOXES)
+            box = rng.choice(self.world.boxes)
+            what = "STATUS %s (MESSAGES UIDNEXT UNSEEN UIDVALIDITY SIZE)" % box
+            self.forget_own(box)
         elif what == "ENABLE":
             what = "ENABLE CONDSTORE"
             self.condstore = True
+        elif what in ("CLOSE", "UNSELECT"):
+            self.forget_own(self.box)
+            self.leave()
+        elif what == "LOGOUT":
+            self.leave()
         self.start(what)
 
     def answer(self):
         """Reads what was started; a LOGOUT is followed by a new connection."""
-        verb = self.pending[1]
-        self.finish()
+        _, verb, _, detail = self.pending
+        status, _ = self.finish()
+        if verb in ("SELECT", "EXAMINE") and status == b"OK":
+            self.forget_own(self.box)
+            if detail[1] is not None:
+                self.check_resync(*detail[1])
+        if verb == "RENAME" and status == b"OK":
+            self.world.boxes = [detail[1] if b == detail[0] else b for b in self.world.boxes]
         if verb == "LOGOUT":
             self.wire.close()
             self.connect()
@@ -493,37 +754,80 @@ class Session:
 # ---- all of them ----
 
 
-def settle(sessions, opts, world):
-    """Everybody hears what there is to hear; then all must know what a fresh session sees."""
-    for s in sessions:
-        if s.idling:
-            s.wire.send(b"DONE\r\n")
-            s.finish()
-    for s in sessions:
-        if s.box is not None:
-            s.run("NOOP")
-    truth = {}
+def differs(s, truth):
+    """What a session does not know, or None."""
+    want, validity = truth[s.validity], s.validity
+    if len(want) != len(s.messages):
+        return "knows %d messages in %s, there are %d" % (len(s.messages), s.box, len(want))
+    for i, (m, w) in enumerate(zip(s.messages, want)):
+        if m.uid not in (None, w.uid) or m.flags not in (None, w.flags) or m.modseq not in (None, w.modseq):
+            return "message %d in %s (%d): knows %s %s %s, true is %s %s %s" % (
+                i + 1, s.box, validity, m.uid, sorted(m.flags or ()), m.modseq, w.uid, sorted(w.flags or ()), w.modseq)
+    return None
+
+
+def others_differ(s, counts, world):
+    """What NOTIFY should have told of mailboxes that are not selected, and of names."""
+    for box, told in s.status.items():
+        true = counts.get(box)
+        if told is None or true is None or (s.box is not None and s.validity == true["UIDVALIDITY"]):
+            continue
+        for item in ("MESSAGES", "UIDNEXT", "UNSEEN"):
+            if item in told and told[item] != true[item]:
+                return "was told %s %d of %s, true is %d" % (item, told[item], box, true[item])
+    if s.names is not None and not set(world.boxes) <= s.names:
+        return "knows the names %s, there are %s" % (sorted(s.names), world.boxes)
+    return None
+
+
+def learn_truth(opts, world):
+    """By validity what is in the mailboxes, by name how many."""
+    truth, counts = {}, {}
     fresh = Session(opts, world, "z")
-    for box in BOXES:
-        fresh.run("EXAMINE %s (CONDSTORE)" % box, detail=box)
+    for box in world.boxes:
+        fresh.run("EXAMINE %s (CONDSTORE)" % box, detail=(box, None))
         fresh.condstore = True
         if fresh.messages:
             fresh.run("FETCH 1:* (UID FLAGS MODSEQ BODY.PEEK[HEADER.FIELDS (X-Model)])")
         for m in fresh.messages:
             if (fresh.where, m.uid) in world.expunged:
                 raise Wrong("%s: UID %d is back" % (box, m.uid))
-        truth[box] = fresh.messages
+        truth[fresh.validity] = fresh.messages
+        fresh.status = {box: {}}
+        fresh.run("STATUS %s (MESSAGES UIDNEXT UNSEEN UIDVALIDITY)" % box)
+        counts[box] = fresh.status[box]
     fresh.wire.close()
+    return truth, counts
+
+
+def settle(sessions, opts, world):
+    """Everybody hears what there is to hear; then all must know what a fresh session sees."""
+    truth, counts = learn_truth(opts, world)
+    for s in sessions:
+        unasked = s.box is not None and (s.idling or s.notify == "selected") and s.notify != "none"
+        end = time.monotonic() + 10
+        while True:  # those that idle or have said what they want to hear are not asked
+            wrong = (differs(s, truth) if unasked else None) or (
+                others_differ(s, counts, world) if s.notify is not None else None)
+            if wrong is None or time.monotonic() > end:
+                break
+            s.drain(0.2)
+        while s.drain():
+            pass
+        if wrong is not None:
+            s.trace.append("%s: %s" % (s.name, wrong))
+            raise Wrong("session %s was not told of a change" % s.name)
+        if s.idling:
+            s.wire.send(b"DONE\r\n")
+            s.finish()
     for s in sessions:
         if s.box is None:
             continue
-        want = truth[s.box]
-        if len(want) != len(s.messages):
-            raise Wrong("session %s knows %d messages in %s, there are %d" % (s.name, len(s.messages), s.box, len(want)))
-        for i, (m, w) in enumerate(zip(s.messages, want)):
-            if m.uid not in (None, w.uid) or m.flags not in (None, w.flags) or m.modseq not in (None, w.modseq):
-                s.trace.append("%s: message %d in %s: knows %s %s %s, true is %s %s %s" % (
-                    s.name, i + 1, s.box, m.uid, sorted(m.flags or ()), m.modseq, w.uid, sorted(w.flags or ()), w.modseq))
+        if s.notify != "none":
+            s.run("NOOP")
+            wrong = differs(s, truth)
+            if wrong is not None:
+                s.trace.append("%s: %s" % (s.name, wrong))
                 raise Wrong("session %s was not told of a change" % s.name)
 
 
@@ -550,9 +854,11 @@ def play(opts):
                 settle(sessions, opts, world)
         settle(sessions, opts, world)
     except (Wrong, OSError) as why:
+        while acting is not None and acting.wire.held + b"" and acting.wire.ready(0.3):
+            acting.note("S (afterwards)", acting.wire.response())
         for s in [acting] if acting is not None else sessions:
             if s is not None and (acting is not None or ("session %s " % s.name) in str(why)):
-                print("\n".join(s.trace))
+                print("\n".join(line.split("\n")[0] for line in s.trace))
         print("FAILED: %s (seed %d)" % (why, opts.seed))
         return 1
     return 0
