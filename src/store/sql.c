@@ -253,8 +253,8 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
 static const char *const index_statements[INDEX_SQL_COUNT] = {
     [INDEX_STATE] = "SELECT version, epoch, covered, messages FROM state",
     [INDEX_STATE_SET] =
-        "INSERT INTO state(one, version, epoch, covered, messages) VALUES (1, ?1, ?2, ?3, ?4)"
-        " ON CONFLICT (one) DO UPDATE SET version = ?1, epoch = ?2, covered = ?3, messages = ?4",
+        ("INSERT INTO state(one, version, epoch, covered, messages) VALUES (1, ?1, ?2, ?3, ?4)"
+        " ON CONFLICT (one) DO UPDATE SET version = ?1, epoch = ?2, covered = ?3, messages = ?4"),
     [INDEX_SETTING] = "INSERT INTO gram(gram, rank) VALUES (?1, ?2)",
     [INDEX_ADD] = "INSERT INTO gram(rowid, words) VALUES (?1, ?2)",
     [INDEX_SEARCH] = "SELECT rowid FROM gram WHERE gram MATCH ?1",
