@@ -15,13 +15,15 @@ enum { LIMIT = 4096 };
 static const struct imap_limits limits = {.sets = 50, .nesting = 8};
 
 /* The frame at the start of `input`, shown `step` bytes more at a time; its invitations are counted. */
-static enum frame_kind frame_by(struct slice input, size_t step, struct frame_found *found, unsigned *invited)
+static enum frame_kind frame_by(struct slice input, size_t step, bool going_on, struct frame_found *found,
+                                unsigned *invited)
 {
     struct frame f = {0};
 
     *invited = 0;
     for (size_t shown = step < input.len ? step : input.len;;) {
-        enum frame_kind kind = frame_next(&f, slice_sub(input, 0, shown), LIMIT, found);
+        struct slice seen = slice_sub(input, 0, shown);
+        enum frame_kind kind = going_on ? frame_go_on(&f, seen, LIMIT, found) : frame_next(&f, seen, LIMIT, found);
         if (kind == FRAME_INVITE) {
             ++*invited;
         } else if (kind == FRAME_PARTIAL && shown < input.len) {
@@ -73,16 +75,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct slice in = slice_make(data, size);
     size_t step = 1 + fuzz_take(&in) % 16;
+    bool going_on = false; /* behind a message */
 
     while (in.len > 0) {
         struct frame_found one = {0}, two = {0};
         unsigned invited_one, invited_two;
-        enum frame_kind kind = frame_by(in, in.len, &one, &invited_one);
-        enum frame_kind again = frame_by(in, step, &two, &invited_two);
+        enum frame_kind kind = frame_by(in, in.len, going_on, &one, &invited_one);
+        enum frame_kind again = frame_by(in, step, going_on, &two, &invited_two);
         FUZZ_CHECK(kind == again && invited_one == invited_two);
         if (kind == FRAME_PARTIAL || kind == FRAME_OVERRUN)
             break;
         FUZZ_CHECK(one.length == two.length && one.octets == two.octets);
+        FUZZ_CHECK(one.announced == two.announced && one.announced < one.length && one.binary == two.binary);
+        going_on = kind == FRAME_MESSAGE;
         FUZZ_CHECK(one.length > 0 && one.length <= in.len && one.length <= LIMIT);
         read_arguments(slice_trim(slice_sub(in, 0, one.length)));
         in = slice_from(in, one.length);
