@@ -30,6 +30,7 @@ struct multisearch {
 
     struct place *places;
     size_t place_count, place_cap, at;
+    size_t others; /* those that the source now looked at did not bring: it brings none twice */
 
     /* The mailbox that is looked at. */
     struct view *view;
@@ -120,7 +121,7 @@ static bool add_place(struct imap_session *s, struct multisearch *m, struct acco
 
     if (info->no_select)
         return true;
-    for (size_t i = 0; i < m->place_count; i++)
+    for (size_t i = 0; i < m->others; i++)
         if (m->places[i].account == a && m->places[i].mailbox == info->id)
             return true;
     if (m->place_count == m->place_cap) {
@@ -152,6 +153,7 @@ static bool add_of_account(struct imap_session *s, struct multisearch *m, const 
 
     if (!mailbox_list(a, &list, why))
         return false;
+    m->others = m->place_count;
     for (size_t i = 0; ok && i < list->count; i++) {
         const struct mailbox_info *info = &list->items[i];
         enum { NEEDED = RIGHT_LOOKUP | RIGHT_READ };
@@ -174,6 +176,7 @@ static bool add_named(struct imap_session *s, struct multisearch *m, struct slic
         *found = (struct imap_target){0};
         return local.kind == FAIL_PERM || fail_set(why, local.kind, local.reason, "%s", local.text);
     }
+    m->others = m->place_count;
     return add_place(s, m, found->account, &found->info, found->name) ||
            fail_set(why, FAIL_PERM, FAIL_LIMIT, "too many mailboxes");
 }
@@ -219,6 +222,7 @@ static bool add_scope(struct imap_session *s, struct multisearch *m, struct imap
     struct mailbox_info info;
     struct imap_target found;
 
+    m->others = m->place_count;
     switch (scope->kind) {
     case SCOPE_SELECTED:
         return mailbox_get(s->box.account, s->box.mailbox, &s->arena, &info, why) &&
@@ -385,7 +389,7 @@ void imap_esearch(struct imap_session *s, struct imap_reader *args)
     m->args = search_args_read(args, &any);
     if (!args->failed && !check_state(s, m))
         return;
-    if (!search_args_accept(s, args, &m->args))
+    if (!search_args_accept(s, args, &m->args) || !search_charset_allowed(s, &m->args))
         return;
     s->by_uid = true; /* the answers are UIDs, so may everything else be */
     if (!imap_context_prepare(s, &m->args, &m->context))

@@ -161,6 +161,14 @@ bool search_args_accept(struct imap_session *s, const struct imap_reader *r, str
     return true;
 }
 
+bool search_charset_allowed(struct imap_session *s, const struct search_args *args)
+{
+    if (!(s->enabled & IMAP_UTF8) || args->charset.len == 0)
+        return true;
+    imap_bad(s, "Expected no CHARSET, as UTF8=ACCEPT is enabled: strings are UTF-8");
+    return false;
+}
+
 void imap_search(struct imap_session *s, struct imap_reader *args)
 {
     struct search_command *c = arena_new(&s->arena, struct search_command);
@@ -171,7 +179,7 @@ void imap_search(struct imap_session *s, struct imap_reader *args)
     }
     struct search_scope scope = search_scope_selected(s);
     c->args = search_args_read(args, &scope);
-    if (!search_args_accept(s, args, &c->args))
+    if (!search_args_accept(s, args, &c->args) || !search_charset_allowed(s, &c->args))
         return;
     if (!imap_context_prepare(s, &c->args, &c->context))
         return;

@@ -56,5 +56,7 @@ struct search_scope search_scope_selected(struct imap_session *s);
  * and "$" emptied where it had SAVE).  Enables CONDSTORE where a MODSEQ key asks for it.
  */
 bool search_args_accept(struct imap_session *s, const struct imap_reader *r, struct search_args *args);
+/* SEARCH names no charset once UTF8=ACCEPT is enabled (RFC 6855 section 3); false: answered BAD. */
+bool search_charset_allowed(struct imap_session *s, const struct search_args *args);
 
 #endif

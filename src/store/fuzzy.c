@@ -252,7 +252,7 @@ unsigned fuzzy_score(const struct fuzzy *f)
 {
     unsigned sum = 0, least_score = f->somewhere ? SOMEWHERE : 0;
 
-    if (f->whole)
+    if (f->whole || f->count == 0)
         return EXACT;
     for (unsigned i = 0; i < f->count; i++) {
         if (f->words[i].best == 0)

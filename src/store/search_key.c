@@ -133,12 +133,12 @@ void search_key_finish(struct search_key *k)
         search_key_finish(c);
 }
 
-unsigned search_key_wants(const struct search_key *k)
+static unsigned leaves_want(const struct search_key *k)
 {
     unsigned wants = 0;
 
     for (const struct search_key *c = k->children; c != NULL; c = c->next)
-        wants |= search_key_wants(c);
+        wants |= leaves_want(c);
     if (k->children != NULL)
         return wants;
     switch (k->cost) {
@@ -149,6 +149,22 @@ unsigned search_key_wants(const struct search_key *k)
     case COST_BODY: return FETCH_STRUCTURE;
     }
     bug("cost %d", (int)k->cost);
+}
+
+/* Is there a key that looks at the row itself, or needs to know from it where the bytes are? */
+static bool reads_row(const struct search_key *k)
+{
+    for (const struct search_key *c = k->children; c != NULL; c = c->next)
+        if (reads_row(c))
+            return true;
+    return k->children == NULL && k->cost != COST_VIEW && k->cost != COST_ENVELOPE;
+}
+
+unsigned search_key_wants(const struct search_key *k)
+{
+    unsigned wants = leaves_want(k);
+
+    return wants == FETCH_ENVELOPE && !reads_row(k) ? FETCH_ENVELOPE | FETCH_BARE : wants;
 }
 
 /* ---- the index ---- */
