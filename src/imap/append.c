@@ -7,6 +7,7 @@
  * message is invited.
  */
 #include "imap/append.h"
+#include "imap/limit.h"
 
 #include "base/clock.h"
 #include "base/fail.h"
@@ -86,6 +87,8 @@ static bool open_message(struct imap_session *s, struct append *a)
         return false;
     if (a->body != NULL)
         return true;
+    if (!imap_limit_allows(s, (uint64_t)appender_count(a->appender) + 1))
+        return false;
     if (appender_count(a->appender) >= s->service->limits.append_messages) {
         imap_no(s, "[LIMIT] At most %u messages in one command", s->service->limits.append_messages);
         return false;

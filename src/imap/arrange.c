@@ -4,6 +4,7 @@
  * Layer: imap.
  */
 #include "imap/arrange.h"
+#include "imap/limit.h"
 
 #include "imap/comparator.h"
 #include "imap/saved.h"
@@ -21,6 +22,8 @@ void arrange_read(struct imap_session *s, struct imap_reader *r, struct arrange 
 bool arrange_begin(struct imap_session *s, struct imap_reader *r, struct arrange *a)
 {
     if (!search_args_accept(s, r, &a->args))
+        return false;
+    if (!imap_limit_allows_search(s, a->args.tree))
         return false;
     a->view = view_ref(s->box.view);
     a->search = search_start(s->box.account, s->box.mailbox, a->view, a->args.tree, &s->arena);

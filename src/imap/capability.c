@@ -114,8 +114,18 @@ static void write_conditional(const struct imap_session *s, struct buf *b)
 /* Those that carry a number. */
 static void write_limits(const struct imap_session *s, struct buf *b)
 {
+    const struct imap_limits *l = &s->service->limits;
+
     buf_add(b, SLICE(" APPENDLIMIT="));
-    buf_add_u64(b, s->service->limits.append_bytes);
+    buf_add_u64(b, l->append_bytes);
+    if (l->message_limit > 0) {
+        buf_add(b, SLICE(" MESSAGELIMIT="));
+        buf_add_u64(b, l->message_limit);
+    }
+    if (l->save_limit > 0) {
+        buf_add(b, SLICE(" SAVELIMIT="));
+        buf_add_u64(b, l->save_limit);
+    }
     if (s->service->limits.urlauth) /* RFC 4467, RFC 5524, RFC 5550 section 5.7.1 */
         buf_add(b, SLICE(" URLAUTH URLAUTH=BINARY URL-PARTIAL"));
 }

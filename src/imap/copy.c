@@ -6,6 +6,7 @@
  * flags must be left out (RFC 4314 section 4), see copy_across.c.
  */
 #include "imap/copy.h"
+#include "imap/limit.h"
 
 #include "base/fail.h"
 
@@ -58,7 +59,7 @@ void imap_answer_copied(struct imap_session *s, const struct copy_result *result
         /* RFC 6851 section 4.3: before the EXPUNGE responses. */
         if (some)
             conn_printf(s->conn, "* OK " PRIslice "Moved\r\n", SLICE_ARG(buf_slice(&code)));
-        if (some && (s->enabled & IMAP_QRESYNC)) /* as for EXPUNGE (RFC 7162 section 3.2.7) */
+        if (some && (s->enabled & IMAP_QRESYNC) && result->from_modseq > 0) /* as for EXPUNGE (RFC 7162 section 3.2.7) */
             imap_ok(s, "[HIGHESTMODSEQ %llu] Moved", (unsigned long long)result->from_modseq);
         else
             imap_ok(s, some ? "Moved" : "None of those");
@@ -122,6 +123,10 @@ static void copy_messages(struct imap_session *s, struct imap_reader *args, bool
         return;
     }
     if (!imap_resolve(s, set, &spans))
+        return;
+    if (move)
+        imap_limit_spans(s, &spans, 0);
+    else if (!imap_limit_allows(s, imap_spans_size(&spans)))
         return;
     if (!imap_find(s, name, RIGHT_INSERT, &target, &why)) {
         imap_no_target(s, &why);

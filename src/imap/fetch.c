@@ -6,6 +6,7 @@
  * store, some hundred messages at a time; bodies are sent by reference.
  */
 #include "imap/fetch.h"
+#include "imap/limit.h"
 #include "imap/qresync.h"
 
 #include "base/clock.h"
@@ -531,6 +532,7 @@ void imap_fetch(struct imap_session *s, struct imap_reader *r)
         return;
     if (f->args.windowed)
         f->spans = imap_spans_window(&s->arena, &f->spans, f->args.window);
+    imap_limit_spans(s, &f->spans, 0);
     if (s->by_uid && !(s->enabled & IMAP_UIDONLY))
         put_uid_first(&s->arena, &f->args);
     begin(s, f);

@@ -22,6 +22,7 @@ struct imap_lasting {
     /* metadata.c: what of it was told, by modseq */
     uint64_t server_metadata_told, mailbox_metadata_told;
     uint64_t metadata_mailbox; /* the selected one, once it was looked at */
+    uint32_t limited_uid; /* the running command left messages below it alone (limit.c); 0: none */
     int64_t progress_ms; /* when the running command last told of itself, or was first asked (session.c); 0: never */
 };
 

@@ -4,6 +4,7 @@
  * Layer: imap.  RFC 3501 and RFC 9051 section 6.4.4, RFC 4731, RFC 5182, RFC 7162 section 3.1.5.
  */
 #include "imap/context.h"
+#include "imap/limit.h"
 #include "imap/filters.h"
 #include "imap/saved.h"
 
@@ -197,5 +198,6 @@ void imap_search(struct imap_session *s, struct imap_reader *args)
     s->step_data = c;
     s->cleanup = end_search;
     c->run = search_start(s->box.account, s->box.mailbox, c->view, c->args.tree, &s->arena);
+    imap_limit_search(s, c->run, c->args.tree);
     s->step = search_step;
 }

@@ -150,6 +150,26 @@ static struct search *set_key(struct reading *g, enum search_op op)
     return key;
 }
 
+/* "UIDAFTER" SP uniqueid / "UIDBEFORE" SP uniqueid     RFC 9738 section 4 */
+static struct search *uid_bound_key(struct reading *g, bool after)
+{
+    imap_expect_space(g->r);
+    uint32_t uid = (uint32_t)imap_read_number(g->r, 1, UINT32_MAX);
+    struct uid_range range = after ? (struct uid_range){uid + 1, UINT32_MAX} : (struct uid_range){1, uid - 1};
+    struct search *key = new_key(g, (after ? uid == UINT32_MAX : uid == 1) ? SEARCH_NOTHING : SEARCH_UIDS);
+
+    if (key == NULL || key->op == SEARCH_NOTHING)
+        return key;
+    key->ranges = arena_new(g->r->arena, struct uid_range);
+    if (key->ranges == NULL) {
+        imap_fail(g->r, "a shorter command");
+        return NULL;
+    }
+    *key->ranges = range;
+    key->range_count = 1;
+    return key;
+}
+
 /* "MODSEQ" [SP entry-name SP entry-type-req] SP mod-sequence-value      RFC 7162 section 7 */
 static struct search *modseq_key(struct reading *g)
 {
@@ -406,6 +426,8 @@ static struct search *special_key(struct reading *g, struct slice word)
         imap_expect_space(g->r);
         return set_key(g, SEARCH_UIDS);
     }
+    if (slice_eq_nocase(word, SLICE("UIDAFTER")) || slice_eq_nocase(word, SLICE("UIDBEFORE")))
+        return uid_bound_key(g, slice_eq_nocase(word, SLICE("UIDAFTER")));
     if (slice_eq_nocase(word, SLICE("FILTER")))
         return filter_key(g);
     if (slice_eq_nocase(word, SLICE("EMAILID")))

@@ -4,6 +4,7 @@
  * Layer: imap.
  */
 #include "imap/lasting.h"
+#include "imap/limit.h"
 #include "imap/notify.h"
 #include "imap/qresync.h"
 #include "imap/target.h"
@@ -243,6 +244,7 @@ void imap_expunge(struct imap_session *s, struct imap_reader *args)
         struct imap_spans spans;
         if (!imap_resolve(s, uids, &spans))
             return;
+        imap_limit_spans(s, &spans, STORE_DELETED);
         if (spans.count == 0) {
             imap_ok(s, "None of those");
             return;

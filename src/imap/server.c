@@ -5,6 +5,7 @@
  * tells the client what else has happened, sends the tagged answer.
  */
 #include "imap/lasting.h"
+#include "imap/limit.h"
 #include "imap/metadata.h"
 #include "imap/target.h"
 #include "imap/notify.h"
@@ -78,8 +79,10 @@ static void end_command(struct imap_session *s)
     s->tag = s->answer = (struct slice){0};
     s->news = NULL;
     s->news_done = false;
-    if (s->lasting != NULL)
+    if (s->lasting != NULL) {
         s->lasting->progress_ms = 0;
+        s->lasting->limited_uid = 0;
+    }
     arena_reset(&s->arena);
 }
 
@@ -95,6 +98,7 @@ static bool finish_command(struct imap_session *s)
     imap_metadata_tell(s);
     if (s->command != NULL && (s->command->effects & IMAP_HOLDS_GONE))
         imap_tell_held_modseq(s);
+    imap_limit_answer(s);
 
     struct buf *out = conn_out(s->conn);
     buf_add(out, s->tag);

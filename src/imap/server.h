@@ -24,6 +24,8 @@ struct imap_limits {
     unsigned saved_ranges;    /* neighbours among what "$" holds (RFC 5182); default 100000, 8 bytes each */
     const char *jmap_url;     /* JMAPACCESS (RFC 9698): where the accounts can be reached by JMAP; "" nowhere */
     bool     compress;        /* COMPRESS=DEFLATE is offered; default true */
+    unsigned message_limit;   /* messages one command works on (RFC 9738); 0, the default: no limit */
+    unsigned save_limit;      /* and that one COPY or APPEND puts away; 0, the default: no limit */
     unsigned idle_tick_seconds; /* "* OK Still here"; default 120 */
 };
 void imap_limits_default(struct imap_limits *l);

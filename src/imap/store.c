@@ -4,6 +4,7 @@
  * Layer: imap.  RFC 3501 section 6.4.6, RFC 7162 section 3.1.3.
  */
 #include "imap/session.h"
+#include "imap/limit.h"
 
 #include <stdlib.h>
 
@@ -257,6 +258,7 @@ void imap_store(struct imap_session *s, struct imap_reader *args)
     }
     if (!imap_resolve(s, c->set, &c->spans))
         return;
+    imap_limit_spans(s, &c->spans, 0);
     if (c->spans.count == 0) {
         imap_ok(s, "None of those");
         return;

@@ -56,6 +56,8 @@ const struct config_limit config_limits[] = {
     COUNT(imap, contexts, 1, 1000),
     COUNT(imap, saved_ranges, 1, MANY),
     BOOL(imap, compress),
+    COUNT(imap, message_limit, 0, 1000000000),
+    COUNT(imap, save_limit, 0, 1000000000),
     TEXT(imap, jmap_url),
     COUNT(imap, idle_tick_seconds, 10, 1740), /* RFC 2177: clients expect a word within 29 minutes */
 
