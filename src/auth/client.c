@@ -14,11 +14,15 @@
 #include "auth/protocol.h"
 #include "net/ipc.h"
 
+enum { RECENT = 256 }; /* changes remembered */
+
 struct auth_client {
     struct ipc_client *ipc;
     pthread_mutex_t lock; /* of what follows */
     void (*changed)(void *ctx, uint64_t account);
     void *changed_ctx;
+    uint64_t changes;           /* heard of so far */
+    uint64_t recent[RECENT];    /* accounts, by the number of the change */
     struct buf offered[2]; /* without and with binding; written before sessions are there */
 };
 
@@ -28,6 +32,7 @@ struct auth_exchange {
     struct ipc_call *call; /* the latest; NULL if it could not be sent */
     enum auth_state state; /* AUTH_PENDING until the answer has been read */
     struct auth_answer answer;
+    uint64_t began; /* the client's `changes` then */
     uint64_t id; /* what `auth` calls it, while AUTH_CONTINUE */
 };
 
@@ -41,6 +46,7 @@ static void take_notice(void *client, struct ipc_reader *r)
     if (r->type != AUTH_MSG_CHANGED || !ipc_end(r))
         return;
     (void)pthread_mutex_lock(&c->lock);
+    c->recent[c->changes++ % RECENT] = account; /* before it is told: see auth_stands */
     if (c->changed != NULL)
         c->changed(c->changed_ctx, account);
     (void)pthread_mutex_unlock(&c->lock);
@@ -123,6 +129,9 @@ static struct auth_exchange *begin(struct auth_client *c, const struct auth_cont
 
     x->client = c;
     x->waker = waker;
+    (void)pthread_mutex_lock(&c->lock);
+    x->began = c->changes;
+    (void)pthread_mutex_unlock(&c->lock);
     ipc_message_init(m, type);
     ipc_add_bytes(m, about->service);
     ipc_add_bytes(m, about->peer);
@@ -157,6 +166,18 @@ struct auth_exchange *auth_password(struct auth_client *c, const struct auth_con
     ipc_add_bytes(&m, password);
     send_request(x, &m);
     return x;
+}
+
+bool auth_stands(const struct auth_exchange *x, uint64_t account)
+{
+    struct auth_client *c = x->client;
+
+    (void)pthread_mutex_lock(&c->lock);
+    bool stands = c->changes - x->began <= RECENT;
+    for (uint64_t i = x->began; stands && i < c->changes; i++)
+        stands = c->recent[i % RECENT] != account;
+    (void)pthread_mutex_unlock(&c->lock);
+    return stands;
 }
 
 void auth_respond(struct auth_exchange *x, struct slice response)

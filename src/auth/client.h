@@ -60,6 +60,11 @@ struct auth_answer {
     unsigned delay_ms; /* AUTH_FAILED: wait that long before answering */
 };
 enum auth_state auth_poll(struct auth_exchange *x, struct auth_answer *out);
+/*
+ * Has nothing been heard of a change of the account's credentials since the exchange began?  Ask once
+ * auth_client_on_change's callback would find the session.
+ */
+bool auth_stands(const struct auth_exchange *x, uint64_t account);
 void auth_respond(struct auth_exchange *x, struct slice response);
 /* Also while pending (the session died).  Fine on NULL. */
 void auth_exchange_destroy(struct auth_exchange **x);

@@ -66,6 +66,12 @@ void arena_finish(struct arena *a)
     arena_init(a, a->limit);
 }
 
+void arena_wipe(struct arena *a)
+{
+    for (struct arena_chunk *c = a->head; c != NULL; c = c->next)
+        explicit_bzero(c->bytes, c->used);
+}
+
 static struct arena_chunk *chunk_create(size_t size)
 {
     struct arena_chunk *c = xcalloc(1, sizeof *c + size); /* size <= limit, far from wrapping */

@@ -27,6 +27,9 @@ void arena_reset(struct arena *a);
 /* Gives everything back to the system; the arena may be used again. */
 void arena_finish(struct arena *a);
 
+/* Overwrites all that was handed out (a password was in it); it stays what it was otherwise. */
+void arena_wipe(struct arena *a);
+
 /* Aligned for any type; zeroed; NULL once the limit would be passed. */
 void *arena_alloc(struct arena *a, size_t size);
 void *arena_alloc_array(struct arena *a, size_t count, size_t size); /* checked multiplication */

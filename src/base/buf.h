@@ -22,6 +22,8 @@ struct buf {
 void buf_init(struct buf *b, size_t max);
 /* Frees the memory; the buffer may be used again as after buf_init(b, b->max). */
 void buf_finish(struct buf *b);
+/* The same, after overwriting it: a password was in it. */
+void buf_wipe(struct buf *b);
 /* Empties it and clears `failed`; keeps the memory. */
 void buf_reset(struct buf *b);
 

@@ -22,8 +22,8 @@ static const struct imap_command commands[] = {
     {.name = "GETJMAPACCESS", .run = imap_getjmapaccess, .states = LOGGED_IN},   /* RFC 9698 */
     /* section 6.2 */
     {.name = "STARTTLS", .run = imap_starttls, .states = IMAP_FRESH},
-    {.name = "AUTHENTICATE", .run = imap_authenticate, .states = IMAP_FRESH},
-    {.name = "LOGIN", .run = imap_login, .states = IMAP_FRESH},
+    {.name = "AUTHENTICATE", .run = imap_authenticate, .states = IMAP_FRESH, .effects = IMAP_SECRET},
+    {.name = "LOGIN", .run = imap_login, .states = IMAP_FRESH, .effects = IMAP_SECRET},
     /* section 6.3 */
     {.name = "SELECT", .run = imap_select, .states = LOGGED_IN},
     {.name = "EXAMINE", .run = imap_examine, .states = LOGGED_IN},

@@ -38,19 +38,20 @@ static void end_signing_in(struct imap_session *s)
     login_destroy(&in->login);
 }
 
-static void logged_in(struct imap_session *s, const struct directory_account *account)
+static void logged_in(struct imap_session *s, const struct login *login, const struct directory_account *account)
 {
     struct fail why;
     struct buf caps;
 
-    if (!store_account(s->service->store, account->id, &s->account, &why)) {
+    conn_set_account(s->conn, account->id); /* from here on a change ends the session */
+    if (!login_stands(login, &why) || !store_account(s->service->store, account->id, &s->account, &why)) {
+        conn_set_account(s->conn, 0);
         imap_no_because(s, &why);
         return;
     }
     s->state = IMAP_AUTHED;
     s->failed_logins = 0;
     conn_set_label(s->conn, account->address);
-    conn_set_account(s->conn, account->id);
     conn_set_phase(s->conn, CONN_READY, 0);
 
     buf_init(&caps, 4096);
@@ -105,7 +106,7 @@ static enum turn take_response(struct imap_session *s, struct signing_in *in)
         imap_bad(s, "Expected base64");
     else
         login_respond(in->login, buf_slice(&decoded));
-    buf_finish(&decoded);
+    buf_wipe(&decoded);
     in->challenged = false;
     return TURN_WAIT;
 }
@@ -127,7 +128,7 @@ static enum turn signing_in_step(struct imap_session *s)
         in->challenged = true;
         return signing_in_step(s); /* the response may be here already */
     case LOGIN_DELAY: conn_wake_after(s->conn, answer.delay_ms); return TURN_WAIT;
-    case LOGIN_OK: logged_in(s, &answer.account); return TURN_PARK;
+    case LOGIN_OK: logged_in(s, in->login, &answer.account); return TURN_PARK;
     case LOGIN_FAILED: login_failed(s, &answer.why); return TURN_PARK;
     }
     bug("login state");
@@ -210,5 +211,5 @@ void imap_authenticate(struct imap_session *s, struct imap_reader *args)
                   login_start(s->service->login, &about, mechanism, has_initial, buf_slice(&decoded),
                               s->waker));
     }
-    buf_finish(&decoded);
+    buf_wipe(&decoded);
 }

@@ -68,6 +68,8 @@ static void end_command(struct imap_session *s)
 {
     if (s->cleanup != NULL)
         s->cleanup(s);
+    if (s->command != NULL && (s->command->effects & IMAP_SECRET))
+        arena_wipe(&s->arena);
     if (s->kept_tag != s->tag_room)
         free(s->kept_tag);
     s->kept_tag = NULL;

@@ -98,6 +98,7 @@ enum imap_effects {
     IMAP_READS_VIEW = 2,   /* uses what the client knows of the mailbox: made fresh before */
     IMAP_HOLDS_GONE = 4,   /* no EXPUNGE before its end, unless in its UID form (RFC 3501 section 7.4.1) */
     IMAP_TELLS_ALL = 16,   /* what happened is told even to whom NOTIFY keeps a snapshot for */
+    IMAP_SECRET = 32,      /* its arguments are not left in memory */
     IMAP_NO_NUMBERS = 8,   /* has a UID form, but its plain one takes no message numbers (RFC 9586) */
 };
 struct imap_command {

@@ -35,13 +35,6 @@ static uint64_t id_of(const json_t *result)
     return (uint64_t)json_integer_value(json_object_get(result, "id"));
 }
 
-static void forget(struct buf *password)
-{
-    if (password->data != NULL)
-        explicit_bzero(password->data, password->cap);
-    buf_finish(password);
-}
-
 static bool set_password(struct reach *r, const json_t *account, struct slice password, struct fail *why)
 {
     return reach_auth(r, why) && auth_control_set_password(r->auth, id_of(account),
@@ -67,7 +60,7 @@ static int with_password(struct cli *cli, const char *request, const char *done)
         ok = fail_at(&why, "the account %s has no password yet", text_of(account, "address"));
     int status = ok ? cli_done(cli, account, "account %s: %s\n", text_of(account, "address"), done) : cli_failed(cli, &why);
     json_decref(account);
-    forget(&password);
+    buf_wipe(&password);
     reach_finish(&r);
     config_destroy(&c);
     return status;

@@ -49,9 +49,7 @@ static int add(struct app_command *a)
     } else {
         status = cli_failed(a->cli, &why);
     }
-    if (password.data != NULL)
-        explicit_bzero(password.data, password.cap);
-    buf_finish(&password);
+    buf_wipe(&password);
     buf_finish(&services);
     return status;
 }

@@ -9,6 +9,16 @@
 
 #include "net/loop.h"
 
+/*
+ * Until somebody is logged in, what comes may be a password: it does not stay behind in memory that
+ * goes to others.
+ */
+static void wipe_secrets(const struct conn *c)
+{
+    if (c->phase == CONN_BEFORE_LOGIN && c->in != NULL)
+        explicit_bzero(c->in, c->in_cap);
+}
+
 enum { ROOM_MIN = 512 }; /* free room below which a larger buffer is taken */
 
 static size_t input_max(const struct conn *c)
@@ -38,6 +48,7 @@ static bool make_room(struct conn *c)
         w->in = NULL;
         if (held > 0)
             memcpy(lent, c->in, held);
+        wipe_secrets(c);
         free(c->in);
         c->in = lent;
         c->in_cap = IN_BUFFER;
@@ -63,6 +74,7 @@ void buffers_give_back(struct conn *c)
             exact = xmalloc(held);
             memcpy(exact, c->in + c->in_at, held);
         }
+        wipe_secrets(c);
         if (w->in == NULL && c->in_cap == IN_BUFFER)
             w->in = c->in;
         else

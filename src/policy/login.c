@@ -124,6 +124,23 @@ enum login_state login_poll(struct login *l, struct login_answer *out)
     return l->state;
 }
 
+bool login_stands(const struct login *l, struct fail *why)
+{
+    struct directory_account now;
+    struct arena a;
+
+    if (!auth_stands(l->exchange, l->answer.account.id))
+        return fail_code(why, FAIL_PERM, FAIL_AUTH, "5.7.8", "the password was changed just now");
+    arena_init(&a, LOGIN_BYTES);
+    bool ok = directory_account(l->service->directory, l->answer.account.id, &a, &now, why);
+    if (!ok && why->reason == FAIL_NOT_FOUND)
+        (void)fail_code(why, FAIL_PERM, FAIL_AUTH, "5.7.8", "the account has been removed");
+    else if (ok && now.disabled)
+        ok = fail_code(why, FAIL_PERM, FAIL_AUTH, "5.7.13", "the account is disabled");
+    arena_finish(&a);
+    return ok;
+}
+
 void login_respond(struct login *l, struct slice response)
 {
     l->answer.challenge = SLICE("");

@@ -41,6 +41,11 @@ struct login_answer {
     struct fail why;                  /* LOGIN_FAILED */
 };
 enum login_state login_poll(struct login *l, struct login_answer *out);
+/*
+ * After LOGIN_OK, and after conn_set_account: is it still so?  A password that is changed, or an account
+ * that is disabled or removed, between auth's word and conn_set_account would not end the session.
+ */
+bool login_stands(const struct login *l, struct fail *why);
 void login_respond(struct login *l, struct slice response);
 void login_destroy(struct login **l);
 

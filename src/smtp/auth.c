@@ -55,7 +55,7 @@ void smtp_auth(struct smtp_session *s, struct slice args)
                                conn_waker(s->conn));
         s->reading = READING_LOGIN;
     }
-    buf_finish(&initial);
+    buf_wipe(&initial);
 }
 
 /* The client's answer to a challenge; "*" gives up (RFC 4954 section 4). */
@@ -78,7 +78,7 @@ void smtp_sasl_line(struct smtp_session *s, struct slice line)
         login_respond(s->login, buf_slice(&response));
         s->reading = READING_LOGIN;
     }
-    buf_finish(&response);
+    buf_wipe(&response);
 }
 
 static void send_challenge(struct smtp_session *s, struct slice challenge)
@@ -89,16 +89,6 @@ static void send_challenge(struct smtp_session *s, struct slice challenge)
     base64_encode(&encoded, challenge);
     conn_printf(s->conn, "334 " PRIslice "\r\n", SLICE_ARG(buf_slice(&encoded)));
     buf_finish(&encoded);
-}
-
-static void signed_in(struct smtp_session *s, const struct directory_account *account)
-{
-    s->user = xslicedup(account->address);
-    s->account = account->id;
-    conn_set_account(s->conn, account->id);
-    conn_set_label(s->conn, account->address);
-    conn_set_phase(s->conn, CONN_READY, 0);
-    smtp_reply(s, 235, "2.7.0", "welcome");
 }
 
 /* RFC 4954 section 6 */
@@ -112,6 +102,23 @@ static void refused(struct smtp_session *s, const struct fail *why)
         smtp_reply(s, 535, "5.7.8", "authentication failed");
     if (++s->failed_logins >= s->service->limits.login_attempts)
         smtp_close(s, "4.7.0", "too many failed logins");
+}
+
+static void signed_in(struct smtp_session *s, const struct directory_account *account)
+{
+    struct fail why;
+
+    conn_set_account(s->conn, account->id); /* from here on a change ends the session */
+    if (!login_stands(s->login, &why)) {
+        conn_set_account(s->conn, 0);
+        refused(s, &why);
+        return;
+    }
+    s->user = xslicedup(account->address);
+    s->account = account->id;
+    conn_set_label(s->conn, account->address);
+    conn_set_phase(s->conn, CONN_READY, 0);
+    smtp_reply(s, 235, "2.7.0", "welcome");
 }
 
 bool smtp_login_continue(struct smtp_session *s)

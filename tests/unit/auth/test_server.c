@@ -220,6 +220,33 @@ static void test_authzid(void)
     }
 }
 
+/* A change between the yes and its use is seen. */
+static void test_stands(void)
+{
+    struct auth_answer a;
+    struct auth_exchange *x = auth_password(client, &about, SLICE("ann"), SLICE("secret"), bell_waker);
+
+    CHECK("right", wait_for(x, &a) == AUTH_OK && auth_stands(x, 1));
+    CHECK("another's password", auth_server_set_password(server, 2, SLICE("bob@example.org"), SLICE("x"), &why));
+    hear_of(2);
+    CHECK("does not matter", auth_stands(x, 1) && !auth_stands(x, 2));
+    CHECK("its own", auth_server_set_password(server, 1, SLICE("ann@example.org"), SLICE("secret"), &why));
+    hear_of(1);
+    CHECK("does", !auth_stands(x, 1));
+    auth_exchange_destroy(&x);
+    x = auth_password(client, &about, SLICE("ann"), SLICE("secret"), bell_waker);
+    CHECK("not for who comes later", wait_for(x, &a) == AUTH_OK && auth_stands(x, 1));
+    for (unsigned i = 0; i < 257; i++) {
+        CHECK("many", auth_server_set_password(server, 2, SLICE("bob@example.org"), SLICE("x"), &why));
+        hear_of(2);
+    }
+    CHECK("so many that it cannot be known", !auth_stands(x, 1));
+    auth_exchange_destroy(&x);
+    x = auth_password(client, &about, SLICE("bob"), SLICE("x"), bell_waker);
+    CHECK("bob", wait_for(x, &a) == AUTH_OK);
+    auth_exchange_destroy(&x);
+}
+
 /* ---- app passwords ---- */
 
 static bool show_app(void *ctx, const struct auth_app_password *p)
@@ -687,6 +714,7 @@ int main(void)
     test_two_at_once();
     test_many_at_once();
     test_authzid();
+    test_stands();
     test_app_passwords();
     test_scram();
     test_scram_messages();

@@ -141,6 +141,13 @@ struct slice auth_mechanisms(const struct auth_client *c, bool binding)
     return SLICE("PLAIN LOGIN");
 }
 
+bool login_stands(const struct login *l, struct fail *why)
+{
+    (void)l;
+    (void)why;
+    return true;
+}
+
 void login_respond(struct login *l, struct slice response)
 {
     l->len = response.len < sizeof l->response ? response.len : 0;
