@@ -1,5 +1,5 @@
 /*
- * fuzz/header.c - fields, encoded words, dates, message ids, base subjects.
+ * fuzz/header.c - fields, encoded words, dates, message ids, references, base subjects.
  *
  * Fields stand in their block in order; decoded text is valid UTF-8; a base
  * subject is no longer than its subject.
@@ -7,6 +7,7 @@
 #include "message/header.h"
 #include "base/unicode.h"
 #include "fuzz.h"
+#include "message/references.h"
 
 static void check_fields(struct slice block)
 {
@@ -20,6 +21,21 @@ static void check_fields(struct slice block)
         behind = field.raw.ptr + field.raw.len;
         FUZZ_CHECK(behind == block.ptr + at);
     }
+}
+
+/* As a whole header, and as its References field. */
+static void check_references(struct arena *a, struct slice header)
+{
+    struct message_references refs;
+
+    message_references_read(a, header, &refs);
+    size_t count = references_count(refs.ids);
+    FUZZ_CHECK(count >= 1 && count <= REFERENCES_MAX + 1 && refs.key_count <= THREAD_KEYS_MAX);
+    for (size_t i = 1; i < count; i++)
+        FUZZ_CHECK(references_at(refs.ids, i) != 0);
+    for (size_t i = 0; i < refs.key_count; i++)
+        for (size_t k = 0; k < i; k++)
+            FUZZ_CHECK(refs.keys[i] != refs.keys[k]);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -46,6 +62,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     FUZZ_CHECK((count > 0) == (header_message_id(in).len > 0));
     for (size_t i = 0; i < count; i++)
         FUZZ_CHECK(slice_starts(ids[i], SLICE("<")) && slice_ends(ids[i], SLICE(">")));
+    check_references(&a, in);
+    buf_reset(&text);
+    buf_add(&text, SLICE("Message-ID: <a@b>\r\nReferences: "));
+    buf_add(&text, in);
+    check_references(&a, buf_slice(&text));
     buf_finish(&text);
     buf_finish(&base);
     arena_finish(&a);

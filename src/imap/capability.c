@@ -35,6 +35,7 @@ static const struct {
     {"UIDONLY", LOGGED_IN},
     {"ESEARCH", LOGGED_IN},
     {"SEARCHRES", LOGGED_IN},
+    {"OBJECTID", LOGGED_IN},
     {"SORT", LOGGED_IN},
     {"SORT=DISPLAY", LOGGED_IN},
     {"ESORT", LOGGED_IN},

@@ -177,25 +177,39 @@ static void test_base_subject(void)
 {
     static const struct {
         const char *note, *body, *want;
+        bool reply;
     } cases[] = {
-        {"plain", "hello", "hello"},
-        {"re", "Re: hello", "hello"},
-        {"many", "RE: Fwd: re [2]: hello", "hello"},
-        {"blobs", "[list] Re: [x] hello", "hello"},
-        {"only a blob", "[list]", "[list]"},
-        {"two blobs stay one", "[a] [b]", "[b]"},
-        {"trailer", "hello (fwd) (FWD) ", "hello"},
-        {"wrapped", "[Fwd: [fwd: Re: hello]]", "hello"},
-        {"blanks", "Re:  a\t\tb", "a b"},
-        {"word that begins so", "Rent", "Rent"},
-        {"nothing left", "Re:", ""},
-        {"encoded", "=?utf-8?q?Re:_=C3=A4?=", "ä"},
+        {"plain", "hello", "hello", false},
+        {"re", "Re: hello", "hello", true},
+        {"many", "RE: Fwd: re [2]: hello", "hello", true},
+        {"fw", "fw: hello", "hello", true},
+        {"blank before the colon", "Re : hello", "hello", true},
+        {"blobs", "[list] Re: [x] hello", "hello", true},
+        {"blob alone is no reply", "[list] hello", "hello", false},
+        {"blob in front of re", "[a][b]  re[c]: [d] x", "x", true},
+        {"only a blob", "[list]", "[list]", false},
+        {"two blobs stay one", "[a] [b]", "[b]", false},
+        {"reply to a blob", "Re: [b]", "[b]", true},
+        {"trailer", "hello (fwd) (FWD) ", "hello", true},
+        {"trailer without blank", "hello(fwd)", "hello", true},
+        {"wrapped", "[Fwd: [fwd: Re: hello]]", "hello", true},
+        {"wrapped, with a trailer inside", "[fwd: hello (fwd)]", "hello", true},
+        {"fwd that is not closed", "[fwd: hello", "[fwd: hello", false},
+        {"blanks", "Re:  a\t\tb", "a b", true},
+        {"word that begins so", "Rent", "Rent", false},
+        {"re without a colon", "Re hello", "Re hello", false},
+        {"blob that is not closed", "[a hello", "[a hello", false},
+        {"nested brackets", "[a[b]] hello", "[a[b]] hello", false},
+        {"nothing left", "Re:", "", true},
+        {"nothing at all", "", "", false},
+        {"folded", "Re: a\r\n b", "a b", true},
+        {"encoded", "=?utf-8?q?Re:_=C3=A4?=", "ä", true},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct buf got;
 
         buf_init(&got, 1000);
-        header_base_subject(&got, slice_of(cases[i].body));
+        CHECK(cases[i].note, header_base_subject(&got, slice_of(cases[i].body)) == cases[i].reply);
         CHECK_SLICE(cases[i].note, buf_slice(&got), slice_of(cases[i].want));
         buf_finish(&got);
     }
