@@ -5,9 +5,11 @@
  * end of its command, and what fails says what it expected.
  */
 #include "fuzz.h"
+#include "imap/acl.h"
 #include "imap/fetch_args.h"
 #include "imap/frame.h"
 #include "imap/list_match.h"
+#include "imap/metadata.h"
 #include "imap/search_args.h"
 
 enum { LIMIT = 4096 };
@@ -57,6 +59,27 @@ static void read_arguments(struct slice text)
         struct slice pattern = imap_read_list_mailbox(&r);
         struct list_pattern p = list_pattern_make(&a, SLICE(""), pattern);
         (void)list_pattern_matches(&p, SLICE("a/b/c"), true);
+    } else if (slice_eq_nocase(name, SLICE("GETMETADATA"))) {
+        imap_expect_space(&r);
+        struct imap_entries e = imap_read_entries(&r);
+        for (size_t i = 0; i < e.count; i++)
+            FUZZ_CHECK(slice_starts(e.names[i], SLICE("/")) && !slice_ends(e.names[i], SLICE("/")));
+    } else if (slice_eq_nocase(name, SLICE("SETMETADATA"))) {
+        size_t count;
+        imap_expect_space(&r);
+        const struct annotation *list = imap_read_entry_values(&r, &count);
+        for (size_t i = 0; list != NULL && !r.failed && i < count; i++)
+            FUZZ_CHECK(list[i].name.len > 1 && (list[i].gone ? list[i].value.len == 0 : true));
+    } else if (slice_eq_nocase(name, SLICE("SETACL"))) {
+        struct buf again;
+        unsigned rights, same;
+        imap_expect_space(&r);
+        buf_init(&again, 16);
+        if (imap_parse_rights(imap_read_astring(&r), &rights)) {
+            imap_write_rights(&again, rights);
+            FUZZ_CHECK(imap_parse_rights(buf_slice(&again), &same) && (same & rights) == rights);
+        }
+        buf_finish(&again);
     } else {
         imap_expect_space(&r);
         (void)imap_read_mailbox(&r);

@@ -13,7 +13,6 @@
 #include "imap/lasting.h"
 #include "imap/special_use.h"
 #include "imap/target.h"
-#include "store/annotation.h"
 
 enum { ENTRIES_MAX = 1000 };
 
@@ -303,7 +302,7 @@ void imap_getmetadata(struct imap_session *s, struct imap_reader *args)
 }
 
 /* entry-values = "(" entry SP value *(SP entry SP value) ")";  value = nstring / literal8 */
-static struct annotation *read_values(struct imap_reader *r, size_t *count)
+struct annotation *imap_read_entry_values(struct imap_reader *r, size_t *count)
 {
     struct annotation *list = arena_new_array(r->arena, struct annotation, ENTRIES_MAX);
 
@@ -393,7 +392,7 @@ void imap_setmetadata(struct imap_session *s, struct imap_reader *args)
     imap_expect_space(args);
     struct slice name = imap_read_mailbox(args);
     imap_expect_space(args);
-    struct annotation *list = read_values(args, &count);
+    struct annotation *list = imap_read_entry_values(args, &count);
     imap_expect_end(args);
     if (args->failed) {
         imap_bad_args(s, args);

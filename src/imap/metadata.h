@@ -8,6 +8,7 @@
 #define IMAP_METADATA_H
 
 #include "imap/session.h"
+#include "store/annotation.h"
 
 /* Names of annotations as the client wrote them: "/shared/comment". */
 struct imap_entries {
@@ -16,6 +17,9 @@ struct imap_entries {
 };
 /* One, or some in parentheses. */
 struct imap_entries imap_read_entries(struct imap_reader *r);
+
+/* SETMETADATA's, in the arena: names as the client wrote them, no users yet. */
+struct annotation *imap_read_entry_values(struct imap_reader *r, size_t *count);
 
 /* What GETMETADATA and LIST RETURN (METADATA ...) are asked for. */
 struct imap_metadata {

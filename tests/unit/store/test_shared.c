@@ -228,7 +228,7 @@ static void change_flags(struct model *m, unsigned user)
     static const uint32_t some[] = {STORE_SEEN, STORE_SEEN, STORE_SEEN | STORE_FLAGGED, STORE_ANSWERED, 0};
     struct flag_change change = {
         .op = (enum flag_op)pick(m, 3), .flags = some[pick(m, ARRAY_LEN(some))], .user = id_of(user)};
-    uint32_t first = 1 + pick(m, m->next), last = first + pick(m, pick(m, 4) == 0 ? 1500 : 5);
+    uint32_t first = 1 + pick(m, m->next), last = first + pick(m, pick(m, 2) == 0 ? 1500 : 5);
     struct uid_range range = {first, last};
     struct uid_set refused = {.count = 0};
     struct view *v;
@@ -341,7 +341,7 @@ static void everybody_has_seen_his_own(struct room *r, uint64_t seed)
     for (unsigned u = 0; u < USERS; u++)
         CHECK("open", view_open_for(m.account, m.box, id_of(u), &m.told[u], &why));
     append_some(&m, START, 0);
-    for (unsigned i = 0; i < 150; i++) {
+    for (unsigned i = 0; i < 300; i++) {
         unsigned user = pick(&m, USERS);
         switch (pick(&m, 8)) {
         case 0: append_some(&m, 1 + pick(&m, 3), user); break;
