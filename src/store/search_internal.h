@@ -7,8 +7,8 @@
  * before: the view, then the message's row with its cached envelope, then its bytes.  A
  * key that needs more than there is answers LATER; a message whose tree
  * answers LATER goes on to the next round, all others are done.  A key that reads
- * bytes remembers its last answer, so that many of them over one large message can
- * be asked in several turns.
+ * bytes remembers its last answer, and where in the message it was left when the time
+ * was up, so that many of them over one large message can be asked in several turns.
  */
 #ifndef STORE_SEARCH_INTERNAL_H
 #define STORE_SEARCH_INTERNAL_H
@@ -74,6 +74,7 @@ struct search_subject {
     bool bytes;  /* the last round: they may be read */
     int64_t until_ms; /* and then no more after this: what is not answered then is LATER */
     bool paused;
+    bool unfinished; /* the key that is asked was left in the middle of the message */
     bool failed; /* they cannot be, for now: `why` */
     struct fail why;
 };

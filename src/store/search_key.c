@@ -298,6 +298,8 @@ static enum search_answer ask_bytes(struct account *a, struct search_key *k, str
         if (m->paused)
             return ANSWER_LATER;
         k->asked_matches = matches(a, k, m);
+        if (m->unfinished)
+            return ANSWER_LATER;
         k->asked_uid = m->failed ? 0 : m->entry.uid;
         m->paused = clock_mono_ms() >= m->until_ms;
     }

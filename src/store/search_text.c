@@ -16,6 +16,7 @@
  */
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/scoped.h"
 #include "base/unicode.h"
@@ -32,6 +33,16 @@ enum {
     STRUCTURE_MAX = 16 * 1024 * 1024,
 };
 
+/* Where a key was left in the middle of a large message, to go on another time. */
+struct resume {
+    const struct search_key *key; /* NULL: nowhere */
+    uint32_t uid;
+    unsigned part;              /* of those that are text; those before it do not hold the text */
+    uint64_t at;                /* up to there it was looked at */
+    struct text_folder *folder; /* of that part */
+    struct buf tail;            /* folded, and to be looked at with what follows */
+};
+
 struct search_text {
     struct store *store;
     const struct message_info *info;
@@ -42,6 +53,8 @@ struct search_text {
     struct buf bytes, decoded, folded, html;
     struct grams *grams;         /* gathering: all text goes here; else NULL */
     struct fuzzy *fuzzy; /* what is asked about, if that is not exact */
+    unsigned part;       /* text parts of the message that were come by */
+    struct resume resume;
     enum text_result html_worst; /* while gathering: of all parts that are HTML */
     struct arena arena; /* of one message */
 };
@@ -66,6 +79,8 @@ void search_text_destroy(struct search_text **tp)
     if (t == NULL)
         return;
     store_body_release(&t->body);
+    text_folder_destroy(&t->resume.folder);
+    buf_finish(&t->resume.tail);
     buf_finish(&t->bytes);
     buf_finish(&t->decoded);
     buf_finish(&t->folded);
@@ -73,6 +88,13 @@ void search_text_destroy(struct search_text **tp)
     arena_finish(&t->arena);
     free(t);
     *tp = NULL;
+}
+
+static void forget_resume(struct search_text *t)
+{
+    text_folder_destroy(&t->resume.folder);
+    buf_finish(&t->resume.tail);
+    t->resume = (struct resume){.key = NULL};
 }
 
 void search_text_begin(struct search_text *t, const struct message_info *info)
@@ -455,24 +477,54 @@ static bool next_piece(struct search_text *t, uint64_t *at, uint64_t to, struct 
     return true;
 }
 
+/* Is it this part that the key was left in? */
+static bool goes_on(const struct search_text *t, unsigned part)
+{
+    return t->resume.key != NULL && t->resume.part == part;
+}
+
+/* The time is up: the key goes on from here when it is asked again. */
+static void leave(struct search_text *t, const struct search_key *k, unsigned part, uint64_t at,
+                  struct text_folder **f, struct search_subject *m)
+{
+    t->resume = (struct resume){.key = k, .uid = t->info->uid, .part = part, .at = at, .folder = *f};
+    *f = NULL;
+    buf_init(&t->resume.tail, SIZE_MAX / 2);
+    buf_add(&t->resume.tail, buf_slice(&t->folded));
+    m->paused = m->unfinished = true;
+}
+
 /* Text that is decoded and folded on the way. */
-static bool text_holds(struct search_text *t, const struct text_part *p, const struct search_key *k,
-                       struct search_subject *m)
+static bool text_holds(struct search_text *t, const struct text_part *p, unsigned part,
+                       const struct search_key *k, struct search_subject *m)
 {
     SCOPED(text_folder_destroy) struct text_folder *f = NULL;
     struct slice piece;
     uint64_t at = p->from;
 
     buf_reset(&t->folded);
+    if (goes_on(t, part)) {
+        at = t->resume.at;
+        f = t->resume.folder;
+        t->resume.folder = NULL;
+        buf_add(&t->folded, buf_slice(&t->resume.tail));
+        forget_resume(t);
+    }
     if (!next_piece(t, &at, p->to, &piece, m))
         return false;
-    if (at >= p->to && needs_no_decoding(p->encoding) && charset_reads_as_utf8(p->charset) &&
+    if (f == NULL && at >= p->to && needs_no_decoding(p->encoding) && charset_reads_as_utf8(p->charset) &&
         fold_ascii(&t->folded, piece))
         return folded_holds(t, k);
-    for (f = text_folder_create(p->encoding, p->charset); piece.len > 0;) {
+    if (f == NULL)
+        f = text_folder_create(p->encoding, p->charset);
+    while (piece.len > 0) {
         text_folder_feed(f, piece, &t->folded);
         if (piece_holds(t, k))
             return true;
+        if (at < p->to && t->grams == NULL && t->fuzzy == NULL && clock_mono_ms() >= m->until_ms) {
+            leave(t, k, part, at, &f, m);
+            return false;
+        }
         if (!next_piece(t, &at, p->to, &piece, m))
             return false;
     }
@@ -532,11 +584,14 @@ static bool text_part_holds(struct search_text *t, const struct mime_part *part,
                             struct search_subject *m)
 {
     struct text_part p = text_part_of(t, part);
+    unsigned number = t->part++;
     bool found = false;
 
-    if (p.is_html && html_holds(t, &p, k, m, &found) == TEXT_MADE)
+    if (t->resume.key != NULL && number < t->resume.part)
+        return false;
+    if (p.is_html && !goes_on(t, number) && html_holds(t, &p, k, m, &found) == TEXT_MADE)
         return found;
-    return !m->failed && !t->damaged && text_holds(t, &p, k, m);
+    return !m->failed && !t->damaged && text_holds(t, &p, number, k, m);
 }
 
 /* A tree is no deeper than MIME_DEPTH_MAX. */
@@ -546,8 +601,8 @@ static bool part_holds(struct search_text *t, const struct mime_part *part, cons
     if (part->is_message)
         return header_holds(t, part->first_child, k, m) || part_holds(t, part->first_child, k, m);
     if (part->is_multipart) {
-        for (const struct mime_part *child = part->first_child; child != NULL && !m->failed;
-             child = child->next)
+        for (const struct mime_part *child = part->first_child;
+             child != NULL && !m->failed && !m->unfinished; child = child->next)
             if (part_holds(t, child, k, m))
                 return true;
         return false;
@@ -560,8 +615,11 @@ bool search_text_body(struct search_text *t, const struct search_key *k, struct 
 {
     if (k->needle.len == 0)
         return true;
+    if (t->resume.key != k || t->resume.uid != t->info->uid)
+        forget_resume(t);
     open_message(t);
-    if (k->op == SEARCH_TEXT && header_holds(t, t->root, k, m))
+    t->part = 0;
+    if (k->op == SEARCH_TEXT && t->resume.key == NULL && header_holds(t, t->root, k, m))
         return true;
     return !m->failed && part_holds(t, t->root, k, m);
 }
