@@ -25,6 +25,7 @@ bool arrange_begin(struct imap_session *s, struct imap_reader *r, struct arrange
         return false;
     if (!imap_limit_allows_search(s, a->args.tree))
         return false;
+    s->holds_gone = a->args.numbers;
     a->view = view_ref(s->box.view);
     a->search = search_start(s->box.account, s->box.mailbox, a->view, a->args.tree, &s->arena);
     return true;

@@ -195,6 +195,7 @@ void imap_search(struct imap_session *s, struct imap_reader *args)
         .view = c->view,
         .modseq = c->args.modseq,
     };
+    s->holds_gone = c->args.numbers;
     s->step_data = c;
     s->cleanup = end_search;
     c->run = search_start(s->box.account, s->box.mailbox, c->view, c->args.tree, &s->arena);

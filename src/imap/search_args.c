@@ -145,6 +145,7 @@ static struct search *set_key(struct reading *g, enum search_op op)
     set = imap_set_resolve(g->r->arena, set, star);
     key->ranges = set.ranges;
     key->range_count = set.count;
+    g->args->numbers = g->args->numbers || op == SEARCH_POSITIONS;
     if (op == SEARCH_POSITIONS)
         check_numbers(g, &set, began);
     return key;

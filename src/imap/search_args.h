@@ -34,6 +34,7 @@ struct search_args {
     bool                   fuzzy;        /* the FUZZY key was */
     bool                   filtered;     /* the FILTER key was */
     struct slice           undefined;    /* the filter that is not there, or not sound: read->failed */
+    bool                   numbers;      /* message numbers were named: no EXPUNGE meanwhile (RFC 7162 section 3.2.10.2) */
     bool                   uid_required; /* read->failed because of a message number under uid_only */
     struct search         *tree;
     struct slice           keys; /* its text: all from the first key on */

@@ -77,7 +77,7 @@ static void end_command(struct imap_session *s)
     s->step = NULL;
     s->step_data = NULL;
     s->command = NULL;
-    s->by_uid = false;
+    s->by_uid = s->holds_gone = false;
     s->tag = s->answer = (struct slice){0};
     s->news = NULL;
     s->news_done = false;
@@ -88,17 +88,23 @@ static void end_command(struct imap_session *s)
     arena_reset(&s->arena);
 }
 
+/* RFC 3501 section 7.4.1, RFC 7162 section 3.2.10.2 */
+static bool may_expunge(const struct imap_session *s)
+{
+    return !s->holds_gone && (s->by_uid || !(s->command->effects & IMAP_HOLDS_GONE));
+}
+
 /* What else has happened, then the tagged answer.  false: call again when output has drained. */
 static bool finish_command(struct imap_session *s)
 {
     if (s->news == NULL && !s->news_done && s->command != NULL && !s->closing &&
         (imap_notify_wants(s) != 0 || (s->command->effects & IMAP_TELLS_ALL)))
-        s->news = imap_news_gather(s, s->by_uid || !(s->command->effects & IMAP_HOLDS_GONE));
+        s->news = imap_news_gather(s, may_expunge(s));
     s->news_done = true;
     if (s->news != NULL && !imap_news_tell(s, s->news))
         return false;
     imap_metadata_tell(s);
-    if (s->command != NULL && (s->command->effects & IMAP_HOLDS_GONE))
+    if (s->command != NULL && !may_expunge(s))
         imap_tell_held_modseq(s);
     imap_limit_answer(s);
 

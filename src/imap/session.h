@@ -82,6 +82,7 @@ struct imap_session {
     struct arena               arena;
     const struct imap_command *command;
     bool                       by_uid; /* its UID form */
+    bool                       holds_gone; /* no EXPUNGE before its end, though it is one */
     struct slice               tag, answer;
     char                      *kept_tag; /* IDLE: outlives the arena; in tag_room where it fits */
     char                       tag_room[24];

@@ -86,6 +86,20 @@ static bool set_use(struct change *c, const struct annotating *w, struct fail *w
                   (int64_t)change_modseq(c));
 }
 
+/* A client that remembers the mailbox's modseq must find that something changed (RFC 7162 section 3.2). */
+static bool touch_mailbox(struct change *c, const struct annotating *w, struct fail *why)
+{
+    const struct mailbox_state *box = state_mailbox(c->account->state, w->mailbox_id);
+    struct change_box *changed;
+
+    if (!c->annotated || box == NULL || box->row.no_select)
+        return true;
+    changed = change_box(c, w->mailbox_id, why);
+    if (changed != NULL)
+        change_touch(c, changed);
+    return changed != NULL;
+}
+
 static bool set(struct change *c, void *ctx, struct fail *why)
 {
     const struct annotating *w = ctx;
@@ -98,7 +112,7 @@ static bool set(struct change *c, void *ctx, struct fail *why)
     for (size_t i = 0; ok && i < w->count; i++)
         ok = set_one(c, w, &w->list[i], &arena, why);
     arena_finish(&arena);
-    return ok && (w->use == NULL || set_use(c, w, why));
+    return ok && touch_mailbox(c, w, why) && (w->use == NULL || set_use(c, w, why));
 }
 
 bool annotation_set(struct account *a, uint64_t mailbox_id, const struct annotation *list, size_t count,
