@@ -35,14 +35,33 @@ static bool in_blocks(const struct net_block *blocks, size_t count, const struct
     return false;
 }
 
+bool conn_may_log(const struct conn *c, enum hush_kind kind)
+{
+    struct conn_address peer = conn_peer_text(c);
+
+    return hush_speak(c->net->hush, kind, peers_key(&c->peer), &peer, clock_mono_ms());
+}
+
+void life_tell_hushed(struct net *n)
+{
+    static const char *const events[] = {[HUSH_REFUSED] = "net.refused", [HUSH_TLS_FAILED] = "tls.failed"};
+    int64_t now = clock_mono_ms();
+    struct hush_count c;
+
+    while (hush_next(n->hush, now, &c))
+        log_event(LOG_INFO, events[c.kind], LOG_CSTR("peer", c.peer.text[0] != '\0' ? c.peer.text : "others"),
+                  LOG_CSTR("reason", "the same again within a minute"), LOG_U64("times", c.count));
+}
+
 /* "Too many from you" in the protocol's own words, where they can be understood. */
 static void refuse(const struct conn *c, const char *why)
 {
     struct conn_address peer = conn_peer_text(c);
     const char *text = c->row->protocol->refusal;
 
-    log_event(LOG_INFO, "net.refused", LOG_CSTR("listener", c->row->name), LOG_CSTR("peer", peer.text),
-              LOG_CSTR("reason", why));
+    if (conn_may_log(c, HUSH_REFUSED))
+        log_event(LOG_INFO, "net.refused", LOG_CSTR("listener", c->row->name), LOG_CSTR("peer", peer.text),
+                  LOG_CSTR("reason", why));
     if (text != NULL && c->row->tls != NET_TLS_IMPLICIT)
         (void)send(c->fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
 }

@@ -148,5 +148,6 @@ int64_t loop_beat(void *net)
     n->taken_before = taken;
     if (atomic_load_explicit(&n->paused, memory_order_relaxed) > 0)
         accept_resume(n);
+    life_tell_hushed(n);
     return quiet ? QUIET_MS : BUSY_MS;
 }

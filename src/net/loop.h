@@ -30,6 +30,7 @@
 
 #include "base/fail.h"
 #include "net/conn.h"
+#include "net/hush.h"
 #include "net/net.h"
 #include "net/peers.h"
 #include "net/timer.h"
@@ -190,6 +191,7 @@ struct net {
     struct worker    *worker; /* limits.workers_max of them */
     struct timers    *timers;
     struct peers     *peers;
+    struct hush      *hush;
 
     pthread_mutex_t queue_lock;
     struct conn    *queue, **queue_end;
@@ -250,6 +252,9 @@ void accept_resume(struct net *n); /* some place has become free: listeners that
 
 /* Makes a connection of `fd`, which it takes over.  RUNNING and the caller's; NULL: refused. */
 struct conn *conn_create(struct net *n, int fd, const struct net_listener *row, const struct sockaddr_storage *peer);
+/* May this be logged of the client? */
+bool conn_may_log(const struct conn *c, enum hush_kind kind);
+void life_tell_hushed(struct net *n); /* what was not */
 /* The client's real address is known: count it.  false: it has too many. */
 bool conn_count_peer(struct conn *c);
 /* The protocol's close(), then everything goes, the slot last. */

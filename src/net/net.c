@@ -88,6 +88,7 @@ struct net *net_create(const struct net_limits *limits, struct fail *why)
     n->workers = workers_create(n->limits.workers, n->limits.workers_max, loop_run, n);
     n->timers = timers_create(fire, loop_beat, n);
     n->peers = peers_create(n->limits.connections_per_address, n->limits.connections_per_second_per_address);
+    n->hush = hush_create();
     n->queue_event = n->quit_event = -1;
     n->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (n->epoll < 0 || !watch_event(n, &n->queue_event, NUMBER_QUEUE, EPOLLET) ||
@@ -232,6 +233,7 @@ void net_destroy(struct net **n_)
     timers_destroy(&n->timers);
     workers_destroy(&n->workers);
     peers_destroy(&n->peers);
+    hush_destroy(&n->hush);
     while (n->listeners != NULL) {
         struct listener *l = n->listeners;
         n->listeners = l->next;

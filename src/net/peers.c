@@ -89,7 +89,7 @@ bool address_is_local(const struct sockaddr_storage *address)
 }
 
 /* One number for who counts as one: half an IPv6 address; an IPv4 one in ff00::/8, where no client is. */
-static uint64_t key_of(const struct sockaddr_storage *address)
+uint64_t peers_key(const struct sockaddr_storage *address)
 {
     struct sockaddr_storage a = *address;
     struct sockaddr_in four;
@@ -139,7 +139,7 @@ enum peers_verdict peers_enter(struct peers *p, const struct sockaddr_storage *a
     (void)pthread_mutex_lock(&p->lock);
     if (p->map.count >= p->sweep_at)
         sweep(p, now);
-    uint64_t key = key_of(address);
+    uint64_t key = peers_key(address);
     struct peer *e = idmap_get(&p->map, key);
     if (e == NULL) {
         e = xcalloc(1, sizeof(*e));
@@ -167,7 +167,7 @@ void peers_leave(struct peers *p, const struct sockaddr_storage *address, int64_
     if (address_is_local(address))
         return;
     (void)pthread_mutex_lock(&p->lock);
-    uint64_t key = key_of(address);
+    uint64_t key = peers_key(address);
     struct peer *e = idmap_get(&p->map, key);
     if (e != NULL && e->open > 0) {
         e->open--;

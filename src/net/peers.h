@@ -22,6 +22,8 @@ void          peers_destroy(struct peers **p);
 enum peers_verdict peers_enter(struct peers *p, const struct sockaddr_storage *address, int64_t now);
 void               peers_leave(struct peers *p, const struct sockaddr_storage *address, int64_t now);
 
+/* What addresses count as: an IPv4 address, an IPv6 network of 64 bits. */
+uint64_t peers_key(const struct sockaddr_storage *address);
 /* Loopback (127.0.0.0/8, ::1, mapped ones too) or no IP address at all. */
 bool address_is_local(const struct sockaddr_storage *address);
 /* ::ffff:192.0.2.1 becomes 192.0.2.1: one client, one address. */

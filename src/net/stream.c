@@ -166,6 +166,8 @@ static void log_failed_handshake(const struct conn *c, const char *why)
 {
     struct conn_address peer = conn_peer_text(c);
 
+    if (!conn_may_log(c, HUSH_TLS_FAILED))
+        return;
     log_event(LOG_INFO, "tls.failed", LOG_CSTR("session", c->id.text), LOG_CSTR("listener", c->row->name),
               LOG_CSTR("peer", peer.text), LOG_CSTR("error", why));
 }
