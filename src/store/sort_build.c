@@ -121,6 +121,18 @@ static bool lacks_rows(const struct sort_build *b)
     return false;
 }
 
+/* Rows are going to be added. */
+static void make_own(struct sort_build *b)
+{
+    struct sort_table *shared = b->table;
+
+    b->own = true;
+    if (sort_table_take(b->account->store, shared))
+        return;
+    b->table = sort_table_copy(shared);
+    sort_table_release(&shared);
+}
+
 int sort_build_step(struct sort_build *b, int64_t until_ms, struct fail *why)
 {
     b->until_ms = until_ms;
@@ -128,10 +140,7 @@ int sort_build_step(struct sort_build *b, int64_t until_ms, struct fail *why)
         take_kept(b);
     while (b->position < view_count(b->view)) {
         if (!b->own) {
-            struct sort_table *shared = b->table;
-            b->table = sort_table_copy(shared);
-            sort_table_release(&shared);
-            b->own = true;
+            make_own(b);
         }
         if (!read_rows(b, why))
             return -1;

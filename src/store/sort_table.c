@@ -313,6 +313,23 @@ static void drop(struct store *st, struct sort_table *t)
     sort_table_release(&t);
 }
 
+bool sort_table_take(struct store *st, struct sort_table *t)
+{
+    struct sort_table *kept;
+
+    (void)pthread_mutex_lock(&st->sorts.lock);
+    for (kept = st->sorts.newest; kept != NULL && kept != t;)
+        kept = kept->older;
+    /* The list's and the caller's; only under this lock do they become more. */
+    bool alone = kept != NULL && atomic_load(&t->refs) == 2;
+    if (alone)
+        drop(st, t);
+    (void)pthread_mutex_unlock(&st->sorts.lock);
+    for (size_t i = 0; alone && i < KIND_COUNT; i++)
+        sort_texts_settle(&t->texts[i]);
+    return alone;
+}
+
 void sort_table_keep(struct store *st, struct sort_table *t)
 {
     struct sort_table *same;

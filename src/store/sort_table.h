@@ -87,6 +87,11 @@ unsigned sort_table_wants(unsigned columns);
 /* The kept one for that mailbox and collation, counted; NULL: none. */
 struct sort_table *sort_table_find(struct store *st, uint64_t account_id, uint64_t mailbox_id,
                                    uint32_t uidvalidity, enum collation c);
+/*
+ * Takes a kept one back, so that rows may be added: true if the caller is now the only one who
+ * has it.  Who asks meanwhile reads the mailbox anew.
+ */
+bool sort_table_take(struct store *st, struct sort_table *t);
 /* Keeps it in place of an older one, if it fits the budget. */
 void sort_table_keep(struct store *st, struct sort_table *t);
 

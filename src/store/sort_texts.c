@@ -49,7 +49,7 @@ static void free_ranks(struct sort_ranks *r)
 {
     if (r == NULL)
         return;
-    free_ranks(r->stale); /* never more than one */
+    free_ranks(r->stale); /* never more than one: see sort_texts_settle */
     free(r->of);
     free(r->order);
     free(r);
@@ -62,6 +62,16 @@ void sort_texts_finish(struct sort_texts *t)
     free(t->slots);
     free_ranks(atomic_load(&t->ranks));
     *t = (struct sort_texts){.count = 0};
+}
+
+void sort_texts_settle(struct sort_texts *t)
+{
+    struct sort_ranks *ranks = atomic_load(&t->ranks);
+
+    if (ranks == NULL)
+        return;
+    free_ranks(ranks->stale);
+    ranks->stale = NULL;
 }
 
 static void *copy_of(const void *from, size_t size)

@@ -39,6 +39,8 @@ void sort_texts_finish(struct sort_texts *t);
 void sort_texts_copy(struct sort_texts *to, const struct sort_texts *from);
 /* The number of a key.  When four gigabytes of them are kept every further one is taken for empty. */
 uint32_t sort_texts_add(struct sort_texts *t, struct slice key);
+/* Nobody else has the texts now: what only others could still be reading goes. */
+void sort_texts_settle(struct sort_texts *t);
 uint64_t sort_texts_cost(const struct sort_texts *t);
 
 /*

@@ -24,7 +24,7 @@ void store_limits_default(struct store_limits *l)
 {
     *l = (struct store_limits){
         .view_bytes = 64u << 20,
-        .sort_bytes = 128u << 20,
+        .sort_bytes = 256u << 20,
         .sort_idle_seconds = 600,
         .handle_bytes = 64u << 20,
         .handle_idle_seconds = 30,

@@ -28,7 +28,7 @@ struct volumes;
 
 struct store_limits {
     uint64_t view_bytes;           /* memory for cached views; default 64 MB */
-    uint64_t sort_bytes;           /* memory for what messages are sorted and threaded by; default 128 MB */
+    uint64_t sort_bytes;           /* memory for what messages are sorted and threaded by; default 256 MB */
     unsigned sort_idle_seconds;    /* the same unused for that long is dropped; default 600 */
     uint64_t handle_bytes;         /* memory for open account files; default 64 MB */
     unsigned handle_idle_seconds;  /* an account file unused for that long is closed; default 30 */
