@@ -86,21 +86,37 @@ static void write_thread(struct buf *out, uint64_t thread_id)
     buf_add_char(out, ')');
 }
 
+static void write_view_item(struct imap_session *s, struct fetch *f, const struct fetch_item *item,
+                            const struct view_entry *e)
+{
+    struct buf *out = conn_out(s->conn);
+
+    if (item->kind == ITEM_FLAGS) {
+        write_flags(s, f, out, e);
+    } else if (item->kind == ITEM_MODSEQ) {
+        write_modseq(out, e);
+    } else {
+        buf_add(out, SLICE("UID "));
+        buf_add_u64(out, e->uid);
+    }
+}
+
 /* `m` is NULL where plan() found that the view knows all that was asked for. */
 static void write_item(struct imap_session *s, struct fetch *f, const struct fetch_item *item,
                        const struct view_entry *e, struct fetch_message *m)
 {
     struct buf *out = conn_out(s->conn);
 
-    if (m == NULL && !in_view(item))
+    if (in_view(item)) {
+        write_view_item(s, f, item, e);
+        return;
+    }
+    if (m == NULL)
         bug("item %d is not in the view", (int)item->kind);
     switch (item->kind) {
     case ITEM_UID:
-        buf_add(out, SLICE("UID "));
-        buf_add_u64(out, e->uid);
-        break;
-    case ITEM_FLAGS: write_flags(s, f, out, e); break;
-    case ITEM_MODSEQ: write_modseq(out, e); break;
+    case ITEM_FLAGS:
+    case ITEM_MODSEQ: break;
     case ITEM_INTERNALDATE:
         buf_add(out, SLICE("INTERNALDATE "));
         imap_write_date_time(out, m->info->internal_date, m->info->internal_zone);
@@ -162,7 +178,7 @@ static bool write_message(struct imap_session *s, struct fetch *f, const struct 
         item = item->next;
         if (item != NULL)
             buf_add_char(conn_out(s->conn), ' ');
-        if (item != NULL && m != NULL && (f->costly || conn_is_full(s->conn))) {
+        if (item != NULL && !f->only_view && (f->costly || conn_is_full(s->conn))) {
             f->resume = item;
             return false;
         }

@@ -45,7 +45,7 @@ static struct slice decode(struct url_reader *u, struct slice text)
         }
     }
     u->failed = u->failed || out == NULL;
-    return u->failed ? (struct slice){0} : slice_make(out, n);
+    return slice_make(out, u->failed ? 0 : n);
 }
 
 static bool take_word(struct url_reader *u, const char *word)
