@@ -286,6 +286,7 @@ static void publish(struct change *c)
             continue; /* deleted by the change */
         if (from->changed) {
             struct mailbox_row row = from->row;
+            row.use = to->row.use; /* by SETMETADATA, in a row of its own */
             row.leaf = to->row.leaf;
             row.name = to->row.name;
             if (row.first_recent < to->row.first_recent)
