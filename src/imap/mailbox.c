@@ -112,8 +112,11 @@ void imap_create(struct imap_session *s, struct imap_reader *args)
         imap_bad_args(s, args);
     else if (!usable)
         imap_no(s, "[USEATTR] A mailbox has one of \\Archive \\Drafts \\Junk \\Sent \\Trash");
-    else if (!imap_find_place(s, name, &place, &why) ||
-             !mailbox_create(place.account, place.info.name, use, &id, &why))
+    else if (!imap_find_place(s, name, &place, &why))
+        imap_no_because(s, &why);
+    else if (use != USE_NONE && place.account != s->account)
+        imap_no(s, "[USEATTR] Special uses are for mailboxes of one's own");
+    else if (!mailbox_create(place.account, place.info.name, use, &id, &why))
         imap_no_because(s, &why);
     else
         answer_created(s, place.account, id, name);

@@ -2,6 +2,8 @@
  * store: mailboxes that are shared. Who has which rights and who shares with whom, annotations,
  * and each user's own \Seen, held against a model.
  */
+#include <pthread.h>
+
 #include "store/acl.h"
 #include "store/annotation.h"
 #include "tests/unit/store/room.h"
@@ -360,6 +362,79 @@ static void everybody_has_seen_his_own(struct room *r, uint64_t seed)
     account_release(&m.account);
 }
 
+/* ---- many at once ---- */
+
+struct crowd {
+    struct account *account;
+    uint64_t box;
+    unsigned user; /* 0 takes messages out meanwhile */
+    bool ok;
+};
+
+static void *be_busy(void *ctx)
+{
+    struct crowd *c = ctx;
+    uint64_t user = id_of(c->user), before = 0;
+
+    c->ok = true;
+    for (uint32_t i = 0; i < 60 && c->ok; i++) {
+        struct uid_range range = {1 + i * 7, 40 + i * 7};
+        struct flag_change change = {
+            .op = i % 3 == 0 ? FLAGS_REMOVE : FLAGS_ADD, .flags = STORE_SEEN, .user = user};
+        struct uid_set gone = {.count = 0};
+        struct view *v;
+        uint64_t modseq;
+
+        c->ok = message_flags(c->account, c->box, &range, 1, &change, NULL, &modseq, NULL);
+        if (c->ok && c->user == 0 && i % 10 == 0) {
+            range.last = range.first + 2;
+            c->ok = message_expunge(c->account, c->box, &range, 1, true, &gone, &modseq, NULL);
+            uid_set_finish(&gone);
+        }
+        if (!c->ok || !view_open_for(c->account, c->box, user, &v, NULL))
+            return NULL;
+        c->ok = view_modseq(v) >= modseq && view_modseq(v) >= before;
+        before = view_modseq(v);
+        view_release(&v);
+    }
+    return NULL;
+}
+
+static void all_at_once(struct room *r)
+{
+    static struct model m; /* large */
+    struct crowd crowd[2 * USERS];
+    pthread_t threads[2 * USERS];
+    struct view *before[USERS], *after;
+    struct fail why;
+
+    m = (struct model){.room = r, .account = room_account(r, 3), .next = 1};
+    CHECK("make", mailbox_create(m.account, SLICE("Crowd"), USE_NONE, &m.box, &why));
+    append_some(&m, 600, 0);
+    for (unsigned i = 0; i < ARRAY_LEN(crowd); i++) {
+        crowd[i] = (struct crowd){.account = m.account, .box = m.box, .user = i % USERS};
+        CHECK("thread", pthread_create(&threads[i], NULL, be_busy, &crowd[i]) == 0);
+    }
+    for (unsigned i = 0; i < ARRAY_LEN(crowd); i++) {
+        (void)pthread_join(threads[i], NULL);
+        CHECK("nobody saw time go back", crowd[i].ok);
+    }
+    for (unsigned u = 0; u < USERS; u++)
+        CHECK("open", view_open_for(m.account, m.box, id_of(u), &before[u], &why));
+    start_again(&m);
+    for (unsigned u = 0; u < USERS; u++) {
+        CHECK("open", view_open_for(m.account, m.box, id_of(u), &after, &why) &&
+                          view_count(after) == view_count(before[u]));
+        for (uint32_t i = 0; i < view_count(after) && i < view_count(before[u]); i++) {
+            struct view_entry a = view_at(after, i), b = view_at(before[u], i);
+            CHECK("memory and file agree", a.uid == b.uid && a.flags == b.flags && a.modseq == b.modseq);
+        }
+        view_release(&after);
+        view_release(&before[u]);
+    }
+    account_release(&m.account);
+}
+
 static void count_finding(void *ctx, const char *finding)
 {
     fprintf(stderr, "%s\n", finding);
@@ -384,6 +459,7 @@ int main(void)
     annotations_are_kept(&r);
     for (uint64_t seed = 1; seed <= 3; seed++)
         everybody_has_seen_his_own(&r, seed);
+    all_at_once(&r);
     CHECK("check", store_check(r.store, count_finding, NULL, &findings, &totals, &why) && findings == 0);
     room_finish(&r);
     return check_done();
