@@ -8,6 +8,7 @@
 #include "base/fail.h"
 #include "imap/context.h"
 #include "imap/filters.h"
+#include "imap/limit.h"
 #include "imap/saved.h"
 #include "imap/scope.h"
 #include "imap/target.h"
@@ -305,6 +306,8 @@ static bool begin_mailbox(struct imap_session *s, struct multisearch *m, struct 
         .uidvalidity = view_uidvalidity(m->view),
     };
     m->run = search_start(p->account, p->mailbox, m->view, args.tree, &s->arena);
+    if (p->selected)
+        imap_limit_search(s, m->run, args.tree);
     return true;
 }
 

@@ -44,6 +44,7 @@ static enum turn write_batches(struct imap_session *s)
 void imap_uidbatches(struct imap_session *s, struct imap_reader *args)
 {
     struct batches *b = arena_new(&s->arena, struct batches);
+    unsigned most = s->service->limits.message_limit; /* 0: none */
     uint64_t size, first = 1, last = UINT32_MAX;
 
     imap_expect_space(args);
@@ -58,7 +59,12 @@ void imap_uidbatches(struct imap_session *s, struct imap_reader *args)
         imap_bad_args(s, args);
         return;
     }
-    if (size < BATCH_MIN) {
+    /* A batch that no command may work on at once is of no use (RFC 9738). */
+    if (most != 0 && size > most) {
+        imap_no(s, "[MESSAGELIMIT %u] Expected batches of at most %u messages", most, most);
+        return;
+    }
+    if (size < BATCH_MIN && size != most) {
         imap_no(s, "[TOOFEW] A batch has at least %d messages", BATCH_MIN);
         return;
     }
