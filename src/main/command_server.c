@@ -130,6 +130,7 @@ static void print_status(const json_t *s)
     printf("%lld volumes, %lld sealed after errors\n", number_of(s, "volumes"), number_of(s, "volumes_sealed"));
     printf("%lld deliveries waiting for their rows, %lld being tried again\n", number_of(s, "deliveries_waiting"),
            number_of(s, "deliveries_retrying"));
+    printf("%lld messages waiting for the search index\n", number_of(s, "index_waiting"));
 }
 
 int command_status(struct cli *cli)

@@ -135,7 +135,7 @@ void index_file_unlock(struct index_file **fp)
     (void)pthread_mutex_unlock(&set->lock);
 }
 
-/* An open one that nobody uses and that was not used since; pinned and locked, or NULL. */
+/* One that nobody uses and that was not used since; pinned and locked, or NULL.  Closed ones may wait. */
 static struct index_file *take_unused(struct index_set *set, int64_t since_ms)
 {
     struct index_file *oldest = NULL;
@@ -145,7 +145,8 @@ static struct index_file *take_unused(struct index_set *set, int64_t since_ms)
     (void)pthread_mutex_lock(&set->lock);
     for (size_t at = 0; idmap_next(&set->files, &at, &id, &value);) {
         struct index_file *f = value;
-        if (f->refs == 0 && f->used_ms <= since_ms && (oldest == NULL || f->used_ms < oldest->used_ms))
+        bool idle = f->refs == 0 && f->used_ms <= since_ms && (f->db != NULL || f->work.waiting == 0);
+        if (idle && (oldest == NULL || f->used_ms < oldest->used_ms))
             oldest = f;
     }
     if (oldest != NULL && oldest->work.waiting == 0)
@@ -159,16 +160,21 @@ static struct index_file *take_unused(struct index_set *set, int64_t since_ms)
     return oldest;
 }
 
+static bool is_crowded(struct index_set *set)
+{
+    (void)pthread_mutex_lock(&set->lock);
+    bool crowded = set->open_count > OPEN_MAX;
+    (void)pthread_mutex_unlock(&set->lock);
+    return crowded;
+}
+
 void index_close_idle(struct store *st)
 {
     struct index_set *set = st->index;
     struct index_file *f;
 
     for (;;) {
-        (void)pthread_mutex_lock(&set->lock);
-        bool many = set->open_count > OPEN_MAX;
-        (void)pthread_mutex_unlock(&set->lock);
-        f = take_unused(set, many ? INT64_MAX : clock_mono_ms() - IDLE_MS);
+        f = take_unused(set, is_crowded(set) ? INT64_MAX : clock_mono_ms() - IDLE_MS);
         if (f == NULL)
             return;
         if (f->db != NULL && f->now.covered > f->committed.covered)
@@ -177,7 +183,6 @@ void index_close_idle(struct store *st)
         (void)pthread_mutex_unlock(&f->lock);
         (void)pthread_mutex_lock(&set->lock);
         f->refs--;
-        f->used_ms = INT64_MAX; /* it waits for messages, closed */
         bool gone = idmap_get(&set->files, f->account) != f;
         (void)pthread_mutex_unlock(&set->lock);
         if (gone)
@@ -319,6 +324,8 @@ bool index_file_open(struct index_file *f, int64_t epoch, bool make, struct fail
     if (clock_mono_ms() < f->retry_ms)
         return fail_set(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "the index failed a moment ago");
     block_begin();
+    if (is_crowded(f->store->index)) /* the background may be busy for long */
+        index_close_idle(f->store);
     bool ok = open_or_make(f, make, why);
     block_end();
     if (!ok)

@@ -32,6 +32,7 @@ enum {
     REST_MAX_US = 100000,
     NICE = 10,
     TOLD_FROM = 1000,   /* messages, or it is no news */
+    TURN_MESSAGES = 20000, /* then it is another account's turn */
     SPACE = 64 << 20,   /* left free above the reserve */
     LOOK_SECONDS = 3600,
     ARENA_ROWS = 256 << 20,
@@ -119,7 +120,7 @@ struct making {
     bool uncached[ROWS];
     size_t count;
     int64_t epoch;
-    uint64_t live, after, made;
+    uint64_t live, next_message, after, made;
     bool gently; /* rests while mail comes in */
 };
 
@@ -149,6 +150,7 @@ static bool look_at_account(struct making *k, struct fail *why)
         return false;
     bool ok = db_get_i64(k->account->db, SQL_EPOCH, &k->epoch, why, "");
     k->live = k->account->state->row.messages;
+    k->next_message = k->account->state->row.next_message;
     account_unlock(k->account);
     return ok;
 }
@@ -278,12 +280,14 @@ static bool make_batch(struct making *k, struct fail *why)
     return true;
 }
 
-/* An index that mostly knows messages that are gone is made anew. */
-static bool is_mostly_dead(const struct making *k, struct index_position at)
+/* Why it must be made anew; NULL: it need not. */
+static const char *is_past_use(const struct making *k, struct index_position at)
 {
     enum { SOME = 10000 };
 
-    return at.messages > 2 * k->live + SOME;
+    if (at.covered >= k->next_message)
+        return "the account is older than it: put back by hand";
+    return at.messages > 2 * k->live + SOME ? "mostly of messages that are gone" : NULL;
 }
 
 static bool find_start(struct making *k, struct fail *why)
@@ -292,8 +296,9 @@ static bool find_start(struct making *k, struct fail *why)
         return false;
     struct index_file *f = index_file_lock(k->store, k->account->id);
     bool ok = index_file_open(f, k->epoch, true, why);
-    if (ok && is_mostly_dead(k, index_file_position(f))) {
-        index_file_discard(f, "mostly of messages that are gone");
+    const char *reason = ok ? is_past_use(k, index_file_position(f)) : NULL;
+    if (reason != NULL) {
+        index_file_discard(f, reason);
         ok = index_file_open(f, k->epoch, true, why);
     }
     if (ok)
@@ -324,7 +329,8 @@ static void tell(const struct making *k, int64_t began_us)
               LOG_U64("per_second", k->made * 1000 / (uint64_t)(ms > 0 ? ms : 1)));
 }
 
-static bool catch_up(struct making *k, struct fail *why)
+/* *more: its turn ended before it was done. */
+static bool catch_up(struct making *k, bool *more, struct fail *why)
 {
     struct fail local;
     bool ok = find_start(k, why);
@@ -335,6 +341,9 @@ static bool catch_up(struct making *k, struct fail *why)
         if (!ok || k->count == 0)
             break;
         ok = make_batch(k, why);
+        *more = ok && k->gently && k->made >= TURN_MESSAGES;
+        if (*more)
+            break;
     }
     /* What was put in before a failure stays. */
     if (!commit(k, ok ? why : &local))
@@ -347,6 +356,7 @@ static bool catch_up(struct making *k, struct fail *why)
 static bool catch_up_with(struct store *st, uint64_t account, bool gently, struct fail *why)
 {
     struct making *k = xcalloc(1, sizeof *k);
+    bool more = false;
 
     k->store = st;
     k->gently = gently;
@@ -355,13 +365,15 @@ static bool catch_up_with(struct store *st, uint64_t account, bool gently, struc
         k->text = search_text_create(st);
         k->grams = grams_create();
         arena_init(&k->arena, ARENA_ROWS);
-        ok = catch_up(k, why);
+        ok = catch_up(k, &more, why);
         arena_finish(&k->arena);
         grams_destroy(&k->grams);
         search_text_destroy(&k->text);
         account_release(&k->account);
     }
     free(k);
+    if (more)
+        index_note(st, account, DUE_MESSAGES);
     return ok;
 }
 
@@ -427,7 +439,8 @@ static int64_t written_at(const struct store *st, uint64_t id, const char *file)
     char path[STORE_PATH_BYTES];
     struct stat s;
 
-    return account_path(st, "accounts", id, file, path, NULL) && stat(path, &s) == 0 ? (int64_t)s.st_mtime : 0;
+    /* Of the inode: a file that was put back by hand may look as old as it likes. */
+    return account_path(st, "accounts", id, file, path, NULL) && stat(path, &s) == 0 ? (int64_t)s.st_ctime : 0;
 }
 
 /* An account whose file is newer than its index: perhaps by flags alone; a look costs little. */
@@ -488,6 +501,21 @@ static void *index_main(void *ctx)
         index_close_idle(st);
     } while (wait_a_while(set));
     return NULL;
+}
+
+uint64_t store_index_waiting(struct store *st)
+{
+    struct index_set *set = st->index;
+    uint64_t id, waiting = 0;
+    void *value;
+
+    if (set == NULL)
+        return 0;
+    (void)pthread_mutex_lock(&set->lock);
+    for (size_t at = 0; idmap_next(&set->files, &at, &id, &value);)
+        waiting += ((struct index_file *)value)->work.waiting;
+    (void)pthread_mutex_unlock(&set->lock);
+    return waiting;
 }
 
 bool store_index_start(struct store *st, struct fail *why)

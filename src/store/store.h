@@ -81,6 +81,8 @@ struct text_source {
 void store_set_text_source(struct store *st, const struct text_source *source);
 /* Starts the thread that keeps the search index up to date, after the text source was set. */
 bool store_index_start(struct store *st, struct fail *why);
+/* Messages that came since their account's index was last looked after. */
+uint64_t store_index_waiting(struct store *st);
 
 /* ---- accounts ---- */
 
