@@ -21,6 +21,42 @@ static void check_inside(const struct mime_part *part, uint64_t start, uint64_t 
     }
 }
 
+/* A quoted string or literal at s.ptr[at]; gives its end. */
+static size_t check_string(struct slice s, size_t at)
+{
+    if (s.ptr[at] == '{') {
+        size_t brace = at + slice_find_char(slice_from(s, at), '}');
+        uint64_t n;
+        FUZZ_CHECK(slice_to_u64(slice_sub(s, at + 1, brace - at - 1), s.len, &n));
+        FUZZ_CHECK(slice_starts(slice_from(s, brace), SLICE("}\r\n")) && n <= s.len - brace - 3);
+        return brace + 3 + (size_t)n;
+    }
+    for (at++; at < s.len && s.ptr[at] != '"'; at++) {
+        FUZZ_CHECK(s.ptr[at] != '\0' && s.ptr[at] != '\r' && s.ptr[at] != '\n');
+        at += s.ptr[at] == '\\';
+    }
+    FUZZ_CHECK(at < s.len);
+    return at + 1;
+}
+
+/* One list in parentheses, as a client reads it, and nothing behind. */
+static void check_list(struct slice s)
+{
+    size_t depth = 0, at = 0;
+
+    do {
+        FUZZ_CHECK(at < s.len);
+        if (s.ptr[at] == '"' || s.ptr[at] == '{') {
+            at = check_string(s, at);
+            continue;
+        }
+        depth += s.ptr[at] == '(';
+        depth -= s.ptr[at] == ')';
+        at++;
+    } while (depth > 0);
+    FUZZ_CHECK(at == s.len);
+}
+
 static void check_packing(struct arena *a, const struct mime_part *root, struct slice shown)
 {
     struct buf packed, again;
@@ -34,6 +70,11 @@ static void check_packing(struct arena *a, const struct mime_part *root, struct 
     FUZZ_CHECK(slice_eq(buf_slice(&again), shown));
     buf_reset(&again);
     bodystructure_write(&again, back, true);
+    check_list(buf_slice(&again));
+    buf_reset(&again);
+    bodystructure_write(&again, back, BODY_EXTENDED | BODY_UTF8);
+    check_list(buf_slice(&again));
+    buf_reset(&again);
     bodystructure_write(&again, back, false);
     FUZZ_CHECK(memchr(again.data, '\0', again.len) == NULL);
     buf_finish(&packed);

@@ -81,8 +81,32 @@ static void test_refusals(void)
     body_destroy(&b);
 }
 
+static bool no_room(void *ctx, uint64_t bytes, struct fail *why)
+{
+    unsigned *asked = ctx;
+
+    ++*asked;
+    return bytes < 2 * 1024 * 1024 && *asked == 1 ? true
+                                                  : fail_set(why, FAIL_TEMP, FAIL_NO_SPACE, "the disk is full");
+}
+
+/* A file grows only while there is room; memory needs none. */
+static void test_room(void)
+{
+    unsigned asked = 0;
+    struct body_limits limits = {.memory_max = 1000, .size_max = 8 << 20, .spool_dir = "/tmp", .has_room = no_room, .room_ctx = &asked};
+    struct body *b = body_create(&limits);
+    struct fail why;
+
+    CHECK("memory", fill(b, 1000, 500, &why) && asked == 0);
+    CHECK("a file", fill(b, 500 * 1024, 500, &why) && asked == 1);
+    CHECK("no more", !fill(b, 4 << 20, 500, &why) && why.reason == FAIL_NO_SPACE && asked == 2);
+    body_destroy(&b);
+}
+
 int main(void)
 {
+    test_room();
     test_sizes();
     test_refusals();
     return check_done();

@@ -135,6 +135,50 @@ static void test_failure(struct room *r, struct account **a, uint64_t inbox)
     body_destroy(&b);
 }
 
+/* One by one: visible at once or not at all, and in place of another. */
+static void test_appender(struct room *r, struct account *a, uint64_t inbox)
+{
+    uint64_t drafts = room_mailbox(a, SLICE("Drafts"));
+    struct body *b = room_body(r, slice_of(mail));
+    struct append_item item = {.body = b, .flags = STORE_DRAFT};
+    struct account_usage before, after;
+    struct appended out;
+    struct view *v = NULL;
+    struct fail why;
+    bool found;
+
+    CHECK("usage", account_usage(a, &before, &why));
+    struct appender *p = appender_create(a, drafts);
+    CHECK("empty", !appender_commit(p, &out, &why) && why.reason == FAIL_INVALID);
+    CHECK("added", appender_add(p, &item, &why) && appender_add(p, &item, &why) && appender_count(p) == 2);
+    appender_destroy(&p);
+    appender_destroy(&p);
+    CHECK("given up", account_usage(a, &after, &why) && after.messages == before.messages);
+
+    p = appender_create(a, drafts);
+    CHECK("added", appender_add(p, &item, &why) && appender_add(p, &item, &why));
+    CHECK("kept", appender_commit(p, &out, &why) && out.first_uid == 1);
+    appender_destroy(&p);
+
+    p = appender_create(a, inbox);
+    appender_replaces(p, drafts, 1);
+    CHECK("replaced", appender_add(p, &item, &why) && appender_commit(p, &out, &why));
+    appender_destroy(&p);
+    CHECK("the old one is gone", view_open(a, drafts, &v, &why) && view_count(v) == 1);
+    view_release(&v);
+    CHECK("the new one is there", view_open(a, inbox, &v, &why) && (view_find(v, out.first_uid, &found), found));
+    uint32_t count = view_count(v);
+    view_release(&v);
+
+    p = appender_create(a, inbox);
+    appender_replaces(p, drafts, 1);
+    CHECK("not twice", appender_add(p, &item, &why) && !appender_commit(p, &out, &why) && why.reason == FAIL_NOT_FOUND);
+    appender_destroy(&p);
+    CHECK("and nothing was added", view_open(a, inbox, &v, &why) && view_count(v) == count);
+    view_release(&v);
+    body_destroy(&b);
+}
+
 static void test_copy_move_expunge(struct room *r, struct account *a, uint64_t inbox)
 {
     uint64_t trash = room_mailbox(a, SLICE("Trash")), modseq;
@@ -258,6 +302,7 @@ int main(void)
     test_copy_move_expunge(&r, a, inbox);
     test_place(&r, a, inbox);
     test_recent(&r, &a, inbox);
+    test_appender(&r, a, inbox);
     account_release(&a);
     room_finish(&r);
     return check_done();
