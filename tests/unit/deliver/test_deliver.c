@@ -426,6 +426,111 @@ static void test_retry(void)
     world_end(&w);
 }
 
+/* ---- quotas ---- */
+
+static void limit(struct world *w, unsigned account, enum quota_resource resource, uint64_t most)
+{
+    struct quota_change change = {.resource = resource, .most = most};
+    struct account     *a = NULL;
+
+    CHECK("limit", store_account(w->store, w->ids[account], &a, &w->why) && quota_set(a, &change, 1, &w->why));
+    account_release(&a);
+}
+
+static bool nothing_reserved(struct world *w, unsigned account)
+{
+    struct quota_amount amount = quota_reserved(w->store, w->ids[account]);
+
+    return amount.bytes == 0 && amount.messages == 0;
+}
+
+static struct delivery_recipient recipient(struct world *w, struct arena *arena, const char *address)
+{
+    struct delivery_recipient r = {.address = slice_of(address)};
+
+    CHECK(address, directory_route(w->directory, r.address, arena, &r.route, &w->why) && r.route.kind == ROUTE_LOCAL);
+    return r;
+}
+
+/* Room is reserved once for each account, given back when nothing comes of it, and ends with the rows. */
+static void test_quota(void)
+{
+    struct world        w;
+    struct deliver_hold hold, other;
+    struct arena        arena;
+
+    world_make(&w);
+    arena_init(&arena, 1 << 16);
+    deliver_hold_init(&hold);
+    deliver_hold_init(&other);
+    limit(&w, 0, QUOTA_MESSAGE, 1);
+    CHECK("alias", directory_alias_add(w.directory, SLICE("all@x.test"), SLICE("u1@x.test"), &w.why) &&
+                       directory_alias_add(w.directory, SLICE("all@x.test"), SLICE("u0@x.test"), &w.why));
+    struct delivery_recipient u0 = recipient(&w, &arena, "u0@x.test"), all = recipient(&w, &arena, "all@x.test");
+
+    CHECK("reserved", deliver_may(w.deliver, &hold, &u0, 0, &w.why));
+    CHECK("once for both", deliver_may(w.deliver, &hold, &all, 0, &w.why));
+    CHECK("not for others", !deliver_may(w.deliver, &other, &all, 0, &w.why) && w.why.reason == FAIL_OVER_QUOTA &&
+                                w.why.kind == FAIL_TEMP && strcmp(w.why.code, "4.2.2") == 0);
+    CHECK("who is not told how full it is", strpbrk(w.why.text, "0123456789") == NULL);
+    CHECK("nothing stays of a recipient that was refused", other.count == 0);
+    deliver_hold_finish(w.deliver, &hold);
+    CHECK("given back", nothing_reserved(&w, 0) && nothing_reserved(&w, 1));
+
+    struct delivery_recipient both[] = {u0, all};
+    struct body *body = make_body("Subject: a\r\n\r\ntext\r\n");
+    struct delivery d = {.recipients = both, .recipient_count = 2, .body = body, .received = 1, .hold = &hold};
+    CHECK("again", deliver_may(w.deliver, &hold, &u0, 5, &w.why) && deliver_may(w.deliver, &hold, &all, 5, &w.why));
+    CHECK("still", deliver_still_may(w.deliver, &hold, &u0, body_size(body), &w.why));
+    CHECK("accepted", deliver_message(w.deliver, &d, &w.why));
+    deliver_hold_finish(w.deliver, &hold);
+    deliver_settle(w.deliver);
+    CHECK("placed, and reserved no more",
+          count(&w, 0) == 1 && count(&w, 1) == 1 && nothing_reserved(&w, 0) && nothing_reserved(&w, 1));
+    CHECK("full", !deliver_may(w.deliver, &other, &u0, 0, &w.why));
+    CHECK("250 means kept: what has a record comes in", SEND(&w, "u0@x.test"));
+    deliver_settle(w.deliver);
+    CHECK("over the quota", count(&w, 0) == 2);
+    limit(&w, 0, QUOTA_MESSAGE, QUOTA_UNLIMITED);
+    limit(&w, 0, QUOTA_STORAGE, 1000);
+    CHECK("never", !deliver_may(w.deliver, &other, &u0, 1001, &w.why) && w.why.kind == FAIL_PERM &&
+                       strcmp(w.why.code, "5.2.2") == 0);
+    deliver_hold_finish(w.deliver, &other);
+    body_destroy(&body);
+    arena_finish(&arena);
+    world_end(&w);
+}
+
+/* More accounts than are looked through one by one. */
+static void test_many_holds(void)
+{
+    struct world              w;
+    struct deliver_hold       hold;
+    struct route_target       targets[ACCOUNTS - 1];
+    struct delivery_recipient r = {.route = {.kind = ROUTE_LOCAL, .targets = targets, .count = 1}};
+    uint64_t                  ids[40];
+
+    world_make(&w);
+    deliver_hold_init(&hold);
+    for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
+        ids[i] = 1000 + i;
+        CHECK("account", store_account_create(w.store, ids[i], &w.why));
+    }
+    for (int twice = 0; twice < 2; twice++) {
+        for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
+            targets[0] = (struct route_target){.local = true, .account = ids[i]};
+            CHECK("reserve", deliver_may(w.deliver, &hold, &r, 100 + i, &w.why));
+            CHECK("once", quota_reserved(w.store, ids[i]).bytes == 100 + i &&
+                              quota_reserved(w.store, ids[i]).messages == 1);
+        }
+    }
+    CHECK("each", hold.count == ARRAY_LEN(ids));
+    deliver_hold_finish(w.deliver, &hold);
+    for (size_t i = 0; i < ARRAY_LEN(ids); i++)
+        CHECK("given back", quota_reserved(w.store, ids[i]).bytes == 0);
+    world_end(&w);
+}
+
 int main(void)
 {
     log_set_fd(open("/dev/null", O_WRONLY | O_CLOEXEC));
@@ -436,5 +541,7 @@ int main(void)
     test_mark_ahead();
     test_replay_that_fails();
     test_retry();
+    test_quota();
+    test_many_holds();
     return check_done();
 }
