@@ -226,7 +226,7 @@ static void set_references(struct sort_table *t, uint32_t row, struct slice ids)
 
 void sort_table_add(struct sort_table *t, const struct message_info *m, struct arena *scratch)
 {
-    struct slice texts[ENVELOPE_MESSAGE_ID + 1];
+    struct slice texts[ENVELOPE_MESSAGE_ID + 1] = {{0}};
     uint32_t row = t->count;
 
     if (t->count == t->cap)
@@ -344,7 +344,7 @@ void sort_table_keep(struct store *st, struct sort_table *t)
         (void)atomic_fetch_add(&t->refs, 1);
         link_table(st, t);
     }
-    while (st->sorts.bytes > st->limits.sort_bytes)
+    while (st->sorts.bytes > st->limits.sort_bytes && st->sorts.oldest != NULL)
         drop(st, st->sorts.oldest);
     (void)pthread_mutex_unlock(&st->sorts.lock);
 }
