@@ -17,7 +17,8 @@ enum { DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS };
 
 /* ---- numbers ---- */
 
-static void one_pass(const struct sort_item *from, struct sort_item *to, size_t count, uint64_t base, unsigned shift)
+static void one_pass(const struct sort_item *from, struct sort_item *to, size_t count, uint64_t base,
+                     unsigned shift)
 {
     size_t at[DIGITS] = {0}, sum = 0;
 
@@ -110,7 +111,8 @@ struct sort_run *sort_start(const struct sort_request *q, const struct sort_crit
     if (count > 0)
         memcpy(r->criteria, criteria, count * sizeof *criteria);
     r->criterion_count = r->left = count;
-    sort_build_begin(&r->build, q->account, q->mailbox_id, q->view, q->collation, columns_of(criteria, count));
+    sort_build_begin(&r->build, q->account, q->mailbox_id, q->view, q->collation,
+                     columns_of(criteria, count));
     return r;
 }
 

@@ -43,7 +43,8 @@ struct sort_request {
 
 /* By the first criterion, among equals by the next, in the end by position (RFC 5256 section 3). */
 struct sort_run;
-struct sort_run *sort_start(const struct sort_request *q, const struct sort_criterion *criteria, size_t count);
+struct sort_run *sort_start(const struct sort_request *q, const struct sort_criterion *criteria,
+                            size_t count);
 /* 1: *out holds the positions in order, in the run.  0: call again.  -1: failed. */
 int sort_continue(struct sort_run *r, unsigned budget_ms, const uint32_t **out, struct fail *why);
 void sort_end(struct sort_run **r);
@@ -55,7 +56,7 @@ enum thread_algorithm { THREAD_ORDEREDSUBJECT, THREAD_REFERENCES, THREAD_REFS };
 enum { THREAD_NONE = -1 };
 struct thread_node {
     int32_t parent, first_child, next; /* nodes, THREAD_NONE: there is none; `next` has the same parent */
-    uint32_t position;                 /* of a message; of no use in a dummy, which is a root and has children */
+    uint32_t position; /* of a message; of no use in a dummy, which is a root and has children */
     bool is_dummy;
 };
 struct thread_forest {

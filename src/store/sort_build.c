@@ -11,8 +11,8 @@
 #include "store/sort_table.h"
 
 enum {
-    LOOKS_PER_TIME = 64,    /* rows between two looks at the clock */
-    RANGES_MAX = 256,       /* handed to one message_fetch */
+    LOOKS_PER_TIME = 64,     /* rows between two looks at the clock */
+    RANGES_MAX = 256,        /* handed to one message_fetch */
     SCRATCH_BYTES = 8 << 20, /* of one message */
 };
 

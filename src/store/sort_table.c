@@ -178,10 +178,9 @@ static uint32_t display_text(struct sort_table *t, const struct address *who, st
     buf_init(&name, SIZE_MAX / 2);
     header_decode_text(&name, who->name);
     if (name.len == 0 && who->mailbox.len > 0) {
-        struct slice address = who->host.len > 0
-                                   ? arena_printf(scratch, PRIslice "@" PRIslice, SLICE_ARG(who->mailbox),
-                                                  SLICE_ARG(who->host))
-                                   : who->mailbox;
+        struct slice address = who->host.len > 0 ? arena_printf(scratch, PRIslice "@" PRIslice,
+                                                                SLICE_ARG(who->mailbox), SLICE_ARG(who->host))
+                                                 : who->mailbox;
         buf_add(&name, address);
     }
     uint32_t number = add_text(t, KIND_DISPLAY, buf_slice(&name));

@@ -16,7 +16,15 @@
 #include "store/sort_texts.h"
 
 /* Columns of texts. */
-enum sort_text_column { TEXT_SUBJECT, TEXT_FROM, TEXT_TO, TEXT_CC, TEXT_DISPLAYFROM, TEXT_DISPLAYTO, TEXT_COLUMNS };
+enum sort_text_column {
+    TEXT_SUBJECT,
+    TEXT_FROM,
+    TEXT_TO,
+    TEXT_CC,
+    TEXT_DISPLAYFROM,
+    TEXT_DISPLAYTO,
+    TEXT_COLUMNS
+};
 /* Texts of one kind share one set. */
 enum sort_text_kind { KIND_SUBJECT, KIND_ADDRESS, KIND_DISPLAY, KIND_COUNT };
 
@@ -59,7 +67,7 @@ struct sort_table {
 
 static inline enum sort_text_kind sort_kind_of(enum sort_text_column column)
 {
-    return column == TEXT_SUBJECT                                 ? KIND_SUBJECT
+    return column == TEXT_SUBJECT                                   ? KIND_SUBJECT
            : column == TEXT_DISPLAYFROM || column == TEXT_DISPLAYTO ? KIND_DISPLAY
                                                                     : KIND_ADDRESS;
 }

@@ -21,7 +21,7 @@ struct sort_text {
 
 enum {
     FIRST_SLOTS = 64,
-    BLOCK = 1024,      /* texts sorted at one go */
+    BLOCK = 1024,        /* texts sorted at one go */
     MERGES_A_LOOK = 512, /* texts merged between two looks at the clock */
 };
 
@@ -167,8 +167,8 @@ uint32_t sort_texts_add(struct sort_texts *t, struct slice key)
         return 0;
     if (s.len > 0)
         memcpy(t->bytes + t->bytes_len, s.ptr, s.len);
-    t->list[t->count] = (struct sort_text){
-        .prefix = prefix_of(s), .at = t->bytes_len, .len = (uint32_t)s.len, .hash = hash};
+    t->list[t->count] =
+        (struct sort_text){.prefix = prefix_of(s), .at = t->bytes_len, .len = (uint32_t)s.len, .hash = hash};
     t->bytes_len += (uint32_t)s.len;
     put(t, t->count);
     return t->count++;
@@ -178,8 +178,8 @@ uint32_t sort_texts_add(struct sort_texts *t, struct slice key)
 
 struct sort_ranking {
     uint32_t count;
-    uint32_t *from, *to;  /* texts, in runs */
-    uint32_t *ends;       /* of the runs in `from` */
+    uint32_t *from, *to; /* texts, in runs */
+    uint32_t *ends;      /* of the runs in `from` */
     uint32_t run_count;
     uint32_t blocks_left; /* where the next block that is not yet sorted begins */
     /* The pass under way: runs [2n] and [2n + 1] go to `to`. */
@@ -275,7 +275,8 @@ static void merge_some(const struct sort_texts *t, struct sort_ranking *w)
         w->right = middle;
     }
     for (; w->put < end && looks < MERGES_A_LOOK; looks++) {
-        bool take_left = w->right == end || (w->left < middle && compare(t, w->from[w->left], w->from[w->right]) <= 0);
+        bool take_left =
+            w->right == end || (w->left < middle && compare(t, w->from[w->left], w->from[w->right]) <= 0);
         w->to[w->put++] = w->from[take_left ? w->left++ : w->right++];
     }
     if (w->put == end)

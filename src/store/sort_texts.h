@@ -28,8 +28,8 @@ struct sort_texts {
 
 struct sort_ranks {
     uint32_t count;
-    uint32_t *of;    /* of each text; equal texts have one number, so no two are equal */
-    uint32_t *order; /* texts by rank */
+    uint32_t *of;             /* of each text; equal texts have one number, so no two are equal */
+    uint32_t *order;          /* texts by rank */
     struct sort_ranks *stale; /* of fewer texts; somebody may still be reading them */
 };
 

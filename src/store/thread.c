@@ -19,7 +19,17 @@ struct threading {
     struct sort_request request;
     enum thread_algorithm algorithm;
     struct sort_build build;
-    enum { STAGE_BUILD, STAGE_BEGIN, STAGE_OWN, STAGE_LINK, STAGE_PRUNE, STAGE_HANG, STAGE_SUBJECTS, STAGE_ROOTS, STAGE_DONE } stage;
+    enum {
+        STAGE_BUILD,
+        STAGE_BEGIN,
+        STAGE_OWN,
+        STAGE_LINK,
+        STAGE_PRUNE,
+        STAGE_HANG,
+        STAGE_SUBJECTS,
+        STAGE_ROOTS,
+        STAGE_DONE
+    } stage;
     uint32_t *rows;          /* of each message */
     struct sort_item *order; /* messages by sent date */
     struct sort_item *spare;
@@ -242,9 +252,9 @@ static void fill_table(const struct threading *r, int32_t *table)
         if (subject == 0)
             continue;
         int32_t *there = &table[subject];
-        if (*there == 0 || (!r->nodes[*there - 1].is_dummy &&
-                            (r->nodes[root].is_dummy ||
-                             (root_is_reply(r, *there - 1) && !root_is_reply(r, root)))))
+        if (*there == 0 ||
+            (!r->nodes[*there - 1].is_dummy &&
+             (r->nodes[root].is_dummy || (root_is_reply(r, *there - 1) && !root_is_reply(r, root)))))
             *there = root + 1;
     }
 }

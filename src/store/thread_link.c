@@ -20,7 +20,8 @@ struct link_slot {
     int32_t node;
 };
 
-/* A node in the splay tree of its preferred path, ordered by depth; `up` of its root leads to another path. */
+/* A node in the splay tree of its preferred path, ordered by depth; `up` of its root leads to another path.
+ */
 struct link_path {
     int32_t up, left, right;
 };
@@ -44,7 +45,8 @@ static int32_t add_node(struct thread_links *l)
 
 void thread_links_init(struct thread_links *l, uint32_t messages)
 {
-    *l = (struct thread_links){.messages = messages, .seed = random_u64(), .cap = messages + messages / 4 + 64};
+    *l = (struct thread_links){
+        .messages = messages, .seed = random_u64(), .cap = messages + messages / 4 + 64};
     l->parent = grown(NULL, l->cap);
     l->paths = xmalloc(l->cap * sizeof *l->paths);
     for (uint32_t i = 0; i < messages; i++)

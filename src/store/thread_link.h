@@ -29,7 +29,8 @@ struct thread_links {
 void thread_links_init(struct thread_links *l, uint32_t messages);
 void thread_links_finish(struct thread_links *l);
 
-/* The ids of the messages themselves, 0 for none, in order, before any references.  A repeated one is unique. */
+/* The ids of the messages themselves, 0 for none, in order, before any references.  A repeated one is unique.
+ */
 void thread_links_own(struct thread_links *l, uint32_t message, uint64_t id);
 /* Step 1 for one message, in order: its references from the oldest on. */
 void thread_links_references(struct thread_links *l, uint32_t message, const uint64_t *ids, size_t count);
