@@ -82,6 +82,8 @@ static void end_command(struct imap_session *s)
     s->news = NULL;
     s->news_done = false;
     if (s->lasting != NULL) {
+        if (s->lasting->notify != NULL) /* cut short: it lies in the arena */
+            imap_fetch_end(&s->lasting->notify->fetch);
         s->lasting->progress_ms = 0;
         s->lasting->limited_uid = 0;
     }

@@ -88,7 +88,7 @@ void change_touch(struct change *c, struct change_box *box)
 
 static struct change_event *add_event(struct change *c, uint64_t mailbox_id, enum watch_kind kind)
 {
-    if (c->event_count == c->event_cap) {
+    if (c->events == NULL || c->event_count == c->event_cap) {
         c->event_cap = c->event_cap == 0 ? 8 : c->event_cap * 2;
         c->events = xrealloc(c->events, c->event_cap * sizeof *c->events);
     }
