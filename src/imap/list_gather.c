@@ -34,7 +34,7 @@ static struct list_candidate *add_candidate(struct arena *a, struct list_command
         struct list_candidate *grown = arena_new_array(a, struct list_candidate, cap);
         if (grown == NULL)
             return NULL;
-        if (c->candidate_count > 0)
+        if (c->candidates != NULL)
             memcpy(grown, c->candidates, c->candidate_count * sizeof(*grown));
         c->candidates = grown;
         c->candidate_cap = cap;

@@ -195,7 +195,7 @@ bool imap_find(struct imap_session *s, struct slice name, unsigned rights, struc
                struct fail *why)
 {
     struct slice address, own;
-    struct account *a;
+    struct account *a = NULL;
 
     if (!split(name, &address, &own)) {
         if (!find_in(s, s->account, name, rights, out, why))

@@ -353,15 +353,14 @@ bool view_for_change(struct change *c, struct change_box *box, uint64_t user, st
         return false;
     (void)pthread_mutex_lock(&c->account->lock);
     struct user_view *u = find(state, user);
-    if (u == NULL)
-        bug("user %llu was just begun", (unsigned long long)user);
-    if (u->base == box->view && u->first_dirty > u->last_dirty)
+    bool made = u != NULL && u->base == box->view && u->first_dirty > u->last_dirty;
+    if (made)
         *out = view_ref(u->view);
-    else
+    else if (u != NULL)
         seen = view_ref(u->seen);
     (void)pthread_mutex_unlock(&c->account->lock);
     if (seen == NULL)
-        return true;
+        return made; /* begun just now, and file_lock is held: one of both is there */
     *out = overlay(box->view, seen, (struct earlier){.base = NULL});
     view_release(&seen);
     return true;
