@@ -56,7 +56,7 @@ static bool set_number(struct options *o, const char *name, const char *value)
     } flags[] = {{"new", &o->new_connection},
                  {"pipeline", &o->pipeline},
                  {"lmtp", &o->lmtp},
-                 {"tls", &o->tls},
+                 {"tls", &o->tls}, {"compress", &o->compress},
                  {"see", &o->see},
                  {"steps", &o->steps}};
     char *end;

@@ -28,6 +28,7 @@ struct options {
     bool pipeline;
     bool lmtp;
     bool tls;         /* implicit, for IMAP */
+    bool compress;    /* idle: over COMPRESS=DEFLATE */
     bool see;         /* count messages when they are visible by IMAP */
     bool steps;       /* say "ready" and "done", and wait for a line each time */
     const char *rare; /* that no message has: every one is read to its end */
