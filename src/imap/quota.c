@@ -113,9 +113,10 @@ static bool tell_quota(struct imap_session *s, const struct root *root, struct f
         const uint64_t unit = resources[i].unit;
         if (q.most[i] == QUOTA_UNLIMITED)
             continue;
-        buf_addf(out, "%s%s %llu %llu", any ? " " : "", resources[i].name,
-                 (unsigned long long)(q.used[i] / unit + (q.used[i] % unit > 0)),
-                 (unsigned long long)(q.most[i] / unit + (q.most[i] % unit > 0)));
+        buf_addf(out, "%s%s ", any ? " " : "", resources[i].name);
+        buf_add_u64(out, q.used[i] / unit + (q.used[i] % unit > 0));
+        buf_add_char(out, ' ');
+        buf_add_u64(out, q.most[i] / unit + (q.most[i] % unit > 0));
         any = true;
     }
     buf_add(out, SLICE(")\r\n"));
