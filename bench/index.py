@@ -193,7 +193,7 @@ def scenario(bench, ours, theirs):
     other = {}
     if theirs:
         theirs.reset()
-        fill(theirs, words, many)
+        theirs.import_messages(many, lambda n: words.message(n).decode().replace("\r\n", "\n"), "words")
         other = searches(theirs, words, many, 2)
         theirs.stop()
     beside = {k: {theirs.name: v} for k, v in other.items()} if theirs else {}
