@@ -256,13 +256,17 @@ void imap_notify_selected(struct imap_session *s)
 /* Mailboxes of others, as far as they are named.  One that may be known of but not read: \NoAccess. */
 static void listen_to_named(struct imap_session *s, struct imap_notify *n)
 {
-    for (const struct notify_group *g = n->groups; g != NULL; g = g->next) {
-        for (size_t i = 0; i < g->count; i++) {
+    for (struct notify_group *g = n->groups; g != NULL; g = g->next) {
+        g->known = arena_new_array(&n->arena, bool, g->count);
+        for (size_t i = 0; i < g->count && g->known != NULL; i++) {
             struct imap_target target;
             struct fail why;
-            if (imap_find(s, g->names[i], RIGHT_LOOKUP | RIGHT_READ, &target, &why)) {
+            if (!imap_find(s, g->names[i], RIGHT_LOOKUP, &target, &why))
+                continue;
+            g->known[i] = true;
+            if (target.rights & RIGHT_READ) {
                 listen_to(s, n, target.account);
-            } else if (imap_find(s, g->names[i], RIGHT_LOOKUP, &target, &why)) {
+            } else {
                 struct imap_list_line line = {
                     .name = g->names[i], .info = &target.info, .more = "\\NoAccess "};
                 imap_write_list_line(s, conn_out(s->conn), &line);

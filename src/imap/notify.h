@@ -24,6 +24,7 @@ struct notify_group {
     enum notify_filter   filter;
     struct slice        *names; /* as the client calls them; the last two filters */
     size_t               count;
+    bool                *known;  /* of each name: the client has been able to look it up; NULL: of none */
     unsigned             events; /* watch_kind and NOTIFY_ bits */
     struct notify_group *next;
 };

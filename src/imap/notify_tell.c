@@ -60,6 +60,27 @@ void notify_write_status(struct imap_session *s, struct account *a, struct mailb
     (void)imap_write_status(s, a, &info, items, &why); /* what cannot be read now cannot be told of */
 }
 
+/*
+ * Has the client, which named it, been able to look it up?  Who may not look a mailbox up does not learn that
+ * it was there (RFC 4314 section 6), so not that it went either.
+ */
+static bool was_known(const struct imap_notify *n, struct slice name)
+{
+    for (const struct notify_group *g = n->groups; g != NULL; g = g->next)
+        for (size_t i = 0; i < g->count && g->known != NULL; i++)
+            if (g->known[i] && slice_eq(g->names[i], name))
+                return true;
+    return false;
+}
+
+static void note_known(const struct imap_notify *n, struct slice name, bool known)
+{
+    for (const struct notify_group *g = n->groups; g != NULL; g = g->next)
+        for (size_t i = 0; i < g->count && g->known != NULL; i++)
+            if (slice_eq(g->names[i], name))
+                g->known[i] = known;
+}
+
 /* A mailbox, or the lack of one, as this client sees it. */
 struct seen {
     struct slice name;
@@ -128,18 +149,22 @@ static void list_parent(struct imap_session *s, struct account *a, struct slice 
     if (slash == name.len)
         return;
     struct seen parent = see(s, a, slice_sub(name, 0, slash));
-    if (wanted(s, &parent) & NOTIFY_NAMES)
+    if ((parent.personal || parent.exists) && (wanted(s, &parent) & NOTIFY_NAMES))
         list(s, &parent, SLICE(""), true);
 }
 
-/* Has the client spoken of it by its name? */
-static bool is_named(const struct imap_notify *n, struct slice name)
+/*
+ * Is it for this client to know?  Another's mailbox that cannot be looked up is told of once, to whom could
+ * before; of one that was deleted nobody knows any more who that was, so besides those who named it those
+ * hear of it who may look up the level above.
+ */
+static bool may_know(struct imap_session *s, struct account *a, const struct watch_event *e, const struct seen *m)
 {
-    for (const struct notify_group *g = n->groups; g != NULL; g = g->next)
-        for (size_t i = 0; i < g->count; i++)
-            if (slice_eq(g->names[i], name))
-                return true;
-    return false;
+    size_t slash = slice_rfind_char(m->name, '/');
+
+    if (m->personal || m->exists || was_known(imap_notify_of(s), m->name))
+        return true;
+    return e->kinds == WATCH_DELETED && slash < m->name.len && see(s, a, slice_sub(m->name, 0, slash)).exists;
 }
 
 static void tell_name(struct imap_session *s, struct account *a, const struct watch_event *e, struct slice name)
@@ -148,14 +173,15 @@ static void tell_name(struct imap_session *s, struct account *a, const struct wa
     struct seen m = see(s, a, e->kinds == WATCH_DELETED ? old : name);
     unsigned events = wanted(s, &m);
 
-    if (e->kinds == WATCH_RIGHTS && (m.personal || (!m.exists && !is_named(imap_notify_of(s), m.name))))
-        return; /* one's own rights are what they were; of what was never known nothing is told */
+    if (e->kinds == WATCH_RIGHTS && m.personal)
+        return; /* one's own rights are what they were */
     if (e->kinds == WATCH_RENAMED) {
         struct seen before = see(s, a, old);
         events |= wanted(s, &before);
     }
-    if (!(events & NOTIFY_NAMES) || m.name.len == 0)
+    if (!(events & NOTIFY_NAMES) || m.name.len == 0 || !may_know(s, a, e, &m))
         return;
+    note_known(imap_notify_of(s), m.name, m.exists);
     list(s, &m, e->kinds == WATCH_RENAMED ? old : SLICE(""), true);
     if (e->kinds & (WATCH_MADE | WATCH_DELETED))
         list_parent(s, a, m.name);
@@ -166,6 +192,8 @@ static void tell_metadata(struct imap_session *s, struct account *a, const struc
     uint64_t told = e->modseq - 1;
     struct fail why;
 
+    if (e->mailbox_id == 0 && a != s->account)
+        return; /* an account's own, by which every user has others */
     if (e->mailbox_id == 0) {
         for (const struct notify_group *g = imap_notify_of(s)->groups; g != NULL; g = g->next)
             if (g->events & NOTIFY_SERVER_METADATA) {
