@@ -59,6 +59,11 @@ def read_line(line, number, steps):
     raise BadScript(f"{number}: cannot read '{line}'")
 
 
+def config_of(steps):
+    """What the script's server is to have in its config ("given config ..."); "" for most."""
+    return "\n".join(step.text.split(" ", 1)[1] for step in steps if step.kind == "given" and step.text.startswith("config "))
+
+
 def unescape(text):
     """\\r \\n \\t \\0 \\\\ and \\xNN, as bytes."""
     known = {"r": "\r", "n": "\n", "t": "\t", "0": "\0", "\\": "\\"}

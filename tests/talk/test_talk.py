@@ -47,6 +47,7 @@ ROWS = [
     ("without a line end", "S: a\nC+: x\\r\\n\\x41\nC: b\nS: d\n", [b"a\r\n", b"?x\r\nAb", b"d\r\n"], None),
     ("repeated", "S: a\nC: <x*5> <b64:\\0a>\nS: d\n", [b"a\r\n", b"?xxxxx AGE=", b"d\r\n"], None),
     ("unreadable", "S: a\nnonsense\n", [b"a\r\n"], "cannot read 'nonsense'"),
+    ("a config is the runner's affair", "given config imap { sets = 10 }\nS: a\n", [b"a\r\n"], None),
     ("nothing behind", "S~: a\n", [b"a\r\n"], "needs an 'S:' line"),
 ]
 
