@@ -10,6 +10,7 @@
 #include <uninorm.h>
 
 #include "base/fail.h"
+#include "base/search_form.h"
 #include "base/unicode.h"
 
 struct slice collation_name(enum collation c)
@@ -59,6 +60,17 @@ static void add_upper(struct buf *out, struct slice text)
     buf_grew(out, text.len);
 }
 
+static void add_lower(struct buf *out, struct slice text)
+{
+    char *to = buf_room(out, text.len);
+
+    if (to == NULL)
+        return;
+    for (size_t i = 0; i < text.len; i++)
+        to[i] = ascii_lower(text.ptr[i]);
+    buf_grew(out, text.len);
+}
+
 /* Steps (2) and (3) of RFC 5051 section 2; the decomposition is NFKD, as its section 4 allows. */
 static void add_casemapped(struct buf *out, struct slice text)
 {
@@ -84,4 +96,15 @@ void collation_key(enum collation c, struct buf *out, struct slice text)
         add_upper(out, text);
     else
         add_casemapped(out, text);
+}
+
+void collation_form(enum collation c, struct buf *out, struct slice text)
+{
+    switch (c) {
+    case COLLATION_UNICODE_CASEMAP: search_form_add(out, text); return;
+    case COLLATION_ASCII_CASEMAP: add_lower(out, text); return;
+    case COLLATION_OCTET: buf_add(out, text); return;
+    case COLLATION_COUNT: break;
+    }
+    bug("collation %d", (int)c);
 }

@@ -29,5 +29,10 @@ bool collation_matches(enum collation c, struct slice pattern);
  * that is not UTF-8 stays as it is (RFC 5051 section 2).
  */
 void collation_key(enum collation c, struct buf *out, struct slice text);
+/*
+ * The form of a text in which another is looked for, in its form, byte by byte; appended.  For i;unicode-casemap more
+ * is found than RFC 5051 asks (base/search_form.h).
+ */
+void collation_form(enum collation c, struct buf *out, struct slice text);
 
 #endif

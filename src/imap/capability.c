@@ -22,6 +22,8 @@ static const struct {
     {"ENABLE", ALWAYS},
     {"LANGUAGE", ALWAYS},
     {"IDLE", LOGGED_IN},
+    {"I18NLEVEL=1", LOGGED_IN},
+    {"I18NLEVEL=2", LOGGED_IN},
     {"NAMESPACE", LOGGED_IN},
     {"UIDPLUS", LOGGED_IN},
     {"MOVE", LOGGED_IN},

@@ -6,6 +6,7 @@
  */
 #include "base/clock.h"
 #include "base/fail.h"
+#include "imap/comparator.h"
 #include "imap/context.h"
 #include "imap/filters.h"
 #include "imap/limit.h"
@@ -263,6 +264,7 @@ static struct search_scope scope_of(struct imap_session *s, struct multisearch *
         .recent = &m->recent,
         .recent_count = 1,
         .now = clock_now(),
+        .collation = imap_collation(s),
         .uid_only = (s->enabled & IMAP_UIDONLY) != 0,
         .any_number = true,
         .filter = imap_filter_find,

@@ -3,6 +3,7 @@
  *
  * Layer: imap.  RFC 3501 and RFC 9051 section 6.4.4, RFC 4731, RFC 5182, RFC 7162 section 3.1.5.
  */
+#include "imap/comparator.h"
 #include "imap/context.h"
 #include "imap/limit.h"
 #include "imap/filters.h"
@@ -118,6 +119,7 @@ struct search_scope search_scope_selected(struct imap_session *s)
         .recent_count = s->box.recent.count,
         .saved = imap_saved_uids(s),
         .now = clock_now(),
+        .collation = imap_collation(s),
         .uid_only = (s->enabled & IMAP_UIDONLY) != 0,
         .filter = imap_filter_find,
         .session = s,

@@ -32,6 +32,7 @@ static struct search *new_key(struct reading *g, enum search_op op)
         imap_fail(g->r, "at most 500 search keys");
     if (key != NULL) {
         key->op = op;
+        key->collation = g->scope->collation;
         key->fuzzy = g->fuzzy > 0;
     }
     return key;

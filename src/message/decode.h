@@ -7,6 +7,7 @@
 #define MESSAGE_DECODE_H
 
 #include "base/buf.h"
+#include "base/collation.h"
 
 enum transfer_encoding {
     ENCODING_7BIT,
@@ -44,13 +45,13 @@ bool charset_is_known(struct slice charset);      /* for SEARCH CHARSET: BADCHAR
 bool charset_reads_as_utf8(struct slice charset); /* UTF-8, ASCII and unknown ones: decoding only cleans */
 
 /*
- * A part's text as search compares it: decoded and casefolded (unicode_casefold).
- * Feed the part's encoded bytes; decoding, charset and folding are its business.
+ * A part's text as search compares it: decoded and in the collation's form (collation_form).
+ * Feed the part's encoded bytes; decoding, charset and form are its business.
  * Each call appends what is ready to `out`; however the input is cut, all of it
  * together is the same.
  */
 struct text_folder;
-struct text_folder *text_folder_create(enum transfer_encoding e, struct slice charset);
+struct text_folder *text_folder_create(enum transfer_encoding e, struct slice charset, enum collation c);
 void text_folder_feed(struct text_folder *f, struct slice in, struct buf *out);
 void text_folder_finish(struct text_folder *f, struct buf *out);
 void text_folder_destroy(struct text_folder **f);

@@ -9,25 +9,27 @@
 #include <stdlib.h>
 
 #include "base/fail.h"
+#include "base/search_form.h"
 #include "message/decode.h"
-#include "message/fold.h"
 
 enum {
     PIECE_MAX = 8192,          /* encoded bytes taken at a time */
-    TEXT_MAX = 32 * PIECE_MAX, /* what of them may wait decoded; fold_cut() never leaves as much */
+    TEXT_MAX = 32 * PIECE_MAX, /* what of them may wait decoded; search_form_cut() never leaves as much */
 };
 
 struct text_folder {
+    enum collation collation;
     bool decodes, is_utf8;
     struct transfer_decoder transfer;
     struct charset_decoder *charset;
     struct buf bytes, text;
 };
 
-struct text_folder *text_folder_create(enum transfer_encoding e, struct slice charset)
+struct text_folder *text_folder_create(enum transfer_encoding e, struct slice charset, enum collation c)
 {
     struct text_folder *f = xcalloc(1, sizeof(*f));
 
+    f->collation = c;
     transfer_decoder_init(&f->transfer, e);
     f->decodes = e == ENCODING_BASE64 || e == ENCODING_QUOTED_PRINTABLE;
     f->is_utf8 = charset_reads_as_utf8(charset);
@@ -56,8 +58,9 @@ static void fold_ready(struct text_folder *f, struct slice text, struct buf *out
         buf_add(&f->text, text);
         text = buf_slice(&f->text);
     }
-    size_t ready = fold_cut(text);
-    fold_text(out, slice_sub(text, 0, ready));
+    /* The other collations compare bytes, one by one. */
+    size_t ready = f->collation == COLLATION_UNICODE_CASEMAP ? search_form_cut(text) : text.len;
+    collation_form(f->collation, out, slice_sub(text, 0, ready));
     if (f->text.len > 0)
         buf_drop(&f->text, ready);
     else
@@ -96,6 +99,6 @@ void text_folder_finish(struct text_folder *f, struct buf *out)
     fold_bytes(f, buf_slice(&f->bytes), out);
     if (f->charset != NULL)
         charset_decoder_finish(f->charset, &f->text);
-    fold_text(out, buf_slice(&f->text));
+    collation_form(f->collation, out, buf_slice(&f->text));
     buf_reset(&f->text);
 }

@@ -2,7 +2,7 @@
  * store/grams.h - the short strings that a text is made of.
  *
  * Layer: store; private to the search index.  A gram is three characters that
- * stand side by side, or two where both are wide (Han, Kana, Hangul ...: there a
+ * stand side by side, or two where both are wide (Han, Kana ...: there a
  * word is often no longer).  A text that contains a needle contains all of the
  * needle's grams; the reverse is for the true search to say.  Grams with control
  * characters (line ends above all) are left out on both sides.
@@ -17,7 +17,7 @@ struct grams;
 struct grams *grams_create(void);
 void grams_destroy(struct grams **g);
 void grams_reset(struct grams *g);
-/* Folded UTF-8.  Texts added one after the other make no gram together. */
+/* In search form (base/search_form.h).  Texts added one after the other make no gram together. */
 void grams_add(struct grams *g, struct slice text);
 /* How many bytes at the end of `text` may be part of a gram with what follows it. */
 size_t grams_tail(struct slice text);

@@ -19,7 +19,7 @@
 #include "base/log.h"
 
 enum {
-    INDEX_VERSION = 1, /* of what is put in: raised when folding, grams or HTML change */
+    INDEX_VERSION = 2, /* of what is put in: raised when folding, grams or HTML change */
     CACHE_PAGES = 128,
     OPEN_MAX = 64, /* files */
     IDLE_MS = 30000,

@@ -8,6 +8,7 @@
 #ifndef STORE_SEARCH_H
 #define STORE_SEARCH_H
 
+#include "base/collation.h"
 #include "store/view.h"
 
 enum search_op {
@@ -62,6 +63,7 @@ struct search {
     uint32_t flags;
     uint64_t number;
     struct slice field, text; /* text: UTF-8 in any case */
+    enum collation collation; /* keys that look for text: how it is compared */
     bool fuzzy;               /* keys that look for text: about that text will do (RFC 6203) */
     bool recent;              /* UIDS or NOTHING: for who made it, not looked at here */
 };
@@ -69,7 +71,8 @@ struct search {
 /*
  * A search that may be interrupted and continued.  The view, the tree and the
  * arena must outlive it.  Text is found anywhere in a field or part, decoded (RFC
- * 2047, transfer encodings, charsets) and case folded; parts that are no text are
+ * 2047, transfer encodings, charsets) and in the form of
+ * the key's collation; parts that are no text are
  * not looked into.  A message that is damaged on disk matches no text.
  */
 struct search_run;

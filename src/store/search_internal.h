@@ -23,7 +23,7 @@ enum search_cost { COST_VIEW, COST_ROW, COST_ENVELOPE, COST_HEADER, COST_BODY };
 
 enum search_answer { ANSWER_NO, ANSWER_YES, ANSWER_LATER };
 
-/* A key made ready: children sorted by cost, ranges in order, text folded. */
+/* A key made ready: children sorted by cost, ranges in order, text in its collation's form. */
 struct search_key {
     enum search_op op;
     enum search_cost cost; /* of the dearest below */
@@ -32,6 +32,7 @@ struct search_key {
     uint32_t flags;
     uint64_t number;
     struct slice field, needle;
+    enum collation collation; /* of the needle's form; of a fuzzy key i;unicode-casemap's */
     bool needle_is_ascii;
     bool is_indexed;      /* the index was asked: */
     struct uid_set maybe; /* all others do not match; on the heap */

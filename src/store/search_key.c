@@ -47,12 +47,12 @@ static const enum search_cost op_cost[] = {
     [SEARCH_TEXT] = COST_BODY,
 };
 
-static struct slice fold(struct arena *arena, struct slice text)
+static struct slice form(struct arena *arena, enum collation c, struct slice text)
 {
     struct buf folded;
 
     buf_init(&folded, SIZE_MAX / 2);
-    unicode_casefold(&folded, text);
+    collation_form(c, &folded, text);
     struct slice kept = arena_keep(arena, buf_slice(&folded));
     buf_finish(&folded);
     return kept;
@@ -80,6 +80,18 @@ static bool looks_for_text(const struct search_key *k)
     bug("cost %d", (int)k->cost);
 }
 
+/* What is about the same has no octets to compare: only one form will do. */
+static void make_fuzzy(struct search_key *k, const struct search *given, struct arena *arena)
+{
+    struct slice wanted = form(arena, COLLATION_UNICODE_CASEMAP, given->text);
+
+    k->fuzzy = fuzzy_make(arena, wanted);
+    if (k->fuzzy == NULL)
+        return;
+    k->needle = wanted;
+    k->collation = COLLATION_UNICODE_CASEMAP;
+}
+
 /* `given` with its own text and ranges; not its children. */
 static struct search_key *key_alone(const struct search *given, struct arena *arena)
 {
@@ -95,10 +107,11 @@ static struct search_key *key_alone(const struct search *given, struct arena *ar
     if (given->op == SEARCH_KEYWORD)
         k->needle = given->text;
     else
-        k->needle = fold(arena, given->text);
-    k->needle_is_ascii = slice_is_ascii(k->needle);
+        k->needle = form(arena, given->collation, given->text);
+    k->collation = given->collation;
     if (given->fuzzy && looks_for_text(k))
-        k->fuzzy = fuzzy_make(arena, k->needle);
+        make_fuzzy(k, given, arena);
+    k->needle_is_ascii = slice_is_ascii(k->needle);
     k->has_fuzzy = given->fuzzy;
     if (given->op == SEARCH_POSITIONS || given->op == SEARCH_UIDS)
         k->set = uid_set_of_ranges(given->ranges, given->range_count);
@@ -169,15 +182,29 @@ unsigned search_key_wants(const struct search_key *k)
 
 /* ---- the index ---- */
 
+/*
+ * The index has text in the form of i;unicode-casemap.  There ASCII stands side by side as in the text itself, in
+ * lower case; of other characters the form may be mixed with what is behind them (marks are put in order).
+ */
+static bool may_ask_index(const struct search_key *k)
+{
+    return looks_for_text(k) && k->fuzzy == NULL &&
+           (k->collation == COLLATION_UNICODE_CASEMAP || k->needle_is_ascii);
+}
+
 void search_key_ask_index(struct account *a, uint64_t mailbox_id, struct search_key *k,
                           struct index_asks *asks)
 {
     for (struct search_key *c = k->children; c != NULL; c = c->next)
         search_key_ask_index(a, mailbox_id, c, asks);
-    if (k->children != NULL || !looks_for_text(k) || k->fuzzy != NULL || asks->left == 0)
+    if (k->children != NULL || !may_ask_index(k) || asks->left == 0)
         return;
     asks->left--;
-    k->is_indexed = index_candidates(a, mailbox_id, k->needle, asks->most, &k->maybe);
+    struct buf needle;
+    buf_init(&needle, SIZE_MAX / 2);
+    collation_form(COLLATION_UNICODE_CASEMAP, &needle, k->needle);
+    k->is_indexed = index_candidates(a, mailbox_id, buf_slice(&needle), asks->most, &k->maybe);
+    buf_finish(&needle);
 }
 
 /* ---- asked ---- */

@@ -1,7 +1,7 @@
 /*
  * store/search_text.c - is a text in this header, these addresses, that body?
  *
- * Layer: store.  Text is compared decoded and casefolded (base/unicode.h).  Nearly
+ * Layer: store.  Text is compared decoded and in its collation's form (base/collation.h).  Nearly
  * all mail is ASCII without anything to decode: that is folded in one loop into a
  * buffer that is kept, and looked through by memmem().  The rest goes through
  * message/decode.h and message/header.h.  HTML becomes text in another process
@@ -113,14 +113,20 @@ static bool holds(struct slice text, struct slice needle)
     return needle.len == 0 || slice_find(text, needle) < text.len;
 }
 
-/* Appends ASCII in lower case; false (having appended nothing) if there is anything else in it. */
-static bool fold_ascii(struct buf *out, struct slice s)
+/* Appends ASCII in the form of a collation; false (having appended nothing) if there is anything else in it. */
+static bool fold_ascii(struct buf *out, struct slice s, enum collation c)
 {
     unsigned char all = 0;
     char *to = buf_room(out, s.len);
 
     if (to == NULL)
         return false;
+    if (c == COLLATION_OCTET) {
+        if (!slice_is_ascii(s))
+            return false;
+        buf_add(out, s);
+        return true;
+    }
     for (size_t i = 0; i < s.len; i++) {
         all |= (unsigned char)s.ptr[i];
         to[i] = ascii_lower(s.ptr[i]);
@@ -153,15 +159,15 @@ static void unfold(struct buf *b)
 }
 
 /* Appends the text of a field or phrase, decoded and folded. */
-static void fold_header_text(struct search_text *t, struct slice s)
+static void fold_header_text(struct search_text *t, struct slice s, enum collation c)
 {
     if (is_plain(s)) {
-        (void)fold_ascii(&t->folded, s);
+        (void)fold_ascii(&t->folded, s, c);
         return;
     }
     buf_reset(&t->decoded);
     header_decode_text(&t->decoded, s);
-    unicode_casefold(&t->folded, buf_slice(&t->decoded));
+    collation_form(c, &t->folded, buf_slice(&t->decoded));
 }
 
 /* The end of a piece that, with the start of the next, may hold what the piece did not. */
@@ -207,7 +213,7 @@ bool search_text_subject(struct search_text *t, const struct search_key *k)
     if (!k->needle_is_ascii && is_plain(subject))
         return false;
     buf_reset(&t->folded);
-    fold_header_text(t, subject);
+    fold_header_text(t, subject, k->collation);
     return folded_holds(t, k);
 }
 
@@ -219,16 +225,16 @@ static enum envelope_field field_of(enum search_op op)
 }
 
 /* As a person would write it: Ann Lee <ann@example.org>. */
-static void fold_address(struct search_text *t, const struct address *one)
+static void fold_address(struct search_text *t, const struct address *one, enum collation c)
 {
     if (one->name.len > 0) {
-        fold_header_text(t, one->name);
+        fold_header_text(t, one->name, c);
         buf_add_char(&t->folded, ' ');
     }
     buf_add_char(&t->folded, '<');
-    fold_header_text(t, one->mailbox);
+    fold_header_text(t, one->mailbox, c);
     buf_add_char(&t->folded, '@');
-    fold_header_text(t, one->host);
+    fold_header_text(t, one->host, c);
     buf_add(&t->folded, SLICE(">\n"));
 }
 
@@ -263,7 +269,7 @@ bool search_text_addresses(struct search_text *t, const struct search_key *k)
     buf_reset(&t->folded);
     for (size_t i = 0; i < count; i++)
         if (!list[i].is_group_end)
-            fold_address(t, &list[i]);
+            fold_address(t, &list[i], k->collation);
     return folded_holds(t, k);
 }
 
@@ -387,14 +393,14 @@ static bool header_holds(struct search_text *t, const struct mime_part *part, co
     if (is_plain(block)) {
         if (!k->needle_is_ascii)
             return false;
-        (void)fold_ascii(&t->folded, block);
+        (void)fold_ascii(&t->folded, block, k->collation);
         unfold(&t->folded);
         return folded_holds(t, k);
     }
     while (header_next(block, &at, &f)) {
-        fold_header_text(t, f.name);
+        fold_header_text(t, f.name, k->collation);
         buf_add(&t->folded, SLICE(": "));
-        fold_header_text(t, f.body);
+        fold_header_text(t, f.body, k->collation);
         buf_add_char(&t->folded, '\n');
     }
     unfold(&t->folded);
@@ -414,7 +420,7 @@ bool search_text_header(struct search_text *t, const struct search_key *k, struc
         if (!slice_eq_nocase(f.name, k->field))
             continue;
         buf_reset(&t->folded);
-        fold_header_text(t, f.body);
+        fold_header_text(t, f.body, k->collation);
         unfold(&t->folded);
         if (folded_holds(t, k))
             return true;
@@ -513,10 +519,10 @@ static bool text_holds(struct search_text *t, const struct text_part *p, unsigne
     if (!next_piece(t, &at, p->to, &piece, m))
         return false;
     if (f == NULL && at >= p->to && needs_no_decoding(p->encoding) && charset_reads_as_utf8(p->charset) &&
-        fold_ascii(&t->folded, piece))
+        fold_ascii(&t->folded, piece, k->collation))
         return folded_holds(t, k);
     if (f == NULL)
-        f = text_folder_create(p->encoding, p->charset);
+        f = text_folder_create(p->encoding, p->charset, k->collation);
     while (piece.len > 0) {
         text_folder_feed(f, piece, &t->folded);
         if (piece_holds(t, k))
@@ -567,7 +573,7 @@ static enum text_result html_holds(struct search_text *t, const struct text_part
     buf_init(&text, 2 * source->html_max + 4096);
     enum text_result result = source->html(source->ctx, buf_slice(&t->html), p->charset, &text);
     if (result == TEXT_MADE) {
-        struct text_folder *f = text_folder_create(ENCODING_8BIT, SLICE("utf-8"));
+        struct text_folder *f = text_folder_create(ENCODING_8BIT, SLICE("utf-8"), k->collation);
         buf_reset(&t->folded);
         text_folder_feed(f, buf_slice(&text), &t->folded);
         text_folder_finish(f, &t->folded);

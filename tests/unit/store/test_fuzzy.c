@@ -4,7 +4,7 @@
 #include "store/fuzzy.h"
 
 #include "base/buf.h"
-#include "base/unicode.h"
+#include "base/search_form.h"
 #include "tests/unit/check.h"
 
 static const struct {
@@ -43,7 +43,7 @@ static const struct {
 static void fold(struct buf *out, const char *text)
 {
     buf_reset(out);
-    unicode_casefold(out, slice_of(text));
+    search_form_add(out, slice_of(text));
 }
 
 /* In pieces, each with the tail of the one before. */

@@ -113,6 +113,7 @@ static const char *const words[] = {
     "alpha",  "bravo",  "charlie", "delta",  "echo",   "Foxtrot", "GOLF",    "hotel",    "straße", "Grüße",
     "naïve",  "café",   "Σίσυφος", "привет", "МОСКВА", "日本語",  "東京都",  "こんにちは", "한국어", "😀😃",
     "x1y2z3", "a-b-c",  "http://example.org/path?query=1", "aaaa", "abab", "\"quoted\"", "100%", "ﬁsh",
+    "q\u0307\u0323q", "q\u0323\u0307q", "ｶﾞＡＢＣ", "dıŞ",
 };
 
 static void add_words(struct buf *b, unsigned count, const char *between)
@@ -176,7 +177,7 @@ static void append(unsigned count)
 
 /* ---- searches ---- */
 
-static void search(uint64_t mailbox, enum search_op op, struct slice needle, struct buf *out)
+static void search(uint64_t mailbox, enum search_op op, enum collation c, struct slice needle, struct buf *out)
 {
     struct arena arena;
     struct view *view = NULL;
@@ -189,7 +190,7 @@ static void search(uint64_t mailbox, enum search_op op, struct slice needle, str
     if (!view_open(account, mailbox, &view, &why))
         room_die("view", &why);
     struct search *key = arena_new(&arena, struct search);
-    *key = (struct search){.op = op, .text = needle, .field = SLICE("subject")};
+    *key = (struct search){.op = op, .text = needle, .collation = c, .field = SLICE("subject")};
     struct search_run *run = search_start(account, mailbox, view, key, &arena);
     while (status == 0)
         status = search_continue(run, 1000, &found, &count, &why);
@@ -236,18 +237,19 @@ static void compare(unsigned times)
     buf_init(&without, 1 << 20);
     for (unsigned i = 0; i < times; i++) {
         enum search_op op = ops[roll(ARRAY_LEN(ops))];
+        enum collation c = (enum collation)roll(COLLATION_COUNT);
         uint64_t mailbox = roll(3) == 0 ? archive : inbox;
         struct slice needle = some_needle(space, sizeof space);
         struct uid_set maybe = {.ranges = NULL};
         used += index_candidates(account, mailbox, needle, 10000, &maybe);
         uid_set_finish(&maybe);
         searches++;
-        search(mailbox, op, needle, &with);
+        search(mailbox, op, c, needle, &with);
         room.store->index = NULL;
-        search(mailbox, op, needle, &without);
+        search(mailbox, op, c, needle, &without);
         room.store->index = index;
         if (!slice_eq(buf_slice(&with), buf_slice(&without)))
-            fprintf(stderr, "op %d, \"" PRIslice "\"\n", (int)op, SLICE_ARG(needle));
+            fprintf(stderr, "op %d, collation %d, \"" PRIslice "\"\n", (int)op, (int)c, SLICE_ARG(needle));
         CHECK_SLICE("with and without", buf_slice(&with), buf_slice(&without));
     }
     buf_finish(&with);
@@ -407,11 +409,11 @@ static void test_index_poison(void)
     CHECK("caught up", index_catch_up(room.store, 1, &why));
     CHECK("nothing waits", index_lag(account, &lag, &why) && lag.waiting == 0);
     buf_init(&found, 1 << 16);
-    search(inbox, SEARCH_BODY, SLICE("xyzzyplugh"), &found);
+    search(inbox, SEARCH_BODY, COLLATION_UNICODE_CASEMAP, SLICE("xyzzyplugh"), &found);
     char want[16];
     (void)snprintf(want, sizeof want, "%u ", uid);
     CHECK_SLICE("found", buf_slice(&found), slice_of(want));
-    search(inbox, SEARCH_BODY, SLICE("nothing of the kind"), &found);
+    search(inbox, SEARCH_BODY, COLLATION_UNICODE_CASEMAP, SLICE("nothing of the kind"), &found);
     CHECK_SLICE("and not for all", buf_slice(&found), SLICE(""));
     buf_finish(&found);
 }
@@ -450,7 +452,7 @@ static void test_background(void)
         (void)snprintf(text, sizeof text, "Subject: mine\r\n\r\nsearched%dxyz\r\n", i);
         uint32_t uid = room_append(&room, account, inbox, slice_of(text), 0);
         (void)snprintf(text, sizeof text, "searched%dxyz", i);
-        search(inbox, SEARCH_BODY, slice_of(text), &found);
+        search(inbox, SEARCH_BODY, COLLATION_UNICODE_CASEMAP, slice_of(text), &found);
         (void)snprintf(text, sizeof text, "%u ", uid);
         CHECK_SLICE("found at once", buf_slice(&found), slice_of(text));
     }
@@ -461,7 +463,7 @@ static void test_background(void)
         CHECK("lag", index_lag(account, &lag, &why));
     } while (lag.waiting >= 100 && clock_mono_ms() < until && usleep(10000) == 0);
     CHECK("it catches up", lag.waiting < 100);
-    search(inbox, SEARCH_BODY, SLICE("number77 beside"), &found);
+    search(inbox, SEARCH_BODY, COLLATION_UNICODE_CASEMAP, SLICE("number77 beside"), &found);
     unsigned count = 0;
     for (size_t i = 0; i < found.len; i++)
         count += found.data[i] == ' ';
