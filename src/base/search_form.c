@@ -5,9 +5,8 @@
  *
  * The form is not made character by character: the marks behind a letter are put in order.  But most characters
  * begin with a letter, so that nothing before them changes; call them simple.  Text may be cut before any simple
- * character.  Their forms stand in a table (letters.h, which
- * make_letters.c writes) or are themselves; only a stretch of others, with the
- * simple character before it, goes through libunistring, which takes tens of times as long.
+ * character.  Their forms stand in a table (letters.h, which make_letters.c writes) or are themselves; only a stretch
+ * of others, with the simple character before it, goes through libunistring, which takes tens of times as long.
  */
 #include "base/search_form.h"
 
