@@ -23,14 +23,9 @@ void imap_deselect(struct imap_session *s)
 /* Which messages the mailbox's first unread one is (RFC 3501 section 6.3.1, UNSEEN); 0: none. */
 static uint32_t first_unseen(const struct view *v)
 {
-    struct view_cursor c;
-    struct view_entry e;
+    uint32_t position = view_first_unseen(v);
 
-    view_cursor_init(&c, v, 0);
-    for (uint32_t n = 1; view_next(&c, &e); n++)
-        if (!(e.flags & STORE_SEEN))
-            return n;
-    return 0;
+    return position < view_count(v) ? position + 1 : 0;
 }
 
 /*

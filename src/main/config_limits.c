@@ -62,6 +62,7 @@ const struct config_limit config_limits[] = {
     COUNT(imap, idle_tick_seconds, 10, 1740), /* RFC 2177: clients expect a word within 29 minutes */
 
     BYTES(store, view_bytes, MB, 1024 * GB),
+    COUNT(store, view_file_messages, 0, 1000000000),
     BYTES(store, sort_bytes, MB, 1024 * GB),
     COUNT(store, sort_idle_seconds, 1, DAY),
     BYTES(store, handle_bytes, MB, 1024 * GB),

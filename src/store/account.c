@@ -204,6 +204,10 @@ bool account_reload(struct account *a, struct fail *why)
     if (!account_state_load(a, a->db, &fresh, why))
         return false;
     (void)pthread_mutex_lock(&a->lock);
+    for (size_t i = 0; old != NULL && i < old->box_count; i++) {
+        if (state_mailbox(fresh, old->boxes[i].row.id) == NULL)
+            view_file_remove(a, old->boxes[i].row.id);
+    }
     for (size_t i = 0; i < fresh->box_count; i++) {
         struct mailbox_state *now = &fresh->boxes[i],
                              *then = old != NULL ? state_mailbox(old, now->row.id) : NULL;
@@ -218,6 +222,8 @@ bool account_reload(struct account *a, struct fail *why)
         now->view = then->view; /* with its place in the budget */
         now->view_cost = then->view_cost;
         now->view_used_ms = then->view_used_ms;
+        now->file_modseq = then->file_modseq;
+        now->file_ms = then->file_ms;
         then->view = NULL;
     }
     a->state = fresh;

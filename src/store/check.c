@@ -3,7 +3,8 @@
  *
  * Layer: store.  Every account's file and counts, every message against its
  * record and that record's CRCs, and every record against the accounts it names.
- * Nothing is changed, and nothing is given back: a record without a row may be the
+ * Nothing is changed
+ * but derived files, and nothing is given back: a record without a row may be the
  * only copy of a message whose row was lost.
  */
 #include <stdarg.h>
@@ -63,6 +64,12 @@ static bool check_mailbox(struct checking *k, struct account *a, const struct ma
     if (!db_done(q, why))
         return false;
     k->totals->mailboxes++;
+    bool differs;
+    if (!view_file_check(a, r, &differs, why))
+        return false;
+    if (differs)
+        find(k, "account %llu: the file of mailbox \"" PRIslice "\" was not what its rows say (it was removed)",
+             (unsigned long long)a->id, SLICE_ARG(r->name));
     if (!right)
         find(k, "account %llu: the counts of mailbox \"" PRIslice "\" are not those of its messages",
              (unsigned long long)a->id, SLICE_ARG(r->name));

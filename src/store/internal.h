@@ -44,6 +44,8 @@ struct mailbox_state {
     struct view *view;  /* as the mailbox is now; NULL: nobody has asked of late */
     uint64_t view_cost; /* what it counts for in the budget */
     int64_t view_used_ms;
+    uint64_t file_modseq; /* of the view that was written to the mailbox's file last; 0: none (view_file.c) */
+    int64_t file_ms;      /* when */
     struct user_view *users; /* how others see it (view_user.c); their own part of the budget */
     struct acl_entry *acl; /* ordered by identifier; in the state's arena */
     size_t acl_count;
@@ -59,6 +61,8 @@ struct account_state {
     size_t box_count;
     struct slice *subscribed; /* ordered by name */
     size_t subscribed_count;
+    int64_t epoch;            /* since when ids mean what they mean */
+    uint64_t inode;           /* of the file */
     uint64_t annotation_modseq; /* of the last change of an annotation */
     uint64_t quota_most[QUOTA_RESOURCES]; /* the limits that hold, or QUOTA_UNLIMITED */
     bool quota_own[QUOTA_RESOURCES];      /* they stand in the file */
@@ -282,6 +286,23 @@ void view_append(struct view **v, struct view_entry e);                 /* uid a
 void view_set(struct view **v, uint32_t position, struct view_entry e); /* same uid */
 void view_remove(struct view **v, const struct uid_set *gone);
 void view_stamp(struct view **v, uint32_t uidnext, uint64_t modseq);
+
+/* ---- view_file.c ---- */
+
+/* A mailbox's view from its file; NULL if there is none that is of today.  file_lock held. */
+struct view *view_file_load(struct account *a, const struct mailbox_row *row);
+/* Is there something in it that the rows do not say?  Then it is removed.  file_lock held. */
+bool view_file_check(struct account *a, const struct mailbox_row *row, bool *differs, struct fail *why);
+/*
+ * Writes the views that nobody has asked for since and that changed after they were written.  Takes `lock`
+ * for moments; without file_lock, so that nobody waits.
+ */
+void view_files_keep(struct account *a, int64_t unused_since_ms);
+/* At the end: all that changed, however lately they were written, but none is begun after until_ms. */
+void view_files_keep_last(struct account *a, int64_t until_ms);
+/* Of a mailbox that is gone; of all. */
+void view_file_remove(const struct account *a, uint64_t mailbox);
+void view_files_remove(struct account *a);
 
 /* ---- view_user.c ---- */
 

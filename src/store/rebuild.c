@@ -395,6 +395,7 @@ bool store_rebuild(struct store *st, uint64_t id, void (*report)(void *ctx, cons
 
     ok = ok && rebuild_derived(&r, a, why) && share_index(a, why);
     (void)sort_tables_drop(st, id, INT64_MAX);
+    view_files_remove(a);
     store_unpin(a);
     index_remove(st, id);
     index_note(st, id, 1);

@@ -29,7 +29,7 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
     [SQL_ACCOUNT_READ] =
         "SELECT id, highest_modseq, next_message, next_mailbox, bytes, messages, forgotten_modseq,"
         " (SELECT most FROM quota WHERE resource = 0), (SELECT most FROM quota WHERE resource = 1),"
-        " (SELECT most FROM quota WHERE resource = 2) FROM account",
+        " (SELECT most FROM quota WHERE resource = 2), epoch FROM account",
     [SQL_ACCOUNT_NEW] =
         "INSERT INTO account(one, id, epoch, highest_modseq, next_message, next_mailbox, bytes,"
         " messages, forgotten_modseq) VALUES (1, ?1, ?2, 1, 1, 1, 0, 0, 0)",

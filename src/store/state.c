@@ -5,6 +5,7 @@
  */
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/scoped.h"
@@ -64,6 +65,7 @@ static bool load_account_row(struct account *a, struct db *db, struct account_st
             .forgotten_modseq = (uint64_t)db_col_i64(q, 6),
         };
         quota_of_row(a->store, s, q, 7);
+        s->epoch = db_col_i64(q, 7 + QUOTA_RESOURCES);
     }
     if (!db_done(q, why))
         return false;
@@ -181,6 +183,17 @@ static bool load_subscriptions(struct account_state *s, struct db *db, struct fa
     return db_done(q, why);
 }
 
+/* 0 if that cannot be told. */
+static uint64_t inode_of(const struct account *a)
+{
+    char path[STORE_PATH_BYTES];
+    struct stat s;
+
+    return account_path(a->store, "accounts", a->id, "mail.db", path, NULL) && stat(path, &s) == 0
+               ? (uint64_t)s.st_ino
+               : 0;
+}
+
 bool account_state_load(struct account *a, struct db *db, struct account_state **out, struct fail *why)
 {
     struct account_state *s = xcalloc(1, sizeof *s);
@@ -197,6 +210,7 @@ bool account_state_load(struct account *a, struct db *db, struct account_state *
         return false;
     }
     s->annotation_modseq = (uint64_t)annotated;
+    s->inode = inode_of(a);
     order_mailboxes(s);
     if (!acl_load(s, db, why)) {
         account_state_free(a, &s);

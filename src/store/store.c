@@ -19,11 +19,14 @@
 
 /* Of account files known to be durable: past that all are forgotten, and synced once more when opened. */
 enum { CLEAN_MAX = 32768 };
+/* Views are written for so long when the store is closed. */
+enum { LAST_VIEWS_MS = 3000 };
 
 void store_limits_default(struct store_limits *l)
 {
     *l = (struct store_limits){
         .view_bytes = 64u << 20,
+        .view_file_messages = 5000,
         .sort_bytes = 256u << 20,
         .sort_idle_seconds = 600,
         .handle_bytes = 64u << 20,
@@ -151,7 +154,9 @@ void store_close(struct store **stp)
     index_stop(st);
     daily_stop(st);
     upkeep_stop(st);
+    int64_t until = clock_mono_ms() + LAST_VIEWS_MS;
     while ((a = store_take_oldest(st, INT64_MAX)) != NULL) {
+        view_files_keep_last(a, until);
         account_close_file(a);
         (void)pthread_mutex_unlock(&a->file_lock);
         store_unpin(a);

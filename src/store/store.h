@@ -28,6 +28,7 @@ struct volumes;
 
 struct store_limits {
     uint64_t view_bytes;           /* memory for cached views; default 64 MB */
+    unsigned view_file_messages;   /* the lists of mailboxes with so many are kept in files; default 5000; 0: none */
     uint64_t sort_bytes;           /* memory for what messages are sorted and threaded by; default 256 MB */
     unsigned sort_idle_seconds;    /* the same unused for that long is dropped; default 600 */
     uint64_t handle_bytes;         /* memory for open account files; default 64 MB */

@@ -14,11 +14,20 @@
 
 enum { TRIM_BYTES = 4 << 20 }; /* given back to the system once so much was freed */
 
-static void close_one(struct account *a)
+/* Its views are written first, and nobody has to wait for that: if somebody used it meanwhile, it stays open. */
+static size_t close_one(struct account *a, int64_t unused_since_ms)
 {
-    account_close_file(a);
     (void)pthread_mutex_unlock(&a->file_lock);
+    view_files_keep(a, INT64_MAX);
+    size_t closed = 0;
+    if (pthread_mutex_trylock(&a->file_lock) == 0) {
+        closed = a->db != NULL && a->pins == 0 && a->used_ms <= unused_since_ms;
+        if (closed > 0)
+            account_close_file(a);
+        (void)pthread_mutex_unlock(&a->file_lock);
+    }
     store_unpin(a);
+    return closed;
 }
 
 /* Account files that nobody has used for a while, and the oldest past the budget. */
@@ -28,14 +37,10 @@ static size_t close_idle(struct store *st)
     struct account *a;
     size_t closed = 0;
 
-    while ((a = store_take_oldest(st, since)) != NULL) {
-        close_one(a);
-        closed++;
-    }
-    while (store_over_budget(st, 100) && (a = store_take_oldest(st, INT64_MAX)) != NULL) {
-        close_one(a);
-        closed++;
-    }
+    while ((a = store_take_oldest(st, since)) != NULL)
+        closed += close_one(a, since);
+    while (store_over_budget(st, 100) && (a = store_take_oldest(st, INT64_MAX)) != NULL)
+        closed += close_one(a, INT64_MAX);
     return closed;
 }
 
@@ -59,6 +64,7 @@ static uint64_t drop_views(struct account *a, int64_t since_ms)
 {
     uint64_t freed = 0;
 
+    view_files_keep(a, since_ms);
     if (pthread_mutex_trylock(&a->file_lock) != 0)
         return 0; /* it is in use */
     (void)pthread_mutex_lock(&a->lock);

@@ -25,6 +25,7 @@ struct view_chunk *view_chunk_create(uint32_t cap)
 
     c->refs = 1;
     c->count = 0;
+    c->unseen = 0;
     c->cap = (uint16_t)cap;
     c->max_modseq = 0;
     return c;
@@ -184,6 +185,17 @@ bool view_next_changed(struct view_cursor *c, uint64_t since, struct view_entry 
         if (out->modseq > since)
             return true;
     }
+}
+
+uint32_t view_first_unseen(const struct view *v)
+{
+    for (uint32_t i = 0; i < v->slot_count; i++) {
+        const struct view_chunk *c = v->slots[i].chunk;
+        for (uint32_t k = 0; c->unseen > 0 && k < c->count; k++)
+            if ((c->entries[k].bits & STORE_SEEN) == 0)
+                return v->slots[i].start + k;
+    }
+    return v->count;
 }
 
 struct view_token view_token(const struct view *v)

@@ -48,6 +48,8 @@ uint64_t view_whole_modseq(const struct view *v);
 struct view_entry view_at(const struct view *v, uint32_t position);
 /* The position of `uid`, or of the first above it (view_count if none); *found says which. */
 uint32_t view_find(const struct view *v, uint32_t uid, bool *found);
+/* The position of the first without \Seen, view_count if none; chunks without any are passed over. */
+uint32_t view_first_unseen(const struct view *v);
 /* Walks fast: start with {v, position}. */
 struct view_cursor {
     const struct view *view;

@@ -50,6 +50,7 @@ static struct view_chunk *own_chunk(struct view_slot *slot, uint32_t spare)
         return old;
     own = view_chunk_create(need <= old->cap ? old->cap : larger(need));
     own->count = old->count;
+    own->unseen = old->unseen;
     own->max_modseq = old->max_modseq;
     memcpy(own->entries, old->entries, old->count * sizeof old->entries[0]);
     view_chunk_release(old);
@@ -88,6 +89,7 @@ void view_add(struct view **v, struct view_packed p)
     else
         c = add_slot(v, view_chunk_create(larger(0)), p.uid)->chunk;
     c->entries[c->count++] = p;
+    c->unseen = (uint16_t)(c->unseen + ((p.bits & STORE_SEEN) == 0));
     if (c->max_modseq < p.modseq)
         c->max_modseq = p.modseq;
     (*v)->count++;
@@ -104,7 +106,10 @@ void view_set(struct view **v, uint32_t position, struct view_entry e)
     view_own(v);
     struct view_slot *slot = &(*v)->slots[view_slot_of(*v, position)];
     struct view_chunk *c = own_chunk(slot, 0);
-    c->entries[position - slot->start] = view_pack(&e);
+    struct view_packed *p = &c->entries[position - slot->start];
+    bool was_unseen = (p->bits & STORE_SEEN) == 0, is_unseen = (e.flags & STORE_SEEN) == 0;
+    c->unseen = (uint16_t)(c->unseen + is_unseen - was_unseen);
+    *p = view_pack(&e);
     if (c->max_modseq < e.modseq)
         c->max_modseq = e.modseq;
 }

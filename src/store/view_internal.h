@@ -23,6 +23,7 @@ enum { PACKED_GONE = 32, PACKED_SET_SHIFT = 6 };
 struct view_chunk {
     _Atomic uint32_t refs;
     uint16_t count, cap;
+    uint16_t unseen;     /* entries without \Seen */
     uint64_t max_modseq; /* no entry's is above it */
     struct view_packed entries[];
 };

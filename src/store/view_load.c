@@ -48,9 +48,12 @@ static bool newest(struct account *a, struct mailbox_state *box, struct view **o
     struct view *v = box->view; /* written only with file_lock held */
 
     if (v == NULL) {
-        if (!view_load(a->db, &box->row, &v, why))
+        v = view_file_load(a, &box->row);
+        bool from_file = v != NULL;
+        if (!from_file && !view_load(a->db, &box->row, &v, why))
             return false;
         (void)pthread_mutex_lock(&a->lock);
+        box->file_modseq = from_file ? v->modseq : 0;
         state_set_view(a, box, v);
         (void)pthread_mutex_unlock(&a->lock);
     }

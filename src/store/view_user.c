@@ -116,6 +116,7 @@ static struct view_chunk *overlay_chunk(const struct view_chunk *c, struct view_
         }
         if (own->max_modseq < p.modseq)
             own->max_modseq = p.modseq;
+        own->unseen = (uint16_t)(own->unseen + ((p.bits & STORE_SEEN) == 0));
         own->entries[i] = p;
     }
     return own;

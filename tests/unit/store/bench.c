@@ -20,6 +20,7 @@
 struct bench {
     struct volumes *volumes;
     struct store *store;
+    struct store_limits limits;
     const char *dir;
     struct body *body;
     struct message_facts facts;
@@ -250,6 +251,45 @@ static void big_mailbox(struct bench *b, uint64_t messages)
     account_release(&a);
 }
 
+/* What the first SELECT of a mailbox waits for, by its rows and by its file. */
+static void cold_view(struct bench *b, uint64_t messages)
+{
+    static const struct {
+        unsigned least;
+        const char *what;
+    } rounds[] = {{0, "first view, by its rows"}, {5000, "the same, by its file"}, {5000, "once more"}};
+    struct uid_range all = {1, UINT32_MAX};
+    struct copy_result copied;
+    struct fail why;
+    struct view *v;
+    double n = 10000;
+
+    place(b, 2, 1, 10000, 500, "place, one account, 500 at a time");
+    struct account *a = open_account(b, 2);
+    uint64_t inbox = inbox_of(a);
+    for (; n < (double)messages; n *= 2) {
+        if (n * 2 > (double)messages)
+            all.last = (uint32_t)messages - (uint32_t)n;
+        must(message_copy(a, inbox, &all, 1, inbox, false, &copied, &why), &why);
+        uid_set_finish(&copied.source);
+    }
+    account_release(&a);
+    for (size_t i = 0; i < sizeof rounds / sizeof *rounds; i++) {
+        struct timer t = start();
+        store_close(&b->store);
+        stop(t, "store closed", 1);
+        b->limits.view_file_messages = rounds[i].least;
+        must(store_open(b->dir, b->volumes, &b->limits, &b->store, &why), &why);
+        a = open_account(b, 2);
+        inbox = inbox_of(a);
+        t = start();
+        must(view_open(a, inbox, &v, &why), &why);
+        stop(t, rounds[i].what, view_count(v));
+        view_release(&v);
+        account_release(&a);
+    }
+}
+
 static long resident_kb(void)
 {
     FILE *f = fopen("/proc/self/statm", "re");
@@ -327,11 +367,12 @@ int main(int argc, char **argv)
     limits.handle_idle_seconds = 2;
     (void)snprintf(path, sizeof path, "%s/volumes", b.dir);
     must(volumes_open(path, &volume_limits, &b.volumes, &why), &why);
+    b.limits = limits;
     must(store_open(b.dir, b.volumes, &limits, &b.store, &why), &why);
     arena_init(&b.arena, 1 << 20);
     make_body(&b);
     const char *parts =
-        argc > 3 ? argv[3] : "fa14mb"; /* facts, accounts, 1 or 4 at a time, many, big; i: idle, o: open */
+        argc > 3 ? argv[3] : "fa14mb"; /* facts, accounts, 1 or 4 at a time, many, big; i: idle, o: open, c: cold */
     struct timer t = start();
     for (int i = 0; i < (strchr(parts, 'f') != NULL ? 1000 : 1); i++)
         must(message_facts_compute(b.body, &b.arena, &b.facts, &why), &why);
@@ -353,6 +394,8 @@ int main(int argc, char **argv)
         place(&b, 1, 1000, 2000, 1, "place, 1,000 accounts, 1 at a time");
     if (strchr(parts, 'b') != NULL)
         big_mailbox(&b, messages);
+    if (strchr(parts, 'c') != NULL)
+        cold_view(&b, messages);
     if (strchr(parts, 'i') != NULL)
         idle_accounts(&b, limits.handle_idle_seconds);
     store_close(&b.store);
