@@ -53,7 +53,6 @@ static const struct {
     {"REPLACE", LOGGED_IN},
     {"PREVIEW", LOGGED_IN},
     {"SAVEDATE", LOGGED_IN},
-    {"OBJECTID", LOGGED_IN},
     {"CONTEXT=SEARCH", LOGGED_IN},
     {"CONTEXT=SORT", LOGGED_IN},
     {"MULTISEARCH", LOGGED_IN},

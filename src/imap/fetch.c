@@ -556,7 +556,9 @@ void imap_fetch(struct imap_session *s, struct imap_reader *r)
     s->cleanup = end_fetch;
     if (f->args.sets_seen && !s->box.read_only && (s->box.rights & RIGHT_SEEN) && !set_seen(s, f))
         return;
-    if (f->args.vanished && !imap_tell_vanished(s, f->args.set, f->args.changed_since))
+    if (f->args.vanished && !imap_tell_vanished(s, f->args.set, f->args.changed_since)) {
+        s->news = f->news; /* the view has moved on already */
         return;
+    }
     s->step = fetch_step;
 }

@@ -13,11 +13,13 @@ enum { LINE_MAX_BYTES = 8000 }; /* RFC 7162 section 4: lines of about 8192 octet
 
 /* ---- arguments ---- */
 
-/* known-uids, known-sequence-set, known-uid-set = sequence-set; "*" is not allowed */
+/* known-uids, known-sequence-set, known-uid-set = sequence-set; "*" is not allowed, and SELECT empties "$" */
 static struct imap_set read_known(struct imap_reader *r)
 {
     struct imap_set set = imap_read_set(r);
 
+    if (set.saved)
+        imap_fail(r, "a set of numbers");
     for (size_t i = 0; i < set.count; i++)
         if (set.ranges[i].first == 0 || set.ranges[i].last == 0)
             imap_fail(r, "a set without \"*\"");
@@ -279,6 +281,7 @@ void imap_resynchronise(struct imap_session *s, const struct imap_qresync *q, co
         return;
     }
     if (c == NULL) {
+        imap_deselect(s); /* NO to SELECT: none is selected */
         imap_no(s, "[LIMIT] The command is too large");
         return;
     }
@@ -294,4 +297,6 @@ void imap_resynchronise(struct imap_session *s, const struct imap_qresync *q, co
     struct imap_set uids = c->known.count > 0 ? c->known : (struct imap_set){.ranges = &all, .count = all.last > 0};
     if (imap_tell_vanished(s, above(&s->arena, uids, known_up_to(q, c->view)), q->modseq))
         s->step = resync_step;
+    else
+        imap_deselect(s);
 }
