@@ -502,6 +502,8 @@ int main(int argc, char **argv)
     struct index_lag lag;
     if (!index_check(account, &lag, &why)) { /* nobody had read it yet */
         CHECK("damaged in the middle", why.kind == FAIL_PERM);
+        stop(); /* else it would not be tried again so soon */
+        start();
         CHECK("anew, once it was looked at", index_catch_up(room.store, 1, &why));
     }
     CHECK("sound", index_check(account, &lag, &why));
