@@ -25,8 +25,8 @@ static const struct {
 static void write_letter(uint32_t c)
 {
     uint32_t titled = uc_totitle(c), apart[CHARACTERS], folded[CHARACTERS];
-    size_t apart_len = CHARACTERS, folded_len = CHARACTERS, len = FORM_MAX;
-    uint8_t form[FORM_MAX];
+    size_t apart_len = CHARACTERS, folded_len = CHARACTERS, len = 4 * CHARACTERS;
+    uint8_t form[4 * CHARACTERS];
 
     if (u32_normalize(UNINORM_NFKD, &titled, 1, apart, &apart_len) != apart)
         exit(1);
@@ -35,12 +35,14 @@ static void write_letter(uint32_t c)
         apart[i] = uc_totitle(apart[i]);
     if (u32_casefold(apart, apart_len, NULL, NULL, folded, &folded_len) != folded)
         exit(1);
-    if (uc_combining_class(first) != 0 || u32_to_u8(folded, folded_len, form, &len) != form)
+    if (u32_to_u8(folded, folded_len, form, &len) != form)
+        exit(1);
+    if (uc_combining_class(first) != 0 || len > FORM_MAX)
         len = 0; /* it may move before what precedes it; or it is too long */
-    (void)printf("{%zu, {", len);
+    (void)printf("{{");
     for (size_t i = 0; i < len; i++)
         (void)printf(i == 0 ? "'\\x%02x'" : ", '\\x%02x'", form[i]);
-    (void)printf(len > 0 ? "}},\n" : "0}},\n");
+    (void)printf(len > 0 ? "}, %zu},\n" : "0}, %zu},\n", len);
 }
 
 int main(void)

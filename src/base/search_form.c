@@ -18,15 +18,16 @@
 #include "base/unicode.h"
 
 struct letter {
-    unsigned char len; /* 0: not simple, or longer than fits */
     char form[7];
+    unsigned char len; /* 0: not simple, or longer than fits */
 };
 #include "base/letters.h"
 
 enum {
     STRETCH_MAX = 65536, /* kilobytes with nothing simple in them are no prose: cut them anywhere */
     BLOCK = 4096,        /* taken at a time */
-    GROWTH = 4,          /* a simple character's form is at most so many times as long */
+    GROWTH = 4,          /* a simple character's form is at most so many times as long; */
+    SLACK = 8,           /* and what is written beyond it */
     ASCII_RUN = 16,
 };
 
@@ -80,7 +81,7 @@ static size_t add_simple(char *to, uint32_t c, struct slice written)
     const struct letter *one = find_letter(c);
 
     if (one != NULL) {
-        memcpy(to, one->form, one->len);
+        memcpy(to, one, SLACK); /* all of it: a length that is known is copied faster */
         return one->len;
     }
     if (between(c, 0xac00, 0xd7a3))
@@ -110,39 +111,44 @@ struct run {
     size_t last_read, last_written; /* of the last one */
 };
 
-/* ASCII_RUN bytes, if they are ASCII. */
-static bool lower_run(char *to, const char *from)
+/* ASCII in lower case, as much of it as `s` begins with; how much. */
+static size_t lower_ascii(char *to, struct slice s)
 {
-    unsigned char all = 0;
-    char bytes[ASCII_RUN];
+    size_t at = 0;
 
-    memcpy(bytes, from, ASCII_RUN);
-    for (size_t i = 0; i < ASCII_RUN; i++) {
-        all |= (unsigned char)bytes[i];
-        bytes[i] = ascii_lower(bytes[i]);
+    for (; s.len - at >= ASCII_RUN; at += ASCII_RUN) {
+        unsigned char all = 0;
+        char bytes[ASCII_RUN];
+        memcpy(bytes, s.ptr + at, ASCII_RUN);
+        for (size_t i = 0; i < ASCII_RUN; i++) {
+            all |= (unsigned char)bytes[i];
+            bytes[i] = ascii_lower(bytes[i]);
+        }
+        if (all >= 0x80)
+            break;
+        memcpy(to + at, bytes, ASCII_RUN);
     }
-    if (all >= 0x80)
-        return false;
-    memcpy(to, bytes, ASCII_RUN);
-    return true;
+    for (; at < s.len && (unsigned char)s.ptr[at] < 0x80; at++)
+        to[at] = ascii_lower(s.ptr[at]);
+    return at;
 }
 
-/* The simple characters that `s` begins with; there is room for GROWTH times its length. */
+/* The simple characters that `s` begins with; there is room for GROWTH times its length, and SLACK. */
 static struct run add_run(char *to, struct slice s)
 {
     struct run r = {.read = 0};
 
     while (r.read < s.len) {
-        size_t next = r.read;
+        size_t next = r.read, len = lower_ascii(to + r.written, slice_from(s, r.read));
 
-        if (s.len - r.read >= ASCII_RUN && lower_run(to + r.written, s.ptr + r.read)) {
-            r.read += ASCII_RUN;
-            r.written += ASCII_RUN;
+        if (len > 0) {
+            r.read += len;
+            r.written += len;
             r.last_read = r.last_written = 1;
             continue;
         }
         uint32_t c = utf8_next(s, &next);
-        size_t len = add_simple(to + r.written, c, slice_sub(s, r.read, next - r.read));
+        len = add_simple(to + r.written, c, slice_sub(s, r.read, next - r.read));
         if (len == 0)
             break;
         r.last_read = next - r.read;
@@ -186,7 +192,7 @@ void search_form_add(struct buf *out, struct slice text)
 {
     while (text.len > 0 && !out->failed) {
         struct slice block = slice_sub(text, 0, BLOCK); /* half a character at its end is not simple */
-        char *to = buf_room(out, GROWTH * block.len);
+        char *to = buf_room(out, GROWTH * block.len + SLACK);
 
         if (to == NULL)
             return;
