@@ -115,6 +115,7 @@ struct index_set {
     struct idmap files; /* struct index_file by account */
     unsigned open_count;
     bool closing, runs;
+    uint64_t working; /* messages that the thread's present turn began with */
     pthread_t thread;
     _Atomic int64_t placed_ms; /* when a message last came, for any account */
 };

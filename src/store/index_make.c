@@ -81,6 +81,7 @@ static uint64_t take_due(struct index_set *set)
             found = f;
     }
     id = found != NULL ? found->account : 0;
+    set->working = found != NULL ? found->work.waiting : 0;
     if (found != NULL)
         found->work = (struct index_work){.waiting = 0};
     (void)pthread_mutex_unlock(&set->lock);
@@ -506,12 +507,13 @@ static void *index_main(void *ctx)
 uint64_t store_index_waiting(struct store *st)
 {
     struct index_set *set = st->index;
-    uint64_t id, waiting = 0;
+    uint64_t id, waiting;
     void *value;
 
     if (set == NULL)
         return 0;
     (void)pthread_mutex_lock(&set->lock);
+    waiting = set->working;
     for (size_t at = 0; idmap_next(&set->files, &at, &id, &value);)
         waiting += ((struct index_file *)value)->work.waiting;
     (void)pthread_mutex_unlock(&set->lock);
