@@ -315,7 +315,6 @@ static void tell_status_of_named(struct imap_session *s, struct imap_notify *n, 
     if (!imap_find(s, name, RIGHT_LOOKUP | RIGHT_READ, &target, &why) || target.account == s->account ||
         target.info.no_select)
         return;
-    target.info.name = name;
     notify_write_status(s, target.account, target.info, notify_events_of(n, name, false, false), true);
 }
 

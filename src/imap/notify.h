@@ -82,7 +82,7 @@ void imap_notify_leave(struct imap_session *s);
 unsigned notify_events_of(const struct imap_notify *n, struct slice name, bool personal, bool subscribed);
 /* One event, as lines; nothing if it is not wanted. */
 void notify_tell_event(struct imap_session *s, struct account *a, const struct watch_event *e);
-/* "* STATUS name (...)" for those of `kinds` that happened. */
+/* "* STATUS name (...)" for those of `kinds` that happened; info.name is its owner's, as everywhere. */
 void notify_write_status(struct imap_session *s, struct account *a, struct mailbox_info info,
                          unsigned kinds, bool all);
 

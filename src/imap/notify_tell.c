@@ -113,10 +113,8 @@ static struct seen see(struct imap_session *s, struct account *a, struct slice n
     m.subscribed = is_subscribed(s, name);
     m.exists = imap_find(s, name, RIGHT_LOOKUP, &target, &why);
     m.readable = m.exists && imap_find(s, name, RIGHT_LOOKUP | RIGHT_READ, &target, &why);
-    if (m.exists) {
+    if (m.exists)
         m.info = target.info;
-        m.info.name = name;
-    }
     return m;
 }
 
