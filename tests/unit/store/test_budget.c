@@ -96,6 +96,7 @@ int main(void)
     r.limits.handle_bytes = 2 * HANDLE_BYTES;
     r.limits.handle_idle_seconds = 0;
     r.limits.view_bytes = 500;
+    r.limits.view_file_messages = 1; /* written, read and removed meanwhile */
     room_open(&r);
     for (size_t i = 0; i < WORKERS; i++) {
         workers[i] = (struct worker){.room = &r, .seed = (uint64_t)getpid() + i};

@@ -29,9 +29,11 @@ static bool same(const struct view *v, const struct plain *p)
 {
     struct view_cursor at;
     struct view_entry e;
-    uint32_t i = 0;
+    uint32_t i = 0, unseen = 0;
 
-    if (view_count(v) != p->count || view_uidnext(v) != p->uidnext || view_modseq(v) != p->modseq)
+    while (unseen < p->count && (p->list[unseen].flags & STORE_SEEN) != 0)
+        unseen++;
+    if (view_first_unseen(v) != unseen || view_count(v) != p->count || view_uidnext(v) != p->uidnext || view_modseq(v) != p->modseq)
         return false;
     view_cursor_init(&at, v, 0);
     for (; view_next(&at, &e); i++) {
@@ -74,8 +76,15 @@ static void grow(struct view **v, struct plain *p)
 
 static void change(struct view **v, struct plain *p)
 {
+    bool all = pick(20) == 0; /* seen, so that the first unseen is far */
+
     p->modseq++;
-    for (uint32_t n = pick(30); n > 0 && p->count > 0; n--) {
+    for (uint32_t i = 0; all && i < p->count; i++) {
+        p->list[i].flags |= STORE_SEEN;
+        p->list[i].modseq = p->modseq;
+        view_set(v, i, p->list[i]);
+    }
+    for (uint32_t n = pick(all ? 2 : 30); n > 0 && p->count > 0; n--) {
         struct view_entry *e = &p->list[pick(p->count)];
         e->flags = pick(32);
         e->modseq = p->modseq;
