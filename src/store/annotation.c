@@ -3,7 +3,8 @@
  *
  * Layer: store.  Small and seldom: asked of the file each time.  A change draws a
  * modseq; what was taken away stays as a row without a value until the daily
- * purge, so that sessions can be told of it.
+ * purge, or until more have gone than there may be, so that sessions can be told
+ * of it.
  */
 #include "store/annotation.h"
 
@@ -47,17 +48,31 @@ static bool read_value(struct db *db, uint64_t mailbox_id, uint64_t user, struct
     return db_done(q, why);
 }
 
-static bool fits(struct change *c, const struct annotating *w, const struct annotation *n, struct fail *why)
+/* `is_new`: one more than there are, not another value of one that is there. */
+static bool fits(struct change *c, const struct annotating *w, const struct annotation *n, bool is_new,
+                 struct fail *why)
 {
     const struct store_limits *l = &c->account->store->limits;
     int64_t there;
 
     if (n->value.len > l->annotation_bytes)
         return fail_set(why, FAIL_PERM, FAIL_TOO_BIG, "an annotation has at most %u bytes", l->annotation_bytes);
+    if (!is_new)
+        return true;
     if (!db_get_i64(c->db, SQL_ANNOTATION_COUNT, &there, why, "ii", (int64_t)w->mailbox_id, (int64_t)n->user))
         return false;
     return (uint64_t)there < l->annotations ||
            fail_set(why, FAIL_PERM, FAIL_LIMIT, "there are %u annotations already", l->annotations);
+}
+
+static bool take_away(struct change *c, const struct annotating *w, const struct annotation *n, struct slice name,
+                      struct fail *why)
+{
+    int64_t mailbox = (int64_t)w->mailbox_id, user = (int64_t)n->user, modseq = (int64_t)change_modseq(c);
+
+    return db_run(c->db, SQL_ANNOTATION_REMOVE, why, "iiti", mailbox, user, name, modseq) &&
+           db_run(c->db, SQL_ANNOTATION_TRIM, why, "iiii", mailbox, user, modseq,
+                  (int64_t)c->account->store->limits.annotations);
 }
 
 static bool set_one(struct change *c, const struct annotating *w, const struct annotation *n,
@@ -72,9 +87,8 @@ static bool set_one(struct change *c, const struct annotating *w, const struct a
     c->annotated = true;
     change_event(c, w->mailbox_id, WATCH_METADATA, SLICE(""));
     if (n->gone)
-        return db_run(c->db, SQL_ANNOTATION_REMOVE, why, "iiti", (int64_t)w->mailbox_id, (int64_t)n->user, name,
-                      (int64_t)change_modseq(c));
-    return (now.ptr != NULL && n->value.len <= now.len ? true : fits(c, w, n, why)) &&
+        return take_away(c, w, n, name, why);
+    return ((now.ptr != NULL && n->value.len <= now.len) || fits(c, w, n, now.ptr == NULL, why)) &&
            db_run(c->db, SQL_ANNOTATION_SET, why, "iitbi", (int64_t)w->mailbox_id, (int64_t)n->user, name,
                   n->value, (int64_t)change_modseq(c));
 }

@@ -92,6 +92,10 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
                            " ON CONFLICT DO UPDATE SET value = excluded.value, modseq = excluded.modseq",
     [SQL_ANNOTATION_REMOVE] = "UPDATE annotation SET value = NULL, modseq = ?4"
                               " WHERE mailbox = ?1 AND user = ?2 AND name = ?3",
+    /* Those taken away before, once they are more than ?4. */
+    [SQL_ANNOTATION_TRIM] = "DELETE FROM annotation WHERE mailbox = ?1 AND user = ?2 AND value IS NULL AND modseq < ?3"
+                            " AND (SELECT count(*) FROM annotation WHERE mailbox = ?1 AND user = ?2"
+                            " AND value IS NULL) > ?4",
     [SQL_ANNOTATION_COUNT] =
         "SELECT count(*) FROM annotation WHERE mailbox = ?1 AND user = ?2 AND value IS NOT NULL",
     /* '0' is what follows '/'. */
@@ -171,7 +175,8 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
     [SQL_PURGE_DUE] = "SELECT 1 FROM expunged WHERE expunged_at < ?1 AND message <> 0"
                       " UNION ALL SELECT 1 FROM expunged WHERE expunged_at < ?2"
                       " UNION ALL SELECT 1 FROM mailbox WHERE deleted_at < ?2"
-                      " UNION ALL SELECT 1 WHERE (SELECT count(*) FROM keyword_set) > ?3 LIMIT 1",
+                      " UNION ALL SELECT 1 WHERE (SELECT count(*) FROM keyword_set) > ?3"
+                      " UNION ALL SELECT 1 FROM annotation WHERE value IS NULL LIMIT 1",
     [SQL_PURGE_BURY] =
         "INSERT OR IGNORE INTO dead(ref, size) SELECT m.ref, m.size FROM message m WHERE m.ref < ?2"
         " AND m.id IN (SELECT message FROM expunged WHERE expunged_at < ?1 AND message <> 0)"

@@ -4,8 +4,10 @@
  */
 #include <pthread.h>
 
+#include "base/clock.h"
 #include "store/acl.h"
 #include "store/annotation.h"
+#include "store/internal.h"
 #include "tests/unit/store/room.h"
 
 /* ---- rights ---- */
@@ -165,6 +167,7 @@ static void annotations_are_kept(struct room *r)
         CHECK("many", annotate(a, 1, 0, name, SLICE("v")));
     }
     CHECK("too many", !annotate(a, 1, 0, SLICE("/more"), SLICE("v")) && annotate(a, 1, 0, SLICE("/n1"), SLICE("w")));
+    CHECK("a longer value is not one more", annotate(a, 1, 0, SLICE("/n1"), SLICE("longer")));
     CHECK("a mailbox that is none", !annotate(a, 4711, 0, SLICE("/x"), SLICE("v")));
     account_release(&a);
     room_close(r);
@@ -172,6 +175,31 @@ static void annotations_are_kept(struct room *r)
     a = room_account(r, 2);
     CHECK("kept", is_annotated(a, 1, 0, SLICE("/comment"), "ours") &&
                       annotation_changed(a, 1, 2, now, &arena, &list, &count, &now, &why) && count > 5);
+    account_release(&a);
+    arena_finish(&arena);
+}
+
+/* What was taken away does not pile up: not in one day, and not where nothing else is ever purged. */
+static void annotations_go_for_good(struct room *r)
+{
+    struct account *a = room_account(r, 3);
+    struct annotation *list;
+    struct arena arena;
+    uint64_t now;
+    size_t count;
+    struct fail why;
+
+    arena_init(&arena, 1 << 20);
+    for (unsigned i = 0; i < 5 * r->limits.annotations; i++) {
+        struct annotation n = {.name = arena_printf(&arena, "/n%u", i), .value = SLICE("v")};
+        bool ok = annotation_set(a, 1, &n, 1, NULL, &why);
+        n.gone = true;
+        CHECK("there and gone", ok && annotation_set(a, 1, &n, 1, NULL, &why));
+    }
+    CHECK("the last is told", annotation_changed(a, 1, 0, 0, &arena, &list, &count, &now, &why) && count > 0 &&
+                                  count <= r->limits.annotations);
+    CHECK("purge", release_purge(a, clock_now(), &why));
+    CHECK("none", annotation_changed(a, 1, 0, 0, &arena, &list, &count, &now, &why) && count == 0);
     account_release(&a);
     arena_finish(&arena);
 }
@@ -457,6 +485,7 @@ int main(void)
     entries_live_with_mailboxes(&r);
     a_removed_account_shares_nothing(&r);
     annotations_are_kept(&r);
+    annotations_go_for_good(&r);
     for (uint64_t seed = 1; seed <= 3; seed++)
         everybody_has_seen_his_own(&r, seed);
     all_at_once(&r);
