@@ -45,6 +45,25 @@ void index_init(struct store *st)
     st->index = set;
 }
 
+static bool file_path(const struct index_file *f, const char *behind, char out[STORE_PATH_BYTES],
+                      struct fail *why)
+{
+    char name[32];
+
+    (void)snprintf(name, sizeof name, "index.db%s", behind);
+    return account_path(f->store, "accounts", f->account, name, out, why);
+}
+
+/* So that the next process looks at it, though nothing may have come since (index_make.c). */
+static void date_back(const struct index_file *f)
+{
+    static const struct timespec times[2] = {{0, 0}, {0, 0}};
+    char path[STORE_PATH_BYTES];
+
+    if (file_path(f, "", path, NULL))
+        (void)utimensat(AT_FDCWD, path, times, 0);
+}
+
 /* file's lock held */
 static void close_file(struct index_file *f)
 {
@@ -52,6 +71,9 @@ static void close_file(struct index_file *f)
         return;
     db_rollback(f->db);
     db_close(&f->db);
+    if (f->behind)
+        date_back(f);
+    f->behind = false;
     f->now = f->committed = (struct index_position){0};
     f->pending_bytes = 0;
     (void)pthread_mutex_lock(&f->store->index->lock);
@@ -192,15 +214,6 @@ void index_close_idle(struct store *st)
 
 /* ---- one of them ---- */
 
-static bool file_path(const struct index_file *f, const char *behind, char out[STORE_PATH_BYTES],
-                      struct fail *why)
-{
-    char name[32];
-
-    (void)snprintf(name, sizeof name, "index.db%s", behind);
-    return account_path(f->store, "accounts", f->account, name, out, why);
-}
-
 static void remove_files(struct index_file *f)
 {
     static const char *const behind[] = {"-wal", "-journal", ""};
@@ -291,6 +304,7 @@ static bool make_file(struct index_file *f, struct fail *why)
     bool ok = write_state(f, why) &&
               db_run(f->db, INDEX_SETTING, why, "ti", SLICE("hashsize"), (int64_t)f->store->limits.index_memory) &&
               db_commit(f->db, why);
+    f->behind = true;
     if (!ok)
         close_file(f);
     return ok;
@@ -347,6 +361,7 @@ void index_file_touch(struct index_file *f)
 {
     char path[STORE_PATH_BYTES];
 
+    f->behind = false;
     if (f->db != NULL && file_path(f, "", path, NULL))
         (void)utimensat(AT_FDCWD, path, NULL, 0);
 }
@@ -362,6 +377,7 @@ bool index_file_check(struct index_file *f, struct fail *why)
 
 bool index_file_add(struct index_file *f, uint64_t message, struct slice packed, bool always, struct fail *why)
 {
+    f->behind = true;
     if (!db_in_transaction(f->db) && !db_begin(f->db, why))
         return false;
     bool ok = always ? db_run(f->db, INDEX_ALWAYS_ADD, why, "i", (int64_t)message)

@@ -37,7 +37,7 @@ struct index_file *index_file_pin(struct store *st, uint64_t account);
  */
 bool index_file_open(struct index_file *f, int64_t epoch, bool make, struct fail *why);
 bool index_file_is_open(const struct index_file *f);
-/* As new as its account: nothing waits. */
+/* As new as its account: nothing waits.  One that is closed before that is dated 1970. */
 void index_file_touch(struct index_file *f);
 /* Closes it and removes it from the disk. */
 void index_file_discard(struct index_file *f, const char *reason);
@@ -131,6 +131,7 @@ struct index_file {
     int64_t epoch;
     struct index_position now, committed;
     uint64_t pending_bytes;
+    bool behind;      /* something was put in since it was opened, but not all there is */
     int64_t retry_ms; /* not opened before */
 };
 

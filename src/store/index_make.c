@@ -308,14 +308,14 @@ static bool find_start(struct making *k, struct fail *why)
     return ok;
 }
 
-static bool commit(struct making *k, struct fail *why)
+static bool commit(struct making *k, bool done, struct fail *why)
 {
     struct index_file *f = index_file_lock(k->store, k->account->id);
     bool ok = !index_file_is_open(f) || index_file_commit(f, why);
 
     if (!ok)
         index_file_failed(f, why);
-    else
+    else if (done)
         index_file_touch(f);
     index_file_unlock(&f);
     return ok;
@@ -347,7 +347,7 @@ static bool catch_up(struct making *k, bool *more, struct fail *why)
             break;
     }
     /* What was put in before a failure stays. */
-    if (!commit(k, ok ? why : &local))
+    if (!commit(k, ok && !*more, ok ? why : &local))
         ok = false;
     if (k->made > 0)
         tell(k, began);
@@ -444,13 +444,23 @@ static int64_t written_at(const struct store *st, uint64_t id, const char *file)
     return account_path(st, "accounts", id, file, path, NULL) && stat(path, &s) == 0 ? (int64_t)s.st_ctime : 0;
 }
 
+/* Was all put in when it was closed?  One with a WAL was not closed, unless it is open. */
+static bool may_be_unfinished(const struct store *st, uint64_t id)
+{
+    char path[STORE_PATH_BYTES];
+    struct stat s;
+
+    return written_at(st, id, "index.db-wal") != 0 ||
+           (account_path(st, "accounts", id, "index.db", path, NULL) && stat(path, &s) == 0 && s.st_mtime == 0);
+}
+
 /* An account whose file is newer than its index: perhaps by flags alone; a look costs little. */
 static bool look_for_work(void *ctx, uint64_t id)
 {
     struct store *st = ctx;
     int64_t mail = written_at(st, id, "mail.db"), wal = written_at(st, id, "mail.db-wal");
 
-    if ((mail > wal ? mail : wal) >= written_at(st, id, "index.db"))
+    if ((mail > wal ? mail : wal) >= written_at(st, id, "index.db") || may_be_unfinished(st, id))
         index_note(st, id, DUE_MESSAGES);
     return !is_closing(st->index);
 }

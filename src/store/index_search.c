@@ -62,13 +62,15 @@ static bool ask_index(struct account *a, int64_t epoch, struct slice query, size
     return ok;
 }
 
+/* An index that knows of more than the account has is of an account that was put back by hand: not to be used. */
 static bool find_uids(struct account *a, uint64_t mailbox_id, const struct index_hits *hits, struct uids *out)
 {
     struct fail why;
 
     if (!account_lock(a, &why))
         return false;
-    bool ok = read_uids(a->db, SQL_UIDS_ABOVE, hits->covered, mailbox_id, out, &why);
+    bool ok = hits->covered < a->state->row.next_message &&
+              read_uids(a->db, SQL_UIDS_ABOVE, hits->covered, mailbox_id, out, &why);
     for (size_t i = 0; ok && i < hits->count; i++)
         ok = read_uids(a->db, SQL_UIDS_OF_MESSAGE, hits->ids[i], mailbox_id, out, &why);
     account_unlock(a);

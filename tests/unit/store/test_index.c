@@ -418,7 +418,63 @@ static void test_index_poison(void)
     buf_finish(&found);
 }
 
+/* One that knows of messages which the account has not: the account was put back by hand. */
+static void test_ahead(void)
+{
+    struct uid_set maybe = {.ranges = NULL};
+
+    CHECK("caught up", index_catch_up(room.store, 1, &why));
+    CHECK("used", index_candidates(account, inbox, SLICE("xyzzyplugh"), 10000, &maybe));
+    uid_set_finish(&maybe);
+    maybe = (struct uid_set){.ranges = NULL};
+    struct index_file *f = index_file_lock(room.store, 1);
+    CHECK("ahead", index_file_add(f, index_file_position(f).covered + 1, SLICE("\3abc"), false, &why));
+    index_file_unlock(&f);
+    CHECK("not used", !index_candidates(account, inbox, SLICE("xyzzyplugh"), 10000, &maybe));
+    CHECK("made anew", index_catch_up(room.store, 1, &why) &&
+                           index_candidates(account, inbox, SLICE("xyzzyplugh"), 10000, &maybe));
+    uid_set_finish(&maybe);
+}
+
 /* ---- the background ---- */
+
+static void sleep_to_the_next_second(void)
+{
+    time_t now = time(NULL);
+
+    while (time(NULL) == now)
+        (void)usleep(10000);
+}
+
+/* What a process did not finish the next one does, also where no mail comes in any more. */
+static void test_goes_on(void)
+{
+    struct index_lag lag = {.waiting = 0};
+    char path[STORE_PATH_BYTES];
+
+    away = false;
+    CHECK("caught up", index_catch_up(room.store, 1, &why));
+    CHECK("first", room_append(&room, account, inbox, SLICE("Subject: s\r\n\r\nb\r\n"), 0) != 0);
+    CHECK("html", room_append(&room, account, inbox, SLICE("Content-Type: text/html\r\n\r\n<p>h</p>\r\n"), 0) != 0);
+    away = true;
+    CHECK("breaks off", !index_catch_up(room.store, 1, &why));
+    away = false;
+    stop();
+    /* As if the account had last been written to long before: only its index says that it is not done. */
+    (void)snprintf(path, sizeof path, "%s/accounts/01/00/0000000000000001/index.db", room.dir);
+    sleep_to_the_next_second();
+    CHECK("newer", chmod(path, 0600) == 0);
+    room_open(&room); /* nobody opens the account but the background */
+    store_set_text_source(room.store, &source);
+    CHECK("starts", store_index_start(room.store, &why));
+    int64_t until = clock_mono_ms() + 20000;
+    struct stat s = {0};
+    while (stat(path, &s) == 0 && s.st_mtime == 0 && clock_mono_ms() < until)
+        (void)usleep(10000);
+    account = room_account(&room, 1);
+    CHECK("lag", index_lag(account, &lag, &why));
+    CHECK("it is finished", lag.there && lag.waiting == 0);
+}
 
 enum { SEARCHES = 30, TOGETHER = 4 };
 
@@ -493,6 +549,10 @@ int main(int argc, char **argv)
     }
     test_append_poison();
     test_index_poison();
+    test_ahead();
+    test_goes_on();
+    stop();
+    start();
     test_background();
     /* Damaged at its head: a new one is made.  In the middle: found out when that is read, or not read. */
     CHECK("again", index_catch_up(room.store, 1, &why));
