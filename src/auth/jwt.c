@@ -150,6 +150,14 @@ static bool has_scope(const json_t *claims, struct slice word)
     return false;
 }
 
+/* A boolean (OpenID Connect Core section 5.1), which some issuers write as text; without it all are verified. */
+static bool is_verified(const json_t *claims)
+{
+    const json_t *value = json_object_get(claims, "email_verified");
+
+    return value == NULL || json_is_true(value) || slice_eq(text_of(claims, "email_verified"), SLICE("true"));
+}
+
 static enum jwt_verdict check_claims(const json_t *claims, const struct jwt_rules *rules, int64_t now, struct arena *a,
                                      struct slice *account, struct fail *why)
 {
@@ -168,7 +176,7 @@ static enum jwt_verdict check_claims(const json_t *claims, const struct jwt_rule
     struct slice who = text_of(claims, name);
     if (who.len == 0 || who.len > ACCOUNT_MAX || slice_find_char(who, '\0') < who.len)
         return no(why, "the token does not name an account");
-    if (slice_eq(rules->claim, SLICE("email")) && json_is_false(json_object_get(claims, "email_verified")))
+    if (slice_eq(rules->claim, SLICE("email")) && !is_verified(claims))
         return no(why, "the issuer has not verified the address");
     while (left.len > 0) {
         struct slice word = slice_cut(&left, ' ');
