@@ -365,6 +365,8 @@ enum verdict verifier_token(struct verifier *v, const struct auth_context *about
         !credentials_find(v->credentials, key_text(&out->login), &t.credential, &t.found, &out->why))
         return VERDICT_NOT_NOW;
     attempt_keys(v, &t, out->login.len > 0 ? key_text(&out->login) : user);
+    if (user.len == 0)
+        t.login = t.guess; /* a bad token that comes without a name is an attack on nobody */
     return conclude(v, &t, right && t.found, out);
 }
 

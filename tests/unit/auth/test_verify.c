@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include "storage/db.h"
 #include "tests/unit/check.h"
 #include "tests/unit/storage/fault.h"
 
@@ -219,6 +220,40 @@ static void test_throttling(void)
           check_from("127.0.0.1", SLICE("nobody"), SLICE("x"), &out) == VERDICT_NOT_NOW);
 }
 
+static enum verdict token_from(const char *peer, struct slice user, const char *token)
+{
+    struct auth_context about = {.service = SLICE("imap"), .peer = slice_of(peer), .domain = SLICE("example.org")};
+    struct verified_login out;
+
+    return verifier_token(v, &about, user, slice_of(token), false, &out);
+}
+
+/* Without a name nobody is attacked: strangers' bad tokens keep nobody from hearing that his own has expired. */
+static void test_tokens_without_name(void)
+{
+    char token[32], peer[32];
+
+    limits.peer_failures = 8;
+    limits.login_failures = 20;
+    restart();
+    for (unsigned i = 0; i < 30; i++) {
+        (void)snprintf(token, sizeof token, "token%u", i);
+        (void)snprintf(peer, sizeof peer, "203.0.113.%u", i);
+        CHECK("a bad token", token_from(peer, SLICE(""), token) == VERDICT_WRONG);
+    }
+    for (unsigned i = 0; i < 8; i++) {
+        (void)snprintf(token, sizeof token, "mine%u", i);
+        CHECK("many from one peer", token_from("198.51.100.9", SLICE(""), token) == VERDICT_WRONG);
+    }
+    CHECK("are too many", token_from("198.51.100.9", SLICE(""), "another") == VERDICT_NOT_NOW);
+    for (unsigned i = 0; i < 20; i++) {
+        (void)snprintf(token, sizeof token, "for bob %u", i);
+        (void)snprintf(peer, sizeof peer, "203.0.113.%u", 100 + i);
+        CHECK("with a name", token_from(peer, SLICE("bob"), token) == VERDICT_WRONG);
+    }
+    CHECK("they count for it", token_from("203.0.113.200", SLICE("bob"), "one more") == VERDICT_NOT_NOW);
+}
+
 /* Who succeeds is not counted, cached or not. */
 static void test_many_successes(void)
 {
@@ -289,6 +324,75 @@ static void test_failed_write(void)
     test_logins("after a failed write");
 }
 
+/* A file of format 1, as 0.1 wrote it. */
+static void write_format_1(const char *file, const struct hash_text *hash, const struct scram_keys *keys)
+{
+    static const char create[] =
+        "CREATE TABLE credential (account INTEGER PRIMARY KEY, login TEXT NOT NULL UNIQUE, hash TEXT NOT NULL,"
+        " scram_iterations INTEGER NOT NULL, scram_salt BLOB NOT NULL, scram_stored_key BLOB NOT NULL,"
+        " scram_server_key BLOB NOT NULL, changed INTEGER NOT NULL,"
+        " last_used INTEGER NOT NULL DEFAULT 0, last_service TEXT NOT NULL DEFAULT '',"
+        " last_peer TEXT NOT NULL DEFAULT '') STRICT;";
+    static const char *const statements[] = {
+        "INSERT INTO credential (account, login, hash, scram_iterations, scram_salt, scram_stored_key,"
+        " scram_server_key, changed, last_used, last_service, last_peer)"
+        " VALUES (7, 'ann@example.org', ?1, ?2, ?3, ?4, ?5, 1000, 2000, 'imap', '192.0.2.1')"};
+    const struct db_schema schema = {
+        .what = "credentials", .version = 1, .create = create, .statements = statements, .statement_count = 1};
+    struct db *d;
+
+    if (!db_open(file, &schema, &(struct db_options){0}, &d, &why) || !db_begin(d, &why) ||
+        !db_run(d, 0, &why, "tibbb", slice_of(hash->text), (int64_t)keys->iterations,
+                slice_make(keys->salt, sizeof keys->salt), slice_make(keys->stored_key, sizeof keys->stored_key),
+                slice_make(keys->server_key, sizeof keys->server_key)) ||
+        !db_commit(d, &why))
+        bug("%s", why.text);
+    db_close(&d);
+}
+
+static void check_upgraded(const char *file, const struct scram_keys *keys)
+{
+    static const struct app_hash app = {.bytes = {1}};
+    struct auth_context about = {.service = SLICE("imap"), .peer = SLICE("192.0.2.1"), .domain = SLICE("example.org")};
+    struct credentials *old;
+    struct verifier *one;
+    struct credential found;
+    struct verified_login out;
+    bool is_there = false;
+    uint64_t id = 0;
+
+    if (!credentials_open(file, &old, &why) || !verifier_create(old, &limits, &one, &why))
+        bug("%s", why.text);
+    CHECK("the login is there",
+          credentials_find(old, SLICE("ann@example.org"), &found, &is_there, &why) && is_there && found.account == 7);
+    CHECK("its keys too", memcmp(&found.scram, keys, sizeof *keys) == 0);
+    CHECK("its password is the same", verifier_check(one, &about, SLICE("ann"), SLICE("secret"), &out) == VERDICT_RIGHT);
+    CHECK("an app password goes in",
+          credentials_app_add(old, 7, SLICE("phone"), SLICE("imap"), &app, 10, &why) ||
+              why.reason == FAIL_EXISTS);
+    CHECK("and is found", credentials_app_find(old, 7, &app, SLICE("imap"), &id, &why) && id != 0);
+    verifier_destroy(&one);
+    credentials_close(&old);
+}
+
+static void test_upgrade(const char *dir)
+{
+    struct hasher *hasher = hasher_create(limits.hash_passes, limits.hash_memory, 1, &why);
+    struct hash_text hash;
+    struct scram_keys keys;
+    char file[64];
+
+    (void)snprintf(file, sizeof file, "%s/old.db", dir);
+    if (hasher == NULL || !hasher_make(hasher, SLICE("secret"), &hash, &why) ||
+        !scram_keys_make(SLICE("secret"), limits.scram_iterations, &keys, &why))
+        bug("%s", why.text);
+    hasher_destroy(&hasher);
+    write_format_1(file, &hash, &keys);
+    check_upgraded(file, &keys);
+    check_upgraded(file, &keys); /* a second start finds what the first one made */
+    (void)unlink(file);
+}
+
 int main(void)
 {
     char dir[] = "/tmp/auth-XXXXXX";
@@ -310,9 +414,11 @@ int main(void)
     test_failed_write();
     test_change();
     test_throttling();
+    test_tokens_without_name();
     test_many_successes();
     test_rehash_and_keys();
     test_list();
+    test_upgrade(dir);
     verifier_destroy(&v);
     credentials_close(&credentials);
     (void)unlink(path);
