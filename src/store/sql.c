@@ -251,8 +251,9 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
     /* After a restore: nothing a client remembers may mean something else. */
     [SQL_MAILBOX_IDS] = "SELECT id FROM mailbox WHERE id > ?1 ORDER BY id LIMIT ?2",
     [SQL_MAILBOX_RENEW] = "UPDATE mailbox SET uidvalidity = ?2 WHERE id = ?1",
+    /* ?1: microseconds since 1970.  Message ids are above those of every file before, be it the third that is lost. */
     [SQL_ACCOUNT_RENEW] = "UPDATE account SET epoch = ?1, next_mailbox = next_mailbox + ?2,"
-                          " next_message = next_message + ?3, highest_modseq = highest_modseq + ?3",
+                          " next_message = max(next_message + ?3, ?1), highest_modseq = highest_modseq + ?3",
 };
 
 static const char *const index_statements[INDEX_SQL_COUNT] = {
