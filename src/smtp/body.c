@@ -12,16 +12,24 @@ static uint64_t drop_limit(const struct smtp_session *s)
     return s->service->limits.message_bytes * DROP_FACTOR;
 }
 
+/* Whoever has to sign in does not stay longer, nor unwatched, for sending a chunk that nobody wants. */
+static bool is_before_login(const struct smtp_session *s)
+{
+    return s->service->kind == SMTP_SUBMISSION && s->user == NULL;
+}
+
 static void expect_body(struct smtp_session *s, enum smtp_reading reading, uint64_t expected)
 {
     s->reading = reading;
-    conn_set_phase(s->conn, CONN_BODY, expected);
+    if (!is_before_login(s))
+        conn_set_phase(s->conn, CONN_BODY, expected);
 }
 
 static void body_over(struct smtp_session *s)
 {
     s->reading = READING_COMMANDS;
-    conn_set_phase(s->conn, CONN_READY, 0);
+    if (!is_before_login(s))
+        conn_set_phase(s->conn, CONN_READY, 0);
 }
 
 /* data = "DATA" CRLF */
