@@ -56,7 +56,11 @@ static bool make_room(struct conn *c)
         size_t cap = (size_t)c->in_cap * 2;
         if (cap > input_max(c))
             cap = input_max(c) > c->in_cap ? input_max(c) : c->in_cap;
-        c->in = xrealloc(c->in, cap);
+        char *larger = xmalloc(cap); /* realloc() would leave the old one as it was */
+        memcpy(larger, c->in, held);
+        wipe_secrets(c);
+        free(c->in);
+        c->in = larger;
         c->in_cap = (uint32_t)cap;
     }
     return true;
