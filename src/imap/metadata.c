@@ -14,7 +14,10 @@
 #include "imap/special_use.h"
 #include "imap/target.h"
 
-enum { ENTRIES_MAX = 1000 };
+enum {
+    ENTRIES_MAX = 1000,
+    TOLD_MAX = 16 * 1024 * 1024, /* bytes for one mailbox: entries may be asked for twice, and all below each */
+};
 
 #define SPECIAL_USE SLICE("/specialuse")
 
@@ -190,10 +193,15 @@ bool imap_write_metadata(struct imap_session *s, struct account *a, const struct
                          struct slice name, struct imap_metadata *m, struct fail *why)
 {
     struct telling t = {.out = conn_out(s->conn), .s = s, .m = m, .name = name};
+    size_t before = t.out->len;
     bool ok = true, private = false;
 
     for (size_t i = 0; ok && i < m->entries.count; i++) {
         struct slice entry = m->entries.names[i];
+        if (t.out->len - before > TOLD_MAX) {
+            ok = fail_set(why, FAIL_PERM, FAIL_LIMIT, "Expected fewer or smaller annotations at once");
+            break;
+        }
         (void)take_scope(&entry, &private);
         if (!tell_computed(&t, a, mailbox, private, entry))
             ok = tell_stored(&t, a, mailbox != NULL ? mailbox->id : 0, private, entry, why);

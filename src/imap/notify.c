@@ -524,7 +524,7 @@ bool imap_notify_tell(struct imap_session *s, bool expunges)
             return false;
         s->news = NULL;
     }
-    return tell_events(s, n);
+    return s->closing || tell_events(s, n);
 }
 
 /* Those of the added that did not come from this session. */

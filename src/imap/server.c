@@ -105,6 +105,10 @@ static bool finish_command(struct imap_session *s)
     s->news_done = true;
     if (s->news != NULL && !imap_news_tell(s, s->news))
         return false;
+    if (s->closing && conn_in_line(s->conn)) { /* cut short within a response: no other line may follow */
+        end_command(s);
+        return true;
+    }
     imap_metadata_tell(s);
     if (s->command != NULL && !may_expunge(s))
         imap_tell_held_modseq(s);

@@ -64,15 +64,16 @@ class Wire:
     def line(self):
         """The next line without its CRLF; for IMAP with its literals."""
         self.flush()
-        text = b""
+        pieces = []
         while True:
             while b"\n" not in self.input:
                 self.fill()
-            text += self.take(self.input.index(b"\n") + 1)
-            literal = re.search(rb"\{(\d+)\}\r\n\Z", text)
+            pieces.append(self.take(self.input.index(b"\n") + 1))
+            literal = re.search(rb"\{(\d+)\}\r\n\Z", pieces[-1])
             if not (self.protocol.startswith("imap") and literal):
                 break
-            text += self.take(int(literal[1]))
+            pieces.append(self.take(int(literal[1])))
+        text = b"".join(pieces)
         if not text.endswith(b"\r\n"):
             text = text[:-1] + b"<bare LF>\r\n"
         return text[:-2].decode("utf-8", "surrogateescape")
