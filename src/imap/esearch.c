@@ -289,6 +289,34 @@ bool esearch_write(struct imap_session *s, struct esearch *e)
     return true;
 }
 
+/*
+ * mailbox-data =/ "SEARCH" [1*(SP nz-number) SP "(" "MODSEQ" SP mod-sequence-value ")"]
+ * sort-data    =  "SORT" [1*(SP nz-number) [SP "(" "MODSEQ" SP mod-sequence-value ")"]]
+ */
+bool esearch_write_plain(struct imap_session *s, struct esearch *e, struct slice name)
+{
+    struct buf *out = conn_out(s->conn);
+
+    if (!e->begun) {
+        buf_add(out, SLICE("* "));
+        buf_add(out, name);
+    }
+    e->begun = true;
+    while (e->at < e->count) {
+        if (conn_is_full(s->conn))
+            return false;
+        buf_add_char(out, ' ');
+        buf_add_u64(out, number_at(e, e->at++));
+    }
+    if (e->modseq && e->count > 0) {
+        buf_add(out, SLICE(" (MODSEQ "));
+        buf_add_u64(out, esearch_modseq(e));
+        buf_add_char(out, ')');
+    }
+    buf_add(out, SLICE("\r\n"));
+    return true;
+}
+
 /* ---- what is kept ---- */
 
 static int by_position(const void *a, const void *b)

@@ -48,6 +48,7 @@ struct esearch {
     uint32_t               uidvalidity;
 
     /* Progress. */
+    bool                   begun;
     unsigned               stage;
     size_t                 at;
     struct imap_set_writer set;
@@ -60,6 +61,12 @@ struct esearch {
 bool esearch_write_some(struct esearch *e, struct buf *out, size_t most);
 /* The same into the session's connection; false: it is full, call again when it has drained. */
 bool esearch_write(struct imap_session *s, struct esearch *e);
+
+/*
+ * The untagged response of rev1, "* SEARCH" or "* SORT" with numbers: RFC 3501 section 7.2.5, RFC 5256
+ * section 4.  false: the connection is full, call again when it has drained.
+ */
+bool esearch_write_plain(struct imap_session *s, struct esearch *e, struct slice name);
 
 /* MODSEQ of what is returned (RFC 4731 section 3.2); 0: nothing was found. */
 uint64_t esearch_modseq(const struct esearch *e);

@@ -29,6 +29,19 @@ bool imap_saved_set(struct imap_session *s, const struct imap_spans *spans)
     return true;
 }
 
+bool imap_saved_found(struct imap_session *s, const struct esearch *e)
+{
+    struct imap_spans kept;
+
+    if (!(e->options.returns & RETURN_SAVE))
+        return true;
+    if (esearch_saves(e, &s->arena, &kept) && imap_saved_set(s, &kept))
+        return true;
+    imap_saved_clear(s);
+    imap_no(s, "[NOTSAVED] Too many ranges of messages to be saved");
+    return false;
+}
+
 struct imap_set imap_saved_uids(const struct imap_session *s)
 {
     if (s->lasting == NULL)

@@ -8,7 +8,7 @@
 #ifndef IMAP_SAVED_H
 #define IMAP_SAVED_H
 
-#include "imap/session.h"
+#include "imap/esearch.h"
 
 /*
  * "$" becomes these messages of the selected mailbox; none: empty.  false: they are too many to be kept,
@@ -16,6 +16,12 @@
  */
 bool imap_saved_set(struct imap_session *s, const struct imap_spans *spans);
 void imap_saved_clear(struct imap_session *s);
+
+/*
+ * RETURN (SAVE) of what was found, before anything is answered: a NO [NOTSAVED] is then all that the
+ * client hears.  false: that was said, the command is over.
+ */
+bool imap_saved_found(struct imap_session *s, const struct esearch *e);
 
 /* What of it the client's view has; in the command's arena. */
 struct imap_spans imap_saved_spans(struct imap_session *s);

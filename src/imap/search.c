@@ -20,8 +20,7 @@ struct search_command {
     struct search_run *run;
     struct esearch answer;
     struct imap_context *context; /* UPDATE's, until it is begun */
-    size_t at;
-    bool finished, begun;
+    bool finished;
 };
 
 static void end_search(struct imap_session *s)
@@ -31,45 +30,6 @@ static void end_search(struct imap_session *s)
     search_end(&c->run);
     imap_context_drop(&c->context);
     view_release(&c->view);
-}
-
-/* mailbox-data =/ "SEARCH" [1*(SP nz-number) SP "(" "MODSEQ" SP mod-sequence-value ")"]; false: call again */
-static bool write_search(struct imap_session *s, struct search_command *c)
-{
-    struct buf *out = conn_out(s->conn);
-    const struct esearch *e = &c->answer;
-
-    if (!c->begun)
-        buf_add(out, SLICE("* SEARCH"));
-    c->begun = true;
-    while (c->at < e->count) {
-        if (conn_is_full(s->conn))
-            return false;
-        uint32_t position = e->found[c->at++];
-        buf_add_char(out, ' ');
-        buf_add_u64(out, s->by_uid ? view_at(c->view, position).uid : position + 1);
-    }
-    if (e->modseq && e->count > 0) {
-        buf_add(out, SLICE(" (MODSEQ "));
-        buf_add_u64(out, esearch_modseq(e));
-        buf_add_char(out, ')');
-    }
-    buf_add(out, SLICE("\r\n"));
-    return true;
-}
-
-/* SAVE, before anything is answered: a NO [NOTSAVED] is then all that the client hears. */
-static bool save(struct imap_session *s, const struct search_command *c)
-{
-    struct imap_spans kept;
-
-    if (!(c->args.options.returns & RETURN_SAVE))
-        return true;
-    if (esearch_saves(&c->answer, &s->arena, &kept) && imap_saved_set(s, &kept))
-        return true;
-    imap_saved_clear(s);
-    imap_no(s, "[NOTSAVED] Too many ranges of messages to be saved");
-    return false;
 }
 
 static void search_failed(struct imap_session *s, const struct search_command *c, const struct fail *why)
@@ -98,10 +58,10 @@ static enum turn search_step(struct imap_session *s)
         case 1: c->finished = true; c->answer.scores = search_scores(c->run); break;
         default: search_failed(s, c, &why); return TURN_PARK;
         }
-        if (!save(s, c))
+        if (!imap_saved_found(s, &c->answer))
             return TURN_PARK;
     }
-    if (c->args.options.returns != 0 ? !esearch_write(s, &c->answer) : !write_search(s, c))
+    if (c->args.options.returns != 0 ? !esearch_write(s, &c->answer) : !esearch_write_plain(s, &c->answer, SLICE("SEARCH")))
         return TURN_MORE;
     imap_context_begin(s, &c->context, &c->answer);
     imap_ok(s, "Searched");

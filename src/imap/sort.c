@@ -23,8 +23,7 @@ struct sort_command {
     struct imap_context  *context; /* RETURN (UPDATE) */
     struct sort_run      *run;
     struct esearch        answer;
-    size_t                at;
-    bool                  sorted, begun;
+    bool                  sorted;
 };
 
 static void end_sort(struct imap_session *s)
@@ -114,45 +113,6 @@ static void read_sort(struct imap_session *s, struct imap_reader *r, struct sort
 
 /* ---- the answer ---- */
 
-/* sort-data = "SORT" [1*(SP nz-number) [SP "(" "MODSEQ" SP mod-sequence-value ")"]]; false: call again */
-static bool write_sort(struct imap_session *s, struct sort_command *c)
-{
-    struct buf *out = conn_out(s->conn);
-    const struct esearch *e = &c->answer;
-
-    if (!c->begun)
-        buf_add(out, SLICE("* SORT"));
-    c->begun = true;
-    while (c->at < e->count) {
-        if (conn_is_full(s->conn))
-            return false;
-        uint32_t position = e->found[c->at++];
-        buf_add_char(out, ' ');
-        buf_add_u64(out, s->by_uid ? view_at(e->view, position).uid : position + 1);
-    }
-    if (e->modseq && e->count > 0) {
-        buf_add(out, SLICE(" (MODSEQ "));
-        buf_add_u64(out, esearch_modseq(e));
-        buf_add_char(out, ')');
-    }
-    buf_add(out, SLICE("\r\n"));
-    return true;
-}
-
-/* RFC 5182: before anything is answered. */
-static bool save(struct imap_session *s, const struct sort_command *c)
-{
-    struct imap_spans kept;
-
-    if (!(c->answer.options.returns & RETURN_SAVE))
-        return true;
-    if (esearch_saves(&c->answer, &s->arena, &kept) && imap_saved_set(s, &kept))
-        return true;
-    imap_saved_clear(s);
-    imap_no(s, "[NOTSAVED] Too many ranges of messages to be saved");
-    return false;
-}
-
 /* The scores of RELEVANCY in the order of what was sorted; NULL: there are none, or no room. */
 static const uint8_t *scores_in_order(struct imap_session *s, const struct sort_command *c)
 {
@@ -192,7 +152,7 @@ static int sort_found(struct imap_session *s, struct sort_command *c)
     c->sorted = status == 1;
     if (status == 1 && (c->answer.options.returns & RETURN_RELEVANCY))
         c->answer.scores = scores_in_order(s, c);
-    return status == 1 && !save(s, c) ? -1 : status;
+    return status == 1 && !imap_saved_found(s, &c->answer) ? -1 : status;
 }
 
 static enum turn sort_step(struct imap_session *s)
@@ -208,7 +168,7 @@ static enum turn sort_step(struct imap_session *s)
         if (status != 1)
             return status == 0 ? TURN_AGAIN : TURN_PARK;
     }
-    if (c->answer.options.returns != 0 ? !esearch_write(s, &c->answer) : !write_sort(s, c))
+    if (c->answer.options.returns != 0 ? !esearch_write(s, &c->answer) : !esearch_write_plain(s, &c->answer, SLICE("SORT")))
         return TURN_MORE;
     imap_context_begin(s, &c->context, &c->answer);
     imap_ok(s, "Sorted");
