@@ -65,7 +65,9 @@ bool cli_config(const struct cli *cli, struct config **out);
  * admin/admin.h (its reference is taken over).  false: said why.
  */
 bool cli_ask(const struct cli *cli, json_t *request, json_t **result);
-/* The same with a word on progress. */
+/* The same of the queue role. */
+bool cli_ask_queue(const struct cli *cli, json_t *request, json_t **result);
+/* cli_ask with a word on progress. */
 bool cli_ask_slowly(const struct cli *cli, json_t *request, void (*progress)(void *ctx, const json_t *line), void *ctx,
                     json_t **result);
 

@@ -131,8 +131,6 @@ static bool make_config(const struct demo *d, const char *dir, const char *log_l
         .data = dir,
         .runtime = dir,
         .user = "", /* a demo is whoever started it */
-        .auth_user = "",
-        .content_user = "",
         .certificate = arena_printf(&a, "%s/certificate.pem", dir).ptr,
         .key = arena_printf(&a, "%s/key.pem", dir).ptr,
         .log_level = log_level,

@@ -97,8 +97,6 @@ static bool make_server(struct cli *cli, struct init *in, struct config **c, str
         .data = in->data,
         .runtime = option_or(cli, "runtime", "/run/posthorn"),
         .user = user,
-        .auth_user = user[0] != '\0' ? arena_printf(&in->arena, "%s-auth", user).ptr : "",
-        .content_user = user[0] != '\0' ? arena_printf(&in->arena, "%s-content", user).ptr : "",
         .certificate = in->certificate,
         .key = in->key,
         .log_level = "info",

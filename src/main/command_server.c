@@ -34,10 +34,10 @@ int command_version(struct cli *cli)
     return status;
 }
 
-/* ---- asking the mail role ---- */
+/* ---- asking the roles ---- */
 
-bool cli_ask_slowly(const struct cli *cli, json_t *request, void (*progress)(void *ctx, const json_t *line), void *ctx,
-                    json_t **result)
+static bool ask_role(const struct cli *cli, enum role role, json_t *request,
+                     void (*progress)(void *ctx, const json_t *line), void *ctx, json_t **result)
 {
     struct config *c = NULL;
     struct reach   r;
@@ -49,10 +49,10 @@ bool cli_ask_slowly(const struct cli *cli, json_t *request, void (*progress)(voi
         return false;
     }
     reach_init(&r, c);
-    if (!reach_mail(&r, &why))
+    if (!reach_role(&r, role, &why))
         json_decref(request);
     else
-        ok = control_ask(&r.mail, request, progress, ctx, result, &why);
+        ok = control_ask(&r.controls[role].client, request, progress, ctx, result, &why);
     reach_finish(&r);
     config_destroy(&c);
     if (!ok)
@@ -60,9 +60,20 @@ bool cli_ask_slowly(const struct cli *cli, json_t *request, void (*progress)(voi
     return ok;
 }
 
+bool cli_ask_slowly(const struct cli *cli, json_t *request, void (*progress)(void *ctx, const json_t *line), void *ctx,
+                    json_t **result)
+{
+    return ask_role(cli, ROLE_MAIL, request, progress, ctx, result);
+}
+
 bool cli_ask(const struct cli *cli, json_t *request, json_t **result)
 {
-    return cli_ask_slowly(cli, request, NULL, NULL, result);
+    return ask_role(cli, ROLE_MAIL, request, NULL, NULL, result);
+}
+
+bool cli_ask_queue(const struct cli *cli, json_t *request, json_t **result)
+{
+    return ask_role(cli, ROLE_QUEUE, request, NULL, NULL, result);
 }
 
 static const char *text_of(const json_t *object, const char *field)

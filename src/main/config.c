@@ -275,8 +275,11 @@ static cfg_t *make_parser(void)
         CFG_STR("data", "/var/lib/posthorn", CFGF_NONE),
         CFG_STR("runtime", "/run/posthorn", CFGF_NONE),
         CFG_STR("user", "posthorn", CFGF_NONE),
+        CFG_STR("queue_user", "posthorn-queue", CFGF_NONE),
         CFG_STR("auth_user", "posthorn-auth", CFGF_NONE),
         CFG_STR("content_user", "posthorn-content", CFGF_NONE),
+        CFG_STR("fetch_user", "posthorn-fetch", CFGF_NONE),
+        CFG_STR("resolver_user", "posthorn-resolver", CFGF_NONE),
         CFG_STR("admin_user", "", CFGF_NONE),
         CFG_STR("certificate", "", CFGF_NONE),
         CFG_STR("key", "", CFGF_NONE),
@@ -322,6 +325,20 @@ static void set_checks(cfg_t *cfg)
 }
 
 /* ---- from libconfuse's values to ours ---- */
+
+const char *config_user_option(enum role role)
+{
+    static const char *const names[ROLE_COUNT] = {
+        [ROLE_MAIL] = "user",
+        [ROLE_QUEUE] = "queue_user",
+        [ROLE_AUTH] = "auth_user",
+        [ROLE_CONTENT] = "content_user",
+        [ROLE_FETCH] = "fetch_user",
+        [ROLE_RESOLVER] = "resolver_user",
+    };
+
+    return names[role];
+}
 
 static const char *take_text(struct config *c, cfg_t *cfg, const char *name)
 {
@@ -431,9 +448,8 @@ static void take_all(struct config *c, cfg_t *cfg)
     c->hostname = take_text(c, cfg, "hostname");
     c->data = take_text(c, cfg, "data");
     c->runtime = take_text(c, cfg, "runtime");
-    c->user = take_text(c, cfg, "user");
-    c->auth_user = take_text(c, cfg, "auth_user");
-    c->content_user = take_text(c, cfg, "content_user");
+    for (int r = 0; r < ROLE_COUNT; r++)
+        c->users[r] = take_text(c, cfg, config_user_option((enum role)r));
     c->admin_user = take_text(c, cfg, "admin_user");
     c->certificate = take_text(c, cfg, "certificate");
     c->key = take_text(c, cfg, "key");

@@ -16,6 +16,7 @@
 #include "deliver/deliver.h"
 #include "directory/directory.h"
 #include "imap/server.h"
+#include "main/role.h"
 #include "net/ipc.h"
 #include "net/net.h"
 #include "smtp/server.h"
@@ -43,9 +44,7 @@ struct config {
     const char    *hostname;
     const char    *data;       /* mail in data/mail, secrets in data/auth */
     const char    *runtime;    /* control sockets */
-    const char    *user;       /* of the mail role; used when started as root.  "": no switch */
-    const char    *auth_user;  /* of the auth role */
-    const char    *content_user; /* of the content role */
+    const char    *users[ROLE_COUNT]; /* of the roles; used when started as root.  "": no switch */
     const char    *admin_user; /* may use the control sockets beside root.  "": nobody */
     const char    *certificate, *key; /* "": no TLS */
     bool           allow_plaintext_login;
@@ -83,6 +82,8 @@ void config_destroy(struct config **c);
 
 const char *config_protocol_name(enum config_protocol protocol);
 const char *config_tls_name(enum net_tls tls);
+/* The option that names the role's user. */
+const char *config_user_option(enum role role);
 
 /* "data/mail" and the like, in the config's arena. */
 const char *config_data_path(struct config *c, const char *below);

@@ -100,8 +100,14 @@ void config_draft_write(const struct config_draft *d, struct buf *out)
     add_setting(out, "Control sockets.", "runtime", d->runtime);
     add_setting(out, "The parts of the server run as these users when started as root (\"\": no change of users).",
                 "user", d->user);
-    add_setting(out, NULL, "auth_user", d->auth_user);
-    add_setting(out, NULL, "content_user", d->content_user);
+    for (int r = 0; r < ROLE_COUNT; r++) {
+        char name[128] = "";
+        if (r == ROLE_MAIL)
+            continue;
+        if (d->user[0] != '\0')
+            (void)snprintf(name, sizeof name, "%s-%s", d->user, role_name((enum role)r));
+        add_setting(out, NULL, config_user_option((enum role)r), name);
+    }
     add_setting(out, "PEM files.  posthorn reads them again when told to (systemctl reload posthorn).", "certificate",
                 d->certificate);
     add_setting(out, NULL, "key", d->key);

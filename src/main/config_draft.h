@@ -8,9 +8,9 @@
 
 #include "base/buf.h"
 
-/* What a new server is to be like; texts are never NULL but for `administrator`. */
+/* What a new server is to be like; texts are never NULL but for `administrator`.  The other roles' users: `user` and "-auth" etc. */
 struct config_draft {
-    const char *hostname, *data, *runtime, *user, *auth_user, *content_user, *certificate, *key, *log_level;
+    const char *hostname, *data, *runtime, *user, *certificate, *key, *log_level;
     const char *address;       /* where to listen */
     const char *administrator; /* NULL: nobody */
     const char *lmtp_address;  /* "": on a Unix socket in the runtime folder */

@@ -130,5 +130,18 @@ int listen_open(const struct config_listener *l, struct fail *why)
 
 const char *listen_control_path(struct config *c, enum role role)
 {
-    return config_runtime_path(c, role == ROLE_MAIL ? "mail.control" : "auth.control");
+    switch (role) {
+    case ROLE_MAIL: return config_runtime_path(c, "mail.control");
+    case ROLE_QUEUE: return config_runtime_path(c, "queue.control");
+    case ROLE_AUTH: return config_runtime_path(c, "auth.control");
+    case ROLE_CONTENT:
+    case ROLE_FETCH:
+    case ROLE_RESOLVER: return NULL;
+    }
+    bug("role %d", (int)role);
+}
+
+int listen_control_type(enum role role)
+{
+    return role == ROLE_AUTH ? SOCK_SEQPACKET : SOCK_STREAM;
 }

@@ -25,7 +25,8 @@ int listen_unix(const char *path, int type, struct fail *why);
 /* -1 and *why if nobody listens there. */
 int listen_connect(const char *path, int type, struct fail *why);
 
-/* Where the control sockets of the roles are. */
+/* Where a role's control socket is, NULL if it has none; and of what type (auth speaks net/ipc.h, the others JSON lines). */
 const char *listen_control_path(struct config *c, enum role role);
+int         listen_control_type(enum role role);
 
 #endif

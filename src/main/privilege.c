@@ -21,7 +21,11 @@ enum { PEM_MAX = 1024 * 1024, FILES_ENOUGH = 1024 * 1024 };
 
 bool privilege_switches(const struct config *c)
 {
-    return geteuid() == 0 && c->user[0] != '\0' && c->auth_user[0] != '\0' && c->content_user[0] != '\0';
+    bool switches = geteuid() == 0;
+
+    for (int r = 0; r < ROLE_COUNT; r++)
+        switches = switches && c->users[r][0] != '\0';
+    return switches;
 }
 
 struct user { uid_t uid; gid_t gid; };
@@ -36,7 +40,7 @@ static bool find_user(const char *name, struct user *out, struct fail *why)
         return fail_errno(why, errnum, "user %s", name);
     if (found == NULL)
         return fail_set(why, FAIL_PERM, FAIL_NOT_FOUND,
-                        "there is no user %s (systemd-sysusers makes it, or set user, auth_user and content_user)", name);
+                        "there is no user %s (systemd-sysusers makes it; posthorn.conf(5): user, queue_user ...)", name);
     *out = (struct user){entry.pw_uid, entry.pw_gid};
     return true;
 }
@@ -57,8 +61,9 @@ static bool own_folder(struct config *c, const char *path, const char *user, str
 
 bool privilege_prepare(struct config *c, struct fail *why)
 {
-    return io_make_dirs(c->data, 0755, why) && own_folder(c, config_data_path(c, "mail"), c->user, why) &&
-           own_folder(c, config_data_path(c, "auth"), c->auth_user, why) && io_make_dirs(c->runtime, 0755, why) &&
+    return io_make_dirs(c->data, 0755, why) && own_folder(c, config_data_path(c, "mail"), c->users[ROLE_MAIL], why) &&
+           own_folder(c, config_data_path(c, "queue"), c->users[ROLE_QUEUE], why) &&
+           own_folder(c, config_data_path(c, "auth"), c->users[ROLE_AUTH], why) && io_make_dirs(c->runtime, 0755, why) &&
            privilege_copy_certificate(c, why);
 }
 
@@ -92,7 +97,7 @@ bool privilege_copy_certificate(struct config *c, struct fail *why)
 
     if (!privilege_switches(c) || c->certificate[0] == '\0')
         return true;
-    return find_user(c->user, &u, why) && io_make_dirs(config_runtime_path(c, "tls"), 0755, why) &&
+    return find_user(c->users[ROLE_MAIL], &u, why) && io_make_dirs(config_runtime_path(c, "tls"), 0755, why) &&
            copy_for(&u, c->certificate, certificate_copy(c), why) &&
            copy_for(&u, c->key, key_copy(c), why);
 }
@@ -112,20 +117,10 @@ static bool become(const char *name, struct fail *why)
     return true;
 }
 
-static const char *user_of(const struct config *c, enum role role)
-{
-    switch (role) {
-    case ROLE_MAIL: return c->user;
-    case ROLE_AUTH: return c->auth_user;
-    case ROLE_CONTENT: return c->content_user;
-    }
-    bug("role %d", (int)role);
-}
-
 bool privilege_drop(struct config *c, enum role role, struct fail *why)
 {
     if (privilege_switches(c)) {
-        if (!become(user_of(c, role), why))
+        if (!become(c->users[role], why))
             return false;
         c->certificate = c->certificate[0] != '\0' ? certificate_copy(c) : c->certificate;
         c->key = c->key[0] != '\0' ? key_copy(c) : c->key;

@@ -34,11 +34,12 @@ static void end_role(struct reach *r, enum role role)
 
 void reach_finish(struct reach *r)
 {
-    if (r->has_mail)
-        control_client_close(&r->mail);
+    for (int role = 0; role < ROLE_COUNT; role++)
+        if (r->controls[role].open)
+            control_client_close(&r->controls[role].client);
     ipc_client_destroy(&r->auth);
-    end_role(r, ROLE_MAIL);
-    end_role(r, ROLE_AUTH);
+    for (int role = 0; role < ROLE_COUNT; role++)
+        end_role(r, (enum role)role);
 }
 
 /* Starts the role with `control` (which stays ours) and waits until it serves. */
@@ -65,8 +66,9 @@ static bool start_role(struct reach *r, enum role role, int control, struct fail
 }
 
 /* A socket to the role; -1 and *why. */
-static int connect_role(struct reach *r, enum role role, int type, struct fail *why)
+static int connect_role(struct reach *r, enum role role, struct fail *why)
 {
+    int type = listen_control_type(role);
     int ends[2], fd = listen_connect(listen_control_path(r->config, role), type, NULL);
 
     if (fd >= 0)
@@ -86,20 +88,20 @@ static int connect_role(struct reach *r, enum role role, int type, struct fail *
     return ends[0];
 }
 
-bool reach_mail(struct reach *r, struct fail *why)
+bool reach_role(struct reach *r, enum role role, struct fail *why)
 {
-    if (r->has_mail)
+    if (r->controls[role].open)
         return true;
-    int fd = connect_role(r, ROLE_MAIL, SOCK_STREAM, why);
-    r->has_mail = fd >= 0 && control_client_open(&r->mail, fd, why);
-    return r->has_mail;
+    int fd = connect_role(r, role, why);
+    r->controls[role].open = fd >= 0 && control_client_open(&r->controls[role].client, fd, why);
+    return r->controls[role].open;
 }
 
 bool reach_auth(struct reach *r, struct fail *why)
 {
     if (r->auth != NULL)
         return true;
-    int fd = connect_role(r, ROLE_AUTH, SOCK_SEQPACKET, why);
+    int fd = connect_role(r, ROLE_AUTH, why);
     if (fd < 0)
         return false;
     r->auth = ipc_client_create(&r->config->ipc, "auth", NULL, NULL, why);
@@ -111,11 +113,16 @@ bool reach_auth(struct reach *r, struct fail *why)
     return true;
 }
 
-bool reach_ask(struct reach *r, json_t *request, json_t **result, struct fail *why)
+bool reach_ask_role(struct reach *r, enum role role, json_t *request, json_t **result, struct fail *why)
 {
-    if (!reach_mail(r, why)) {
+    if (!reach_role(r, role, why)) {
         json_decref(request);
         return false;
     }
-    return control_ask(&r->mail, request, NULL, NULL, result, why);
+    return control_ask(&r->controls[role].client, request, NULL, NULL, result, why);
+}
+
+bool reach_ask(struct reach *r, json_t *request, json_t **result, struct fail *why)
+{
+    return reach_ask_role(r, ROLE_MAIL, request, result, why);
 }

@@ -26,8 +26,11 @@ enum { FIXED_WORDS = 5, LISTENERS_MAX = 1000, CONFIG_MAX = 1024 * 1024 };
 
 static const struct { const char *name; const struct role_work *work; } roles[ROLE_COUNT] = {
     [ROLE_MAIL] = {"mail", &role_mail},
+    [ROLE_QUEUE] = {"queue", &role_queue},
     [ROLE_AUTH] = {"auth", &role_auth},
     [ROLE_CONTENT] = {"content", &role_content},
+    [ROLE_FETCH] = {"fetch", &role_fetch},
+    [ROLE_RESOLVER] = {"resolver", &role_resolver},
 };
 
 const char *role_name(enum role role)
@@ -88,6 +91,21 @@ bool role_receive(int socket, struct role_note *out)
     if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len >= CMSG_LEN(sizeof(int)))
         memcpy(&out->fd, CMSG_DATA(c), sizeof out->fd);
     return true;
+}
+
+static bool is_socket_with(const struct role_note *n, enum role_message what, enum role peer)
+{
+    return n->what == what && n->fd >= 0 && strcmp(n->text, role_name(peer)) == 0;
+}
+
+bool role_asks(const struct role_note *n, enum role peer)
+{
+    return is_socket_with(n, ROLE_ASK, peer);
+}
+
+bool role_answers(const struct role_note *n, enum role peer)
+{
+    return is_socket_with(n, ROLE_ANSWER, peer);
 }
 
 /* ---- starting ---- */

@@ -21,8 +21,9 @@
 
 struct config;
 
-enum role { ROLE_MAIL, ROLE_AUTH, ROLE_CONTENT };
-enum { ROLE_COUNT = 3 };
+/* In the order in which they are told to stop: who asks before who answers. */
+enum role { ROLE_MAIL, ROLE_QUEUE, ROLE_AUTH, ROLE_CONTENT, ROLE_FETCH, ROLE_RESOLVER };
+enum { ROLE_COUNT = 6 };
 
 const char *role_name(enum role role);
 
@@ -55,7 +56,8 @@ int role_main(int argc, char **argv);
 enum role_message {
     ROLE_READY = 'y',  /* from the role: it serves */
     ROLE_FAILED = 'f', /* from the role: it cannot start, with the reason */
-    ROLE_PEER = 'p',   /* to the role: a new socket to the role that the text names, as descriptor */
+    ROLE_ASK = 'a',    /* to the role: a new socket, as descriptor, over which it may ask the role that the text names */
+    ROLE_ANSWER = 'p', /* to the role: a new socket over which the role that the text names asks it */
     ROLE_RELOAD = 'r', /* to the role: read the certificate again */
     ROLE_STOP = 's',   /* to the role: finish and end */
 };
@@ -69,6 +71,9 @@ struct role_note {
 bool role_send(int socket, enum role_message what, int fd, const char *text, struct fail *why);
 /* Waits for the next note; false when the other side is gone. */
 bool role_receive(int socket, struct role_note *out);
+/* Is it a socket over which `peer` may be asked / over which it asks? */
+bool role_asks(const struct role_note *n, enum role peer);
+bool role_answers(const struct role_note *n, enum role peer);
 
 /* ---- what each role does ---- */
 
@@ -78,6 +83,6 @@ struct role_work {
     void (*note)(void *work, const struct role_note *note); /* takes note->fd */
     void (*stop)(void *work);
 };
-extern const struct role_work role_mail, role_auth, role_content;
+extern const struct role_work role_mail, role_queue, role_auth, role_content, role_fetch, role_resolver;
 
 #endif

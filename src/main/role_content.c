@@ -92,7 +92,7 @@ static void content_note(void *work, const struct role_note *note)
     struct content_work *w = work;
     struct fail          why;
 
-    if (note->what == ROLE_PEER && note->fd >= 0 && !ipc_server_attach(w->mail, note->fd, &why))
+    if (role_answers(note, ROLE_MAIL) && !ipc_server_attach(w->mail, note->fd, &why))
         log_event(LOG_ERROR, "role.peer_failed", LOG_FAIL(&why));
 }
 

@@ -280,9 +280,9 @@ static void mail_note(void *work, const struct role_note *note)
 {
     struct mail_work *w = work;
 
-    if (note->what == ROLE_PEER && note->fd >= 0 && strcmp(note->text, role_name(ROLE_CONTENT)) == 0)
+    if (role_asks(note, ROLE_CONTENT))
         content_client_attach(w->content, note->fd);
-    else if (note->what == ROLE_PEER && note->fd >= 0)
+    else if (role_asks(note, ROLE_AUTH))
         auth_client_attach(w->auth, note->fd);
     else if (note->what == ROLE_RELOAD)
         reload_certificate(w);

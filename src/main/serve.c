@@ -69,11 +69,14 @@ static bool open_sockets(struct supervisor *s, struct fail *why)
                   LOG_CSTR("protocol", config_protocol_name(c->listeners[i].protocol)),
                   LOG_CSTR("tls", config_tls_name(c->listeners[i].tls)));
     }
-    s->controls[ROLE_MAIL] = listen_unix(listen_control_path(c, ROLE_MAIL), SOCK_STREAM, why);
-    if (s->controls[ROLE_MAIL] < 0)
-        return false;
-    s->controls[ROLE_AUTH] = listen_unix(listen_control_path(c, ROLE_AUTH), SOCK_SEQPACKET, why);
-    return s->controls[ROLE_AUTH] >= 0;
+    for (int r = 0; r < ROLE_COUNT; r++) {
+        if (listen_control_path(c, (enum role)r) == NULL)
+            continue;
+        s->controls[r] = listen_unix(listen_control_path(c, (enum role)r), listen_control_type((enum role)r), why);
+        if (s->controls[r] < 0)
+            return false;
+    }
+    return true;
 }
 
 /* Unix sockets' files go with us: whoever finds one knows that somebody listens. */
@@ -125,38 +128,43 @@ static bool watch_signals(struct supervisor *s, struct fail *why)
 
 /* ---- roles ---- */
 
-/* Gives `role` an end of a connection to `peer`. */
-static void send_end(struct supervisor *s, enum role role, enum role peer, int end)
+/* Who may ask whom; two that ask each other have two connections. */
+static const struct { enum role asks, answers; } connections[] = {
+    {ROLE_MAIL, ROLE_AUTH},      {ROLE_MAIL, ROLE_CONTENT},   {ROLE_MAIL, ROLE_QUEUE},  {ROLE_MAIL, ROLE_FETCH},
+    {ROLE_MAIL, ROLE_RESOLVER},  {ROLE_QUEUE, ROLE_MAIL},     {ROLE_QUEUE, ROLE_FETCH}, {ROLE_QUEUE, ROLE_RESOLVER},
+    {ROLE_AUTH, ROLE_FETCH},     {ROLE_FETCH, ROLE_RESOLVER},
+};
+
+/* Gives `role` its end of a connection with `peer`. */
+static void send_end(struct supervisor *s, enum role role, enum role_message what, enum role peer, int end)
 {
     struct fail why;
 
-    if (!role_send(s->children[role].socket, ROLE_PEER, end, role_name(peer), &why))
+    if (!role_send(s->children[role].socket, what, end, role_name(peer), &why))
         log_event(LOG_ERROR, "serve.connect_failed", LOG_CSTR("role", role_name(role)), LOG_FAIL(&why));
     (void)close(end);
 }
 
-/* A new connection between `mail` and another role, if both are there. */
-static void connect_mail(struct supervisor *s, enum role other)
+static void connect_pair(struct supervisor *s, enum role asks, enum role answers)
 {
     int         ends[2];
     struct fail why;
 
-    if (s->children[ROLE_MAIL].pid == 0 || s->children[other].pid == 0)
-        return;
     if (!ipc_socket_pair(ends, &why)) {
         log_event(LOG_ERROR, "serve.connect_failed", LOG_FAIL(&why));
         return;
     }
-    send_end(s, ROLE_MAIL, other, ends[0]);
-    send_end(s, other, ROLE_MAIL, ends[1]);
+    send_end(s, asks, ROLE_ASK, answers, ends[0]);
+    send_end(s, answers, ROLE_ANSWER, asks, ends[1]);
 }
 
-/* `mail` speaks with each of the others; they do not with one another. */
+/* New connections for a role that was just started, with those that are there. */
 static void connect_role(struct supervisor *s, enum role role)
 {
-    for (int r = 0; r < ROLE_COUNT; r++) {
-        if (r != ROLE_MAIL && (role == ROLE_MAIL || r == (int)role))
-            connect_mail(s, (enum role)r);
+    for (size_t i = 0; i < ARRAY_LEN(connections); i++) {
+        enum role asks = connections[i].asks, answers = connections[i].answers;
+        if ((asks == role || answers == role) && s->children[asks].pid != 0 && s->children[answers].pid != 0)
+            connect_pair(s, asks, answers);
     }
 }
 
@@ -207,7 +215,7 @@ static void restart_due(struct supervisor *s)
     }
 }
 
-/* ---- stopping: mail first, because its sessions may still ask the others ---- */
+/* ---- stopping: one after the other, who asks before who answers ---- */
 
 static void stop_next(struct supervisor *s)
 {
@@ -399,8 +407,12 @@ static bool start_all(struct supervisor *s, struct fail *why)
     if (!watch_signals(s, why) || !privilege_prepare(s->config, why) || !open_sockets(s, why))
         return false;
     s->config_fd = role_config_fd(s->config, why);
-    return s->config_fd >= 0 && start_role(s, ROLE_AUTH, why) && start_role(s, ROLE_CONTENT, why) &&
-           start_role(s, ROLE_MAIL, why);
+    if (s->config_fd < 0)
+        return false;
+    for (int r = ROLE_COUNT - 1; r >= 0; r--) /* who answers before who asks */
+        if (!start_role(s, (enum role)r, why))
+            return false;
+    return true;
 }
 
 bool serve_run(struct config *c, void (*ready)(void *ctx), void *ctx, struct fail *why)

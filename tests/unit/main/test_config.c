@@ -133,8 +133,6 @@ static void test_draft(void)
         .data = "/tmp/odd \"quoted\" $HOME \\ folder",
         .runtime = "/run/p",
         .user = "",
-        .auth_user = "",
-        .content_user = "",
         .certificate = "/c",
         .key = "/k",
         .log_level = "warning",

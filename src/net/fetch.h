@@ -1,0 +1,52 @@
+/*
+ * net/fetch.h - HTTPS requests to the outside, and connections to configured helpers: asked of the fetch role.
+ *
+ * Layer: net.  The role (fetch/: libcurl, loaded there and nowhere else) holds nothing.  Names are resolved by the resolver role.
+ */
+#ifndef NET_FETCH_H
+#define NET_FETCH_H
+
+#include "base/arena.h"
+#include "net/ipc.h"
+
+struct fetch_limits {
+    uint64_t answer_bytes; /* of one answer, at most; default 1 MB */
+    unsigned seconds;      /* of one request, at most; default 30 */
+    unsigned requests;     /* at once; default 16 */
+};
+void fetch_limits_default(struct fetch_limits *l);
+
+struct fetch_client;
+struct fetch_client *fetch_client_create(const struct fetch_limits *limits, const struct ipc_limits *ipc, struct fail *why);
+/* Nobody may be asking any more.  Fine on NULL; leaves *c NULL. */
+void fetch_client_destroy(struct fetch_client **c);
+/* The socket to the role; owned by the client from now on. */
+void fetch_client_attach(struct fetch_client *c, int fd);
+
+struct fetch_request {
+    struct slice url;          /* https only, but for addresses that the config names */
+    struct slice content_type; /* of `body` */
+    struct slice body;         /* empty: GET, else POST */
+    struct slice authorization;/* of the Authorization field; empty: none */
+    int          body_fd;      /* instead of `body`: read from its start; -1: none */
+    bool         post;
+    bool         redirects;    /* may be followed, to https only (RFC 8461 section 3.3 forbids them) */
+    size_t       most;         /* bytes of the answer */
+    unsigned     seconds;
+};
+struct fetch_answer {
+    unsigned     status;       /* HTTP's */
+    struct slice content_type; /* in the arena */
+    int64_t      fresh;        /* seconds, of Cache-Control; -1: not said */
+};
+/* Waits (between block_begin and block_end).  The body goes to `out`.  false: no answer at all, with the reason. */
+bool fetch_ask(struct fetch_client *c, const struct fetch_request *q, struct arena *a, struct fetch_answer *answer, struct buf *out,
+               struct fail *why);
+
+/*
+ * A connected socket to a helper that the config names (a milter): "unix:/path" or "inet:port@host".  The mail role opens
+ * no connections itself.  -1 and FAIL_TEMP.
+ */
+int fetch_connect(struct fetch_client *c, struct slice where, unsigned seconds, struct fail *why);
+
+#endif
