@@ -119,10 +119,10 @@ def start(side, index):
 
 
 def indexed(side, after):
-    """What the log says of u0's index since that place: messages and milliseconds."""
+    """What the log says of u0's index (the first account's) since that place: messages and milliseconds."""
     with open(side.dir / "bench.log", encoding="utf-8", errors="replace") as log:
         log.seek(after)
-        said = re.findall(r"index\.caught_up.* messages=(\d+) ms=(\d+)", log.read())
+        said = re.findall(r"index\.caught_up.* account=1 messages=(\d+) ms=(\d+)", log.read())
     return sum(int(m) for m, _ in said), sum(int(ms) for _, ms in said)
 
 
