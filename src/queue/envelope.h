@@ -39,6 +39,11 @@ struct recipient_options {
     struct slice orcpt;  /* "rfc822;ann@example.org", xtext decoded; empty: none */
 };
 
+/* xtext (RFC 3461 section 4): "+" and two hexadecimal digits for what is not printable ASCII, for "+" and "=". */
+void xtext_encode(struct buf *out, struct slice in);
+/* Strict; any octet may come out, so check before it goes into a line.  *out lies in the arena. */
+bool xtext_decode(struct arena *a, struct slice in, struct slice *out);
+
 /*
  * Text of "NAME=value" words with one blank between, values in xtext; what is at its default is left
  * out, so that most messages have "".  Reading is strict (a stored text of ours): false is damage.
