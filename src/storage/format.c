@@ -76,11 +76,13 @@ bool volume_header_get(const unsigned char in[VOLUME_HEADER_BYTES], struct volum
 
 uint64_t record_header_bytes(const struct record *rec, uint64_t frame_count)
 {
-    uint64_t bytes = RECORD_FIXED_BYTES + frame_count * 8 + 4 + rec->sender.len + 4 + rec->trace.len;
+    uint64_t bytes = RECORD_FIXED_BYTES + frame_count * 8 + 4 + rec->sender.len + 4 + rec->trace.len + 4 +
+                     rec->options.len;
 
     for (size_t i = 0; i < rec->target_count; i++) {
         const struct record_target *t = &rec->targets[i];
-        bytes += 1 + 8 + 8 + 4 + 4 + t->keywords.len + 4 + t->recipient.len + 4 + t->prefix.len;
+        bytes += 1 + 8 + 8 + 4 + 4 + t->keywords.len + 4 + t->recipient.len + 4 + t->prefix.len + 4 +
+                 t->options.len + 4 + t->sender.len;
     }
     return bytes;
 }
@@ -114,6 +116,8 @@ static void add_target(struct buf *out, const struct record_target *t)
     add_text(out, t->keywords);
     add_text(out, t->recipient);
     add_text(out, t->prefix);
+    add_text(out, t->options);
+    add_text(out, t->sender);
 }
 
 static uint32_t header_crc(const unsigned char *header, uint32_t header_bytes)
@@ -149,6 +153,7 @@ void record_header_put(struct buf *out, const struct volume_tag *tag, const stru
     if (rec != NULL) {
         add_text(out, rec->sender);
         add_text(out, rec->trace);
+        add_text(out, rec->options);
         for (size_t i = 0; i < rec->target_count; i++)
             add_target(out, &rec->targets[i]);
     }
@@ -163,8 +168,8 @@ void record_header_put(struct buf *out, const struct volume_tag *tag, const stru
 bool record_header_get(const unsigned char in[RECORD_FIXED_BYTES], const struct volume_tag *tag,
                        struct record_header *out)
 {
-    if (memcmp(in, tag->bytes, VOLUME_TAG_BYTES) != 0 || in[AT_VERSION] != RECORD_FORMAT ||
-        in[AT_VERSION + 1] != 0)
+    if (memcmp(in, tag->bytes, VOLUME_TAG_BYTES) != 0 || in[AT_VERSION] < RECORD_FORMAT_MIN ||
+        in[AT_VERSION] > RECORD_FORMAT || in[AT_VERSION + 1] != 0)
         return false;
 
     struct record_header h = {
@@ -176,6 +181,7 @@ bool record_header_get(const unsigned char in[RECORD_FIXED_BYTES], const struct 
         .synced = get_u64(in + AT_SYNCED),
         .internal_date = (int64_t)get_u64(in + AT_DATE),
         .internal_zone = (int32_t)get_u32(in + AT_ZONE),
+        .format = in[AT_VERSION],
         .kind = in[AT_KIND],
         .target_count = get_u32(in + AT_TARGETS),
         .frame_count = get_u32(in + AT_FRAMES),
@@ -245,6 +251,8 @@ bool record_get(const unsigned char *header, const struct record_header *h, stru
                            .size = h->size};
     out->sender = take_text(&r);
     out->trace = take_text(&r);
+    if (h->format >= 2)
+        out->options = take_text(&r);
     if (h->target_count > r.left / TARGET_BYTES_MIN)
         return false;
     struct record_target *targets = arena_new_array(a, struct record_target, h->target_count);
@@ -259,6 +267,10 @@ bool record_get(const unsigned char *header, const struct record_header *h, stru
         t->keywords = take_text(&r);
         t->recipient = take_text(&r);
         t->prefix = take_text(&r);
+        if (h->format >= 2) {
+            t->options = take_text(&r);
+            t->sender = take_text(&r);
+        }
     }
     out->targets = targets;
     out->target_count = h->target_count;

@@ -34,8 +34,9 @@
  *    76   4  number of frames
  *    80   .  frame table: for each frame its stored bytes (4; the upper bit says
  *            zstd) and the CRC32C of them (4)
- *     .   .  sender, trace; for each target: kind (1), account (8), mailbox (8),
- *            flags (4), keywords, recipient, prefix.  Texts: length (4), bytes
+ *     .   .  sender, trace, options; for each target: kind (1), account (8), mailbox
+ *            (8), flags (4), keywords, recipient, prefix, options, sender.  Texts:
+ *            length (4), bytes.  Format 1 knew neither options nor a target's sender
  *     .   .  frames: 64 KB of the message each (the last: what is left)
  *     .   .  zeros
  *     -8   8  the reference again, so that a record never ends in zeros
@@ -59,7 +60,8 @@ enum {
     VOLUME_FORMAT = 1,
     VOLUME_HEADER_BYTES = 64,
     VOLUME_TAG_BYTES = 16,
-    RECORD_FORMAT = 1,
+    RECORD_FORMAT = 2,     /* written */
+    RECORD_FORMAT_MIN = 1, /* still read */
     RECORD_FIXED_BYTES = 80,
     RECORD_TRAILER_BYTES = 8,
     RECORD_ALIGN = 8,
@@ -93,7 +95,7 @@ struct record_header {
     uint64_t synced;
     int64_t internal_date;
     int32_t internal_zone;
-    uint8_t kind;
+    uint8_t format, kind;
     uint32_t target_count;
     uint32_t frame_count;
 };

@@ -49,6 +49,8 @@ struct record_target {
     struct slice keywords;  /* space-separated, may be empty */
     struct slice recipient; /* the envelope's address as RCPT gave it */
     struct slice prefix;    /* header lines put in front for this recipient (Return-Path, Delivered-To) */
+    struct slice options;   /* of the recipient, in queue/envelope.h's text form; usually empty */
+    struct slice sender;    /* RECORD_OUTBOUND: a reverse-path of its own (a forward's); empty: the record's */
 };
 
 struct record {
@@ -60,6 +62,7 @@ struct record {
     int64_t internal_date; /* seconds since 1970 */
     int internal_zone;     /* minutes east of UTC */
     struct slice trace;    /* log id of the session */
+    struct slice options;  /* of the message, in queue/envelope.h's text form; usually empty */
     const struct record_target *targets;
     size_t target_count;
     uint64_t size; /* of the message (without any prefix): filled by reading */

@@ -46,7 +46,10 @@ static const struct record_target two_targets[] = {
      .keywords = {"$Junk", 5},
      .recipient = {"ann@example.org", 15},
      .prefix = {"Return-Path: <>\r\n", 17}},
-    {.kind = RECORD_OUTBOUND, .recipient = {"bob@example.net", 15}},
+    {.kind = RECORD_OUTBOUND,
+     .recipient = {"bob@example.net", 15},
+     .options = {"notify=1", 8},
+     .sender = {"owner@example.org", 17}},
 };
 
 static const struct record plain_record = {
@@ -162,6 +165,8 @@ static void test_describe(void)
     CHECK_SLICE("prefix", got.targets[0].prefix, SLICE("Return-Path: <>\r\n"));
     CHECK("outbound", got.targets[1].kind == RECORD_OUTBOUND);
     CHECK_SLICE("recipient", got.targets[1].recipient, SLICE("bob@example.net"));
+    CHECK_SLICE("options", got.targets[1].options, SLICE("notify=1"));
+    CHECK_SLICE("its sender", got.targets[1].sender, SLICE("owner@example.org"));
     CHECK("no such record",
           !volume_describe(v, volume_end(v) + 4096, &a, &got, &why) && why.reason == FAIL_NOT_FOUND);
     CHECK("no such volume",
