@@ -117,7 +117,7 @@ static bool send(struct content_client *c, struct slice document, struct slice c
 
     ipc_message_init(&m, CONTENT_MSG_HTML);
     ipc_add_bytes(&m, slice_sub(charset, 0, 100));
-    bool ok = content_add_text(&m, document, &fd, why);
+    bool ok = ipc_add_text(&m, document, &fd, why);
     *call = ok ? ipc_call_start(c->ipc, &m, (struct waker){0}, why) : NULL;
     ipc_message_finish(&m);
     if (fd >= 0)
@@ -128,7 +128,7 @@ static bool send(struct content_client *c, struct slice document, struct slice c
 static bool read_answer(struct ipc_reader *r, bool *made, struct buf *out, struct fail *why)
 {
     *made = ipc_get_bool(r);
-    return (!*made || content_get_text(r, out, why)) &&
+    return (!*made || ipc_get_text(r, out, why)) &&
            (ipc_end(r) || fail_set(why, FAIL_PERM, FAIL_INVALID, "content answered with what is no answer"));
 }
 

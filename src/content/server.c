@@ -141,7 +141,7 @@ static void answer_html(struct content_server *s, struct slice charset, struct s
     if (!made)
         log_event(LOG_INFO, "content.refused", LOG_U64("bytes", document.len), LOG_FAIL(&why));
     ipc_add_bool(answer, made);
-    if (made && !content_add_text(answer, buf_slice(&text), &fd, &why))
+    if (made && !ipc_add_text(answer, buf_slice(&text), &fd, &why))
         answer->bytes.failed = true; /* no memory: the other side hears that it failed */
     buf_finish(&text);
 }
@@ -155,7 +155,7 @@ static bool handle(void *server, struct ipc_reader *r, struct ipc_message *answe
         return fail_set(why, FAIL_PERM, FAIL_INVALID, "malformed request");
     buf_init(&document, (size_t)s->limits.html_bytes);
     struct slice charset = ipc_get_bytes(r);
-    bool ok = content_get_text(r, &document, why) &&
+    bool ok = ipc_get_text(r, &document, why) &&
               (ipc_end(r) || fail_set(why, FAIL_PERM, FAIL_INVALID, "malformed request"));
     if (ok)
         answer_html(s, charset, buf_slice(&document), answer);

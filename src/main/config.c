@@ -15,6 +15,7 @@
 
 #include "base/io.h"
 #include "base/scoped.h"
+#include "main/config_fetch.h"
 #include "main/config_limits.h"
 #include "main/config_syntax.h"
 
@@ -253,7 +254,7 @@ static void limit_options(const char *room, cfg_opt_t options[ROOM_OPTIONS_MAX])
 }
 
 static const char *const limit_rooms[] = {"net",    "ipc",     "smtp",      "imap", "store",
-                                          "volume", "deliver", "directory", "auth", "content"};
+                                          "volume", "deliver", "directory", "auth", "content", "fetch"};
 
 static cfg_t *make_parser(void)
 {
@@ -285,6 +286,7 @@ static cfg_t *make_parser(void)
         CFG_STR("key", "", CFGF_NONE),
         CFG_BOOL("allow_plaintext_login", cfg_false, CFGF_NONE),
         CFG_STR("log_level", "info", CFGF_NONE),
+        CONFIG_FETCH_OPTIONS,
         CFG_STR_LIST("proxy_from", NULL, CFGF_NODEFAULT),
         CFG_STR_LIST("mend_lf_for", NULL, CFGF_NODEFAULT),
         CFG_STR_LIST("administrators", NULL, CFGF_NODEFAULT),
@@ -313,6 +315,7 @@ static void set_checks(cfg_t *cfg)
         {"proxy_from", validate_blocks},     {"mend_lf_for", validate_blocks},
         {"listener", validate_listener},     {"listener|protocol", validate_protocol},
         {"listener|tls", validate_tls},      {"administrators", validate_addresses},
+        {"fetch_helpers", config_fetch_validate_helpers}, {"fetch_authorities", validate_path},
     };
     char name[100];
 
@@ -458,6 +461,7 @@ static void take_all(struct config *c, cfg_t *cfg)
     c->proxy_from = take_blocks(c, cfg, "proxy_from", &c->proxy_from_count);
     c->mend_lf_for = take_blocks(c, cfg, "mend_lf_for", &c->mend_lf_count);
     c->administrators = take_texts(c, cfg, "administrators", &c->administrator_count);
+    config_fetch_take(c, cfg);
     config_limits_default(c);
     take_limits(c, cfg);
     take_listeners(c, cfg);

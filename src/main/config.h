@@ -15,6 +15,7 @@
 #include "content/server.h"
 #include "deliver/deliver.h"
 #include "directory/directory.h"
+#include "fetch/server.h"
 #include "imap/server.h"
 #include "main/role.h"
 #include "net/ipc.h"
@@ -59,6 +60,10 @@ struct config {
     const char            **administrators; /* accounts that may do by mail protocols what others may not */
     size_t                  administrator_count;
 
+    const char **helpers; /* that `fetch` may reach, from every option that names one; NULL-ended, or NULL */
+    size_t       helper_count;
+    const char  *fetch_authorities; /* a PEM file; "": the system's */
+
     struct net_limits       net;
     struct ipc_limits       ipc;
     struct smtp_limits      smtp;
@@ -69,6 +74,7 @@ struct config {
     struct directory_limits directory;
     struct auth_limits      auth;
     struct content_limits   content;
+    struct fetch_limits     fetch;
 
     struct arena arena; /* everything above */
 };
@@ -88,6 +94,13 @@ const char *config_user_option(enum role role);
 /* "data/mail" and the like, in the config's arena. */
 const char *config_data_path(struct config *c, const char *below);
 const char *config_runtime_path(struct config *c, const char *below);
+
+/*
+ * Options that name a helper for `fetch` to reach (fetch/where.h says how one is written) add it while the config is read;
+ * the text must live as long as the config.
+ */
+void config_add_helper(struct config *c, const char *helper);
+const char *const *config_helpers(const struct config *c);
 
 /* Is it a word that log_level takes? */
 bool config_log_level_known(const char *name);

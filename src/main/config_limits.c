@@ -135,6 +135,10 @@ const struct config_limit config_limits[] = {
     COUNT(content, html_depth, 16, 100000),
     COUNT(content, html_ms, 10, 60000),
     COUNT(content, answer_seconds, 1, 600),
+
+    BYTES(fetch, answer_bytes, 64 * KB, 64 * MB),
+    COUNT(fetch, seconds, 1, 600),
+    COUNT(fetch, requests, 1, 256),
 };
 const size_t config_limit_count = ARRAY_LEN(config_limits);
 
@@ -150,6 +154,7 @@ void config_limits_default(struct config *c)
     directory_limits_default(&c->directory);
     auth_limits_default(&c->auth);
     content_limits_default(&c->content);
+    fetch_limits_default(&c->fetch);
 }
 
 const struct config_limit *config_limit_find(const char *room, const char *name)

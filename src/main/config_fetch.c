@@ -1,0 +1,46 @@
+/*
+ * main/config_fetch.c - see main/config_fetch.h.
+ *
+ * Layer: main.
+ */
+#include "main/config_fetch.h"
+
+#include "fetch/where.h"
+
+int config_fetch_validate_helpers(cfg_t *cfg, cfg_opt_t *opt)
+{
+    for (unsigned i = 0; i < cfg_opt_size(opt); i++) {
+        struct fetch_helper helper;
+        struct fail         why;
+        if (!fetch_helper_parse(cfg_opt_getnstr(opt, i), &helper, &why)) {
+            cfg_error(cfg, "%s: \"%s\": %s", cfg_opt_name(opt), cfg_opt_getnstr(opt, i), why.text);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+void config_fetch_take(struct config *c, cfg_t *cfg)
+{
+    c->fetch_authorities = arena_cstr(&c->arena, slice_of(cfg_getstr(cfg, "fetch_authorities")));
+    c->helper_count = 0;
+    for (unsigned i = 0; i < cfg_size(cfg, "fetch_helpers"); i++)
+        config_add_helper(c, arena_cstr(&c->arena, slice_of(cfg_getnstr(cfg, "fetch_helpers", i))));
+}
+
+void config_add_helper(struct config *c, const char *helper)
+{
+    const char **longer = arena_new_array(&c->arena, const char *, c->helper_count + 2); /* ends with NULL */
+
+    if (longer == NULL)
+        return; /* the arena remembers */
+    for (size_t i = 0; i < c->helper_count; i++)
+        longer[i] = c->helpers[i];
+    longer[c->helper_count++] = helper;
+    c->helpers = longer;
+}
+
+const char *const *config_helpers(const struct config *c)
+{
+    return c->helpers;
+}

@@ -1,0 +1,20 @@
+/*
+ * main/config_fetch.h - the part of the config that is about requests to the outside: fetch_helpers, fetch_authorities.
+ *
+ * Layer: main, private to config.c.
+ */
+#ifndef MAIN_CONFIG_FETCH_H
+#define MAIN_CONFIG_FETCH_H
+
+#include <confuse.h>
+
+#include "main/config.h"
+
+/* The options, for the list of config.c; a macro, because libconfuse's are initializers. */
+#define CONFIG_FETCH_OPTIONS CFG_STR_LIST("fetch_helpers", NULL, CFGF_NODEFAULT), CFG_STR("fetch_authorities", "", CFGF_NONE)
+
+/* A check of libconfuse's kind, of lists and of single values. */
+int config_fetch_validate_helpers(cfg_t *cfg, cfg_opt_t *opt);
+void config_fetch_take(struct config *c, cfg_t *cfg);
+
+#endif
