@@ -96,9 +96,20 @@ struct waker conn_waker(struct conn *c)
     return (struct waker){.wake = wake_conn, .ctx = c};
 }
 
-const struct sockaddr_storage *conn_peer(const struct conn *c)
+struct sockaddr_storage conn_peer(const struct conn *c)
 {
-    return &c->peer;
+    struct sockaddr_storage peer = {0};
+
+    memcpy(&peer, c->peer, sizeof(c->peer));
+    return peer;
+}
+
+void conn_set_peer(struct conn *c, const struct sockaddr_storage *peer)
+{
+    struct sockaddr_storage plain = *peer;
+
+    address_unmap(&plain);
+    memcpy(c->peer, &plain, sizeof(c->peer));
 }
 
 struct conn_address conn_peer_text(const struct conn *c)
@@ -107,13 +118,13 @@ struct conn_address conn_peer_text(const struct conn *c)
     struct sockaddr_in four;
     struct sockaddr_in6 six;
 
-    switch (c->peer.ss_family) {
+    switch (conn_peer(c).ss_family) {
     case AF_INET:
-        memcpy(&four, &c->peer, sizeof(four));
+        memcpy(&four, c->peer, sizeof(four));
         (void)inet_ntop(AF_INET, &four.sin_addr, out.text, sizeof(out.text));
         break;
     case AF_INET6:
-        memcpy(&six, &c->peer, sizeof(six));
+        memcpy(&six, c->peer, sizeof(six));
         (void)inet_ntop(AF_INET6, &six.sin6_addr, out.text, sizeof(out.text));
         break;
     default: break;
@@ -123,7 +134,9 @@ struct conn_address conn_peer_text(const struct conn *c)
 
 bool conn_peer_is_loopback(const struct conn *c)
 {
-    return address_is_local(&c->peer);
+    struct sockaddr_storage peer = conn_peer(c);
+
+    return address_is_local(&peer);
 }
 
 struct log_id conn_session_id(const struct conn *c)

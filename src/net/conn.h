@@ -165,7 +165,7 @@ bool conn_turn_over(struct conn *c);
 struct waker conn_waker(struct conn *c);
 
 /* Client's address, after the PROXY header if one was believed. */
-const struct sockaddr_storage *conn_peer(const struct conn *c);
+struct sockaddr_storage conn_peer(const struct conn *c);
 /* As text without port: "192.0.2.1", "2001:db8::1", "local" for Unix sockets. */
 struct conn_address { char text[INET6_ADDRSTRLEN + 1]; };
 struct conn_address conn_peer_text(const struct conn *c);

@@ -37,9 +37,10 @@ static bool in_blocks(const struct net_block *blocks, size_t count, const struct
 
 bool conn_may_log(const struct conn *c, enum hush_kind kind)
 {
+    const struct sockaddr_storage address = conn_peer(c);
     struct conn_address peer = conn_peer_text(c);
 
-    return hush_speak(c->net->hush, kind, peers_key(&c->peer), &peer, clock_mono_ms());
+    return hush_speak(c->net->hush, kind, peers_key(&address), &peer, clock_mono_ms());
 }
 
 void life_tell_hushed(struct net *n)
@@ -68,7 +69,9 @@ static void refuse(const struct conn *c, const char *why)
 
 bool conn_count_peer(struct conn *c)
 {
-    switch (peers_enter(c->net->peers, &c->peer, clock_mono_ms())) {
+    const struct sockaddr_storage peer = conn_peer(c);
+
+    switch (peers_enter(c->net->peers, &peer, clock_mono_ms())) {
     case PEERS_OK: c->counted = true; return true;
     case PEERS_TOO_MANY: refuse(c, "too many connections from this address"); return false;
     case PEERS_TOO_FAST: refuse(c, "connections from this address come too fast"); return false;
@@ -98,11 +101,11 @@ struct conn *conn_create(struct net *n, int fd, const struct net_listener *row,
     }
     c->fd = fd;
     c->row = row;
-    c->peer = *peer;
-    address_unmap(&c->peer);
+    conn_set_peer(c, peer);
     if (peer->ss_family != AF_UNIX)
         set_options(fd);
-    bool proxied = row->proxy && in_blocks(row->proxy_sources, row->proxy_source_count, &c->peer);
+    struct sockaddr_storage plain = conn_peer(c);
+    bool proxied = row->proxy && in_blocks(row->proxy_sources, row->proxy_source_count, &plain);
     if (!proxied && !conn_count_peer(c)) {
         (void)close(fd);
         slot_give_back(c);
@@ -145,8 +148,10 @@ void conn_finish(struct conn *c)
     log_end(c);
     unlist(c);
     timer_remove(n->timers, &c->timer);
-    if (c->counted)
-        peers_leave(n->peers, &c->peer, clock_mono_ms());
+    if (c->counted) {
+        const struct sockaddr_storage peer = conn_peer(c);
+        peers_leave(n->peers, &peer, clock_mono_ms());
+    }
     out_drop(c);
     c->in_at = c->in_len;
     buffers_give_back(c);

@@ -157,7 +157,7 @@ struct conn {
     char              label[sizeof(((struct net_session_info *)0)->label)];
     uint64_t          account_id;
     int64_t           since;
-    struct sockaddr_storage peer;
+    unsigned char     peer[sizeof(struct sockaddr_in6)]; /* the first bytes of its sockaddr_storage: conn_peer() */
     _Alignas(max_align_t) char room[CONN_ROOM]; /* conn_room() */
 };
 
@@ -256,6 +256,8 @@ struct conn *conn_create(struct net *n, int fd, const struct net_listener *row, 
 bool conn_may_log(const struct conn *c, enum hush_kind kind);
 void life_tell_hushed(struct net *n); /* what was not */
 /* The client's real address is known: count it.  false: it has too many. */
+/* As an IPv4 address if it is one mapped into IPv6. */
+void conn_set_peer(struct conn *c, const struct sockaddr_storage *peer);
 bool conn_count_peer(struct conn *c);
 /* The protocol's close(), then everything goes, the slot last. */
 void conn_finish(struct conn *c);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -241,7 +242,7 @@ void net_destroy(struct net **n_)
         free(l);
     }
     for (size_t i = 0; i < n->chunks_used; i++)
-        free(n->chunks[i]);
+        (void)munmap(n->chunks[i], SLOTS_PER_CHUNK * sizeof(struct conn));
     free(n->chunks);
     free(n->worker);
     const int fds[] = {n->epoll, n->queue_event, n->quit_event};

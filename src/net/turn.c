@@ -121,9 +121,8 @@ static enum next stage_proxy(struct conn *c)
     c->in = NULL;
     c->in_at = c->in_len = c->in_cap = 0;
     if (header.has_peer) {
-        address_unmap(&header.peer);
         (void)pthread_mutex_lock(&c->net->lock);
-        c->peer = header.peer;
+        conn_set_peer(c, &header.peer);
         (void)pthread_mutex_unlock(&c->net->lock);
     }
     if (!conn_count_peer(c))

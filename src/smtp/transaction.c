@@ -51,9 +51,10 @@ void smtp_transaction_end(struct smtp_session *s)
 static bool mends_lf(const struct smtp_session *s)
 {
     const struct smtp_service *service = s->service;
+    const struct sockaddr_storage peer = conn_peer(s->conn);
 
     for (size_t i = 0; i < service->mend_lf_count; i++)
-        if (net_block_contains(&service->mend_lf_for[i], conn_peer(s->conn)))
+        if (net_block_contains(&service->mend_lf_for[i], &peer))
             return true;
     return false;
 }

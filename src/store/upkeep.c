@@ -12,7 +12,10 @@
 #include "base/log.h"
 #include "store/internal.h"
 
-enum { TRIM_BYTES = 4 << 20 }; /* given back to the system once so much was freed */
+enum {
+    TRIM_BYTES = 4 << 20, /* given back to the system once so much was freed */
+    TRIM_ROUNDS = 10,     /* or anything was, and nothing since */
+};
 
 /* Its views are written first, and nobody has to wait for that: if somebody used it meanwhile, it stays open. */
 static size_t close_one(struct account *a, int64_t unused_since_ms)
@@ -103,27 +106,35 @@ static uint64_t trim_views(struct store *st)
     return freed;
 }
 
-static void one_round(struct store *st, uint64_t *freed)
+/* What was freed and not given back yet. */
+struct garbage {
+    uint64_t bytes;
+    unsigned quiet; /* rounds in which nothing was freed */
+};
+
+static void one_round(struct store *st, struct garbage *g)
 {
     checkpoint_wanted(st);
-    *freed += close_idle(st) * HANDLE_BYTES;
-    *freed += trim_views(st);
-    *freed += sort_tables_drop(st, 0, clock_mono_ms() - (int64_t)st->limits.sort_idle_seconds * 1000);
-    if (*freed < TRIM_BYTES)
+    uint64_t freed = close_idle(st) * HANDLE_BYTES;
+    freed += trim_views(st);
+    freed += sort_tables_drop(st, 0, clock_mono_ms() - (int64_t)st->limits.sort_idle_seconds * 1000);
+    g->bytes += freed;
+    g->quiet = freed > 0 ? 0 : g->quiet + 1;
+    if (g->bytes < TRIM_BYTES && (g->bytes == 0 || g->quiet < TRIM_ROUNDS))
         return;
     (void)malloc_trim(0);
-    *freed = 0;
+    g->bytes = 0;
 }
 
 static void *upkeep_main(void *ctx)
 {
     struct store *st = ctx;
-    uint64_t freed = 0;
+    struct garbage garbage = {0};
 
     (void)pthread_mutex_lock(&st->lock);
     while (!st->closing) {
         (void)pthread_mutex_unlock(&st->lock);
-        one_round(st, &freed);
+        one_round(st, &garbage);
         (void)pthread_mutex_lock(&st->lock);
         if (!st->closing && st->checkpoints_wanted == 0) {
             struct timespec until;
