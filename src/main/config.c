@@ -146,6 +146,20 @@ static int validate_addresses(cfg_t *cfg, cfg_opt_t *opt)
     return 0;
 }
 
+static int validate_dns_servers(cfg_t *cfg, cfg_opt_t *opt)
+{
+    struct sockaddr_storage address;
+    struct fail             why;
+
+    for (unsigned i = 0; i < cfg_opt_size(opt); i++) {
+        if (!dns_server_address(cfg_opt_getnstr(opt, i), &address, &why)) {
+            cfg_error(cfg, "dns_servers: %s", why.text);
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static int validate_path(cfg_t *cfg, cfg_opt_t *opt)
 {
     const char *path = last_value(opt);
@@ -253,7 +267,7 @@ static void limit_options(const char *room, cfg_opt_t options[ROOM_OPTIONS_MAX])
     options[n] = (cfg_opt_t)CFG_END();
 }
 
-static const char *const limit_rooms[] = {"net",    "ipc",     "smtp",      "imap", "store",
+static const char *const limit_rooms[] = {"net",    "ipc",     "dns",       "smtp",      "imap", "store",
                                           "volume", "deliver", "directory", "auth", "content", "fetch"};
 
 static cfg_t *make_parser(void)
@@ -290,6 +304,7 @@ static cfg_t *make_parser(void)
         CFG_STR_LIST("proxy_from", NULL, CFGF_NODEFAULT),
         CFG_STR_LIST("mend_lf_for", NULL, CFGF_NODEFAULT),
         CFG_STR_LIST("administrators", NULL, CFGF_NODEFAULT),
+        CFG_STR_LIST("dns_servers", NULL, CFGF_NODEFAULT),
         CFG_SEC("listener", listener, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     };
     cfg_opt_t options[ARRAY_LEN(fixed) + ARRAY_LEN(limit_rooms) + 1];
@@ -316,6 +331,7 @@ static void set_checks(cfg_t *cfg)
         {"listener", validate_listener},     {"listener|protocol", validate_protocol},
         {"listener|tls", validate_tls},      {"administrators", validate_addresses},
         {"fetch_helpers", config_fetch_validate_helpers}, {"fetch_authorities", validate_path},
+        {"dns_servers", validate_dns_servers},
     };
     char name[100];
 
@@ -367,6 +383,17 @@ static const char **take_texts(struct config *c, cfg_t *cfg, const char *name, s
     for (unsigned i = 0; texts != NULL && i < n; i++)
         texts[i] = arena_cstr(&c->arena, slice_of(cfg_getnstr(cfg, name, i)));
     *count = texts != NULL ? n : 0;
+    return texts;
+}
+
+/* The same, NULL-ended; NULL if there are none. */
+static const char **take_list(struct config *c, cfg_t *cfg, const char *name)
+{
+    unsigned     n = cfg_size(cfg, name);
+    const char **texts = n > 0 ? arena_new_array(&c->arena, const char *, n + 1) : NULL;
+
+    for (unsigned i = 0; texts != NULL && i < n; i++)
+        texts[i] = arena_cstr(&c->arena, slice_of(cfg_getnstr(cfg, name, i)));
     return texts;
 }
 
@@ -462,6 +489,7 @@ static void take_all(struct config *c, cfg_t *cfg)
     c->mend_lf_for = take_blocks(c, cfg, "mend_lf_for", &c->mend_lf_count);
     c->administrators = take_texts(c, cfg, "administrators", &c->administrator_count);
     config_fetch_take(c, cfg);
+    c->dns_servers = take_list(c, cfg, "dns_servers");
     config_limits_default(c);
     take_limits(c, cfg);
     take_listeners(c, cfg);

@@ -18,6 +18,7 @@
 #include "fetch/server.h"
 #include "imap/server.h"
 #include "main/role.h"
+#include "net/dns.h"
 #include "net/ipc.h"
 #include "net/net.h"
 #include "smtp/server.h"
@@ -59,6 +60,7 @@ struct config {
     size_t                  mend_lf_count;
     const char            **administrators; /* accounts that may do by mail protocols what others may not */
     size_t                  administrator_count;
+    const char            **dns_servers; /* NULL-ended; NULL: those of resolv.conf */
 
     const char **helpers; /* that `fetch` may reach, from every option that names one; NULL-ended, or NULL */
     size_t       helper_count;
@@ -66,6 +68,7 @@ struct config {
 
     struct net_limits       net;
     struct ipc_limits       ipc;
+    struct dns_limits       dns;
     struct smtp_limits      smtp;
     struct imap_limits      imap;
     struct store_limits     store;

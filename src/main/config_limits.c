@@ -36,6 +36,11 @@ const struct config_limit config_limits[] = {
     COUNT(ipc, threads, 1, 256),
     COUNT(ipc, connections_max, 1, 65536),
 
+    COUNT(dns, seconds, 1, 300),
+    COUNT(dns, answers, 10, 10000000),
+    COUNT(dns, questions, 1, 1024),
+    BOOL(dns, unbound),
+
     BYTES(smtp, message_bytes, 64 * KB, 4 * GB - 1),
     COUNT(smtp, recipients, 100, 1000000), /* RFC 5321 section 4.5.3.1.8: at least 100 */
     COUNT(smtp, transactions, 1, MANY),
@@ -146,6 +151,7 @@ void config_limits_default(struct config *c)
 {
     net_limits_default(&c->net);
     ipc_limits_default(&c->ipc);
+    dns_limits_default(&c->dns);
     smtp_limits_default(&c->smtp);
     imap_limits_default(&c->imap);
     store_limits_default(&c->store);
