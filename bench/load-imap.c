@@ -399,8 +399,8 @@ static void idle_compressed(struct imap *c)
         if (inflate(&z, Z_SYNC_FLUSH) != Z_OK)
             die("inflate");
         c->at = c->in.len - z.avail_in;
-        invited = slice_find(slice_make(text, sizeof text - z.avail_out), SLICE("\r\n+ ")) <
-                  sizeof text - z.avail_out;
+        struct slice more = slice_make(text, sizeof text - z.avail_out);
+        invited = slice_starts(more, SLICE("+ ")) || slice_find(more, SLICE("\r\n+ ")) < more.len;
     }
     (void)inflateEnd(&z);
 }
