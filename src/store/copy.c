@@ -4,7 +4,7 @@
  * Layer: store.  A copy is a row more for the same message.
  */
 #include "base/clock.h"
-#include "store/internal.h"
+#include "store/flag_run.h"
 
 struct copying {
     uint64_t from, to;
@@ -57,7 +57,8 @@ static bool count_bytes(struct change *c, const struct copying *x, const struct 
 static bool copy_run(struct change *c, const struct copying *x, const struct change_box *from,
                      struct change_box *to, const struct view_run *run, uint32_t first, struct fail *why)
 {
-    if (!count_bytes(c, x, from, to, run, why) ||
+    if (!flag_runs_settle(c->db, from->row.id, run->first, run->last, why) ||
+        !count_bytes(c, x, from, to, run, why) ||
         !db_run(c->db, SQL_COPY_ENTRIES, why, "iiiiiii", (int64_t)from->row.id, (int64_t)run->first,
                 (int64_t)run->last, (int64_t)to->row.id, (int64_t)first - 1, (int64_t)change_modseq(c),
                 clock_now()))

@@ -5,15 +5,17 @@
  * when its time has come.
  */
 #include "base/clock.h"
-#include "store/internal.h"
+#include "store/flag_run.h"
 
 static bool expunge_rows(struct change *c, struct change_box *box, const struct view_run *run,
                          uint64_t modseq, int64_t now, struct fail *why)
 {
     int64_t id = (int64_t)box->row.id, first = (int64_t)run->first, last = (int64_t)run->last;
-    struct db_stmt *q = db_stmt(c->db, SQL_RANGE_BYTES, why);
     uint64_t bytes = 0, deleted_bytes = 0;
 
+    if (!flag_runs_settle(c->db, box->row.id, run->first, run->last, why))
+        return false;
+    struct db_stmt *q = db_stmt(c->db, SQL_RANGE_BYTES, why);
     if (q == NULL)
         return false;
     db_bind_i64(q, 1, id);

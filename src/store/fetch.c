@@ -99,27 +99,24 @@ static void keep_row(struct fetch *f, struct db_stmt *q)
     *m = (struct message_info){
         .uid = (uint32_t)db_col_i64(q, 0),
         .message_id = (uint64_t)db_col_i64(q, 1),
-        .flags = (uint32_t)db_col_i64(q, 2),
-        .keyword_set = (uint32_t)db_col_i64(q, 3),
-        .modseq = (uint64_t)db_col_i64(q, 4),
-        .saved_date = db_col_i64(q, 5),
-        .size = (uint64_t)db_col_i64(q, 6),
-        .internal_date = db_col_i64(q, 7),
-        .internal_zone = (int)db_col_i64(q, 8),
-        .ref = (uint64_t)db_col_i64(q, 9),
-        .prefix = arena_keep(&b->arena, db_col_blob(q, 10)),
-        .thread_id = (uint64_t)db_col_i64(q, 11),
+        .saved_date = db_col_i64(q, 2),
+        .size = (uint64_t)db_col_i64(q, 3),
+        .internal_date = db_col_i64(q, 4),
+        .internal_zone = (int)db_col_i64(q, 5),
+        .ref = (uint64_t)db_col_i64(q, 6),
+        .prefix = arena_keep(&b->arena, db_col_blob(q, 7)),
+        .thread_id = (uint64_t)db_col_i64(q, 8),
     };
-    b->uncached[b->count] = (f->what & FETCH_CACHED) != 0 && db_col_is_null(q, 12);
+    b->uncached[b->count] = (f->what & FETCH_CACHED) != 0 && db_col_is_null(q, 9);
     b->unthreaded[b->count] = (f->what & FETCH_THREAD) != 0 && m->thread_id == 0;
     if ((f->what & FETCH_ENVELOPE) != 0)
-        m->envelope = arena_keep(&b->arena, db_col_blob(q, 12));
+        m->envelope = arena_keep(&b->arena, db_col_blob(q, 9));
     if ((f->what & FETCH_STRUCTURE) != 0)
-        m->structure = arena_keep(&b->arena, db_col_blob(q, 13));
+        m->structure = arena_keep(&b->arena, db_col_blob(q, 10));
     if ((f->what & FETCH_PREVIEW) != 0)
-        m->preview = arena_keep(&b->arena, db_col_blob(q, 14));
+        m->preview = arena_keep(&b->arena, db_col_blob(q, 11));
     if ((f->what & FETCH_REFERENCES) != 0 && !b->uncached[b->count]) {
-        m->references = arena_keep(&b->arena, db_col_blob(q, 15));
+        m->references = arena_keep(&b->arena, db_col_blob(q, 12));
         b->unthreaded[b->count] = b->unthreaded[b->count] || m->references.len == 0;
     }
     b->count++;

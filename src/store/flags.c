@@ -2,9 +2,9 @@
  * store/flags.c - flags and keywords of messages.
  *
  * Layer: store.  The view says which messages change; rows are changed a run at
- * a time.  A message that would stay as it is keeps its modseq.
+ * a time, those of long runs later (flag_run.h).  A message that would stay as it is keeps its modseq.
  */
-#include "store/internal.h"
+#include "store/flag_run.h"
 
 struct flagging {
     uint64_t mailbox_id;
@@ -20,6 +20,11 @@ struct flagging {
     struct change *c;
     uint32_t keep, set;      /* new flags are (flags & keep) | set */
     bool keywords;           /* keyword sets may change too */
+    struct flag_runs runs;   /* of the mailbox */
+    struct change_box *box;
+    const struct view_run *run;
+    uint64_t last_modseq;    /* the highest of the run before it changes */
+    struct uid_set moved;    /* those whose \\Deleted changes */
     struct idmap successors; /* set id + 1 to new set id + 1 */
     bool failed;
     struct fail *why;
@@ -65,43 +70,99 @@ static uint32_t classify(void *ctx, const struct view_entry *e)
     return f->keywords ? set + 1 : 1;
 }
 
-/* The run's entries in the view, and the counts; true if \Deleted was among what changed. */
-static bool change_entries(struct flagging *f, struct change_box *box, const struct view_run *run)
+/* An entry of a run in the view, and the counts. */
+static void change_entry(void *ctx, struct view_entry *e)
 {
-    uint32_t deleted_moved = 0;
+    struct flagging *f = ctx;
+    uint32_t now = new_flags(f, e->flags), moved = now ^ e->flags;
 
-    for (uint32_t i = run->position; i < run->position + run->count; i++) {
-        struct view_entry e = view_at(box->view, i);
-        uint32_t now = new_flags(f, e.flags), moved = now ^ e.flags;
-        if ((moved & STORE_SEEN) != 0)
-            box->row.unseen += (now & STORE_SEEN) != 0 ? UINT32_MAX : 1; /* one less, or one more */
-        if ((moved & STORE_DELETED) != 0)
-            box->row.deleted += (now & STORE_DELETED) != 0 ? 1 : UINT32_MAX;
-        deleted_moved |= moved & STORE_DELETED;
-        e.flags = now;
-        if (f->keywords)
-            e.keyword_set = run->class - 1;
-        e.modseq = f->modseq;
-        view_set(&box->view, i, e);
+    if ((moved & STORE_SEEN) != 0)
+        f->box->row.unseen += (now & STORE_SEEN) != 0 ? UINT32_MAX : 1; /* one less, or one more */
+    if ((moved & STORE_DELETED) != 0) {
+        f->box->row.deleted += (now & STORE_DELETED) != 0 ? 1 : UINT32_MAX;
+        uid_set_add(&f->moved, e->uid);
     }
-    return deleted_moved != 0;
+    e->flags = now;
+    if (f->keywords)
+        e->keyword_set = f->run->class - 1;
+    if (f->last_modseq < e->modseq)
+        f->last_modseq = e->modseq;
+    e->modseq = f->modseq;
 }
 
-/* Asked of the rows while they are as they were. */
-static bool move_deleted_bytes(struct flagging *f, struct change_box *box, const struct view_run *run,
-                               struct fail *why)
+static void change_entries(struct flagging *f, struct change_box *box, const struct view_run *run)
 {
-    bool becomes_deleted = (f->set & STORE_DELETED) != 0;
-    int64_t bytes;
+    f->box = box;
+    f->run = run;
+    f->last_modseq = 0;
+    view_change(&box->view, run->position, run->count, change_entry, f);
+}
 
-    if (!db_get_i64(f->c->db, SQL_DELETED_BYTES, &bytes, why, "iiii", (int64_t)box->row.id,
-                    (int64_t)run->first, (int64_t)run->last, (int64_t)(becomes_deleted ? 0 : STORE_DELETED)))
-        return false;
-    if (becomes_deleted)
-        box->row.deleted_bytes += (uint64_t)bytes;
-    else
-        box->row.deleted_bytes -= (uint64_t)bytes;
+/* All of them moved the same way. */
+static bool move_deleted_bytes(struct flagging *f, struct change_box *box, struct fail *why)
+{
+    struct mailbox_row *row = &box->row;
+    uint64_t moved = 0;
+
+    if (row->deleted == 0 || row->deleted == row->messages) {
+        row->deleted_bytes = row->deleted == 0 ? 0 : row->bytes;
+        return true;
+    }
+    for (size_t i = 0; i < f->moved.count; i++) {
+        int64_t bytes;
+        if (!db_get_i64(f->c->db, SQL_SOME_BYTES, &bytes, why, "iii", (int64_t)row->id,
+                        (int64_t)f->moved.ranges[i].first, (int64_t)f->moved.ranges[i].last))
+            return false;
+        moved += (uint64_t)bytes;
+    }
+    row->deleted_bytes += (f->set & STORE_DELETED) != 0 ? moved : 0 - moved;
     return true;
+}
+
+static bool right_count(struct flagging *f, const struct change_box *box, uint32_t count, struct fail *why)
+{
+    return db_changes(f->c->db) == count ||
+           fail_set(why, FAIL_TEMP, FAIL_OTHER, "mailbox %llu: %lld rows where the view has %u",
+                    (unsigned long long)box->row.id, (long long)db_changes(f->c->db), count);
+}
+
+/* Rows that some flag run has not reached yet are written whole, as the view has them now. */
+static bool write_whole(struct flagging *f, const struct change_box *box, const struct view_run *run,
+                        struct fail *why)
+{
+    uint32_t at = run->position, end = run->position + run->count;
+
+    while (at < end) {
+        struct view_entry first = view_at(box->view, at), last = first;
+        uint32_t from = at;
+        for (at++; at < end; at++) {
+            struct view_entry e = view_at(box->view, at);
+            if (e.flags != first.flags || e.keyword_set != first.keyword_set)
+                break;
+            last = e;
+        }
+        if (!db_run(f->c->db, SQL_FLAGS_AND_KEYWORDS_SET, why, "iiiiiii", (int64_t)box->row.id,
+                    (int64_t)first.uid, (int64_t)last.uid, (int64_t)f->modseq, INT64_C(0), (int64_t)first.flags,
+                    (int64_t)first.keyword_set) ||
+            !right_count(f, box, at - from, why))
+            return false;
+    }
+    return true;
+}
+
+static bool write_later(struct flagging *f, const struct change_box *box, const struct view_run *run,
+                        struct fail *why)
+{
+    const struct flag_run r = {
+        .modseq = f->modseq,
+        .first = run->first,
+        .last = run->last,
+        .keep = f->keep,
+        .set = f->set,
+        .keywords = f->keywords ? (int64_t)run->class - 1 : -1,
+    };
+
+    return flag_runs_add(f->c->db, box->row.id, &f->runs, &r, f->last_modseq, why);
 }
 
 static bool change_rows(struct flagging *f, struct change_box *box, const struct view_run *run,
@@ -112,15 +173,16 @@ static bool change_rows(struct flagging *f, struct change_box *box, const struct
     int64_t modseq = (int64_t)f->modseq, keep = (int64_t)f->keep, set = (int64_t)f->set;
     bool ok;
 
+    if (run->count >= FLAG_RUN_LEAST)
+        return write_later(f, box, run, why);
+    if (flag_runs_touch(&f->runs, run->first, run->last))
+        return write_whole(f, box, run, why);
     if (f->keywords)
         ok = db_run(db, SQL_FLAGS_AND_KEYWORDS_SET, why, "iiiiiii", id, first, last, modseq, keep, set,
                     (int64_t)run->class - 1);
     else
         ok = db_run(db, SQL_FLAGS_SET, why, "iiiiii", id, first, last, modseq, keep, set);
-    if (ok && db_changes(db) != run->count)
-        return fail_set(why, FAIL_TEMP, FAIL_OTHER, "mailbox %lld: %lld rows where the view has %u",
-                        (long long)id, (long long)db_changes(db), run->count);
-    return ok;
+    return ok && right_count(f, box, run->count, why);
 }
 
 static bool change_all(struct flagging *f, struct change_box *box, const struct view_runs *runs,
@@ -128,15 +190,18 @@ static bool change_all(struct flagging *f, struct change_box *box, const struct 
 {
     if (f->failed)
         return false;
-    if (runs->count > 0)
+    if (runs->count > 0) {
         f->modseq = change_modseq(f->c);
-    for (size_t i = 0; i < runs->count; i++) {
-        const struct view_run *run = &runs->list[i];
-        if (change_entries(f, box, run) && !move_deleted_bytes(f, box, run, why))
-            return false;
-        if (!change_rows(f, box, run, why))
+        if (!flag_runs_read(f->c->db, box->row.id, &f->runs, why))
             return false;
     }
+    for (size_t i = 0; i < runs->count; i++) {
+        change_entries(f, box, &runs->list[i]);
+        if (!change_rows(f, box, &runs->list[i], why))
+            return false;
+    }
+    if (f->moved.count > 0 && !move_deleted_bytes(f, box, why))
+        return false;
     if (runs->count > 0) {
         change_touch(f->c, box);
         change_event(f->c, box->row.id, WATCH_FLAGS, SLICE(""));
@@ -207,6 +272,7 @@ static bool change_flags(struct change *c, void *ctx, struct fail *why)
     bool ok = f->user == 0 || change_seen(f, box, v, why);
     view_release(&v); /* so that the box's can be changed in place */
     ok = ok && change_all(f, box, &runs, why);
+    uid_set_finish(&f->moved);
     view_runs_finish(&runs);
     return ok;
 }

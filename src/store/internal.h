@@ -284,6 +284,9 @@ uint64_t view_bytes(const struct view *v);
  */
 void view_append(struct view **v, struct view_entry e);                 /* uid above all */
 void view_set(struct view **v, uint32_t position, struct view_entry e); /* same uid */
+/* `each` makes of the entries from a position on what they are to be, but for their UIDs. */
+void view_change(struct view **v, uint32_t position, uint32_t count, void (*each)(void *ctx, struct view_entry *e),
+                 void *ctx);
 void view_remove(struct view **v, const struct uid_set *gone);
 void view_stamp(struct view **v, uint32_t uidnext, uint64_t modseq);
 

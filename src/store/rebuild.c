@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/scoped.h"
+#include "store/flag_run.h"
 #include "store/index.h"
 #include "store/internal.h"
 
@@ -114,7 +115,7 @@ static bool write_counts(struct change *c, void *ctx, struct fail *why)
     struct db_stmt *q;
 
     (void)ctx;
-    if (!db_run(c->db, SQL_COUNTS_WRITE, why, "") || !db_run(c->db, SQL_ACL_ORPHANS, why, "") ||
+    if (!flag_runs_end_all(c->db, why) || !db_run(c->db, SQL_COUNTS_WRITE, why, "") || !db_run(c->db, SQL_ACL_ORPHANS, why, "") ||
         !db_run(c->db, SQL_ANNOTATION_ORPHANS, why, "") || !db_run(c->db, SQL_SEEN_ORPHANS, why, ""))
         return false;
     q = db_stmt(c->db, SQL_TOTALS_WRITE, why);

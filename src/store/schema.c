@@ -31,6 +31,7 @@
  *              messages with it belong to (store/thread_id.c).  message.thread: whose id a thread has is
  *              its first message; 0: of a message from before there were threads, not yet looked at.
  *              cached.refs: message/references.h; empty in such rows.
+ * flag_run     store/flag_run.c: changes of many entries' flags that they do not show yet; keywords -1: as they are.
  * urlauth      RFC 4467: what authorizes URLs of a mailbox.
  * quota        limits (RFC 9208), one row a resource (store/quota.h); no row: what the config
  *              says for all; -1: no limit.
@@ -44,6 +45,9 @@
     " value BLOB, modseq INTEGER NOT NULL, PRIMARY KEY (mailbox, user, name)) STRICT, WITHOUT ROWID;"        \
     "CREATE TABLE quota (resource INTEGER PRIMARY KEY, most INTEGER NOT NULL) STRICT;"        \
     "CREATE TABLE urlauth (mailbox INTEGER PRIMARY KEY, key BLOB NOT NULL) STRICT;"                          \
+    "CREATE TABLE flag_run (mailbox INTEGER NOT NULL, modseq INTEGER NOT NULL, first INTEGER NOT NULL,"       \
+    " last INTEGER NOT NULL, keep INTEGER NOT NULL, added INTEGER NOT NULL, keywords INTEGER NOT NULL,"      \
+    " PRIMARY KEY (mailbox, modseq, first)) STRICT, WITHOUT ROWID;"                                          \
     "CREATE TABLE thread_key (key INTEGER PRIMARY KEY, thread INTEGER NOT NULL) STRICT;"                     \
     "ALTER TABLE message ADD COLUMN thread INTEGER NOT NULL DEFAULT 0;"                                      \
     "ALTER TABLE cached ADD COLUMN refs BLOB NOT NULL DEFAULT x'';"

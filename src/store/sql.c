@@ -13,7 +13,7 @@
 
 /* One row of message_fetch; what follows e. and m. is in the order of fetch.c's columns. */
 #define FETCH_COLUMNS                                                                                        \
-    "e.uid, e.message, e.flags, e.keywords, e.modseq, e.created_at,"                                         \
+    "e.uid, e.message, e.created_at,"                                         \
     " m.size, m.internal_date, m.internal_zone, m.ref, m.prefix, m.thread"
 #define CACHED_COLUMNS    "c.envelope, c.structure, c.preview, c.refs"
 #define FETCH_FROM(table) " FROM " table " e CROSS JOIN message m ON m.id = e.message"
@@ -65,7 +65,8 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
 
     [SQL_KEYWORD_SET_PURGE] =
         "DELETE FROM keyword_set WHERE (SELECT count(*) FROM keyword_set) > ?1"
-        " AND id NOT IN (SELECT keywords FROM entry UNION SELECT keywords FROM expunged)",
+        " AND id NOT IN (SELECT keywords FROM entry UNION SELECT keywords FROM expunged"
+        " UNION SELECT keywords FROM flag_run)",
 
     [SQL_MAILBOX_USE] = "UPDATE mailbox SET special_use = ?2, changed_modseq = ?3 WHERE id = ?1",
     [SQL_ACL_ALL] = "SELECT mailbox, identifier, rights FROM acl ORDER BY mailbox, identifier",
@@ -152,10 +153,23 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
                       " WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3",
     [SQL_FLAGS_AND_KEYWORDS_SET] = "UPDATE entry SET flags = (flags & ?5) | ?6, keywords = ?7, modseq = ?4"
                                    " WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3",
-    /* Of those with \\Deleted (?4 = 8) or without (0). */
-    [SQL_DELETED_BYTES] =
+    [SQL_SOME_BYTES] =
         "SELECT coalesce(sum(m.size), 0) FROM entry e CROSS JOIN message m ON m.id = e.message"
-        " WHERE e.mailbox = ?1 AND e.uid BETWEEN ?2 AND ?3 AND e.flags & 8 = ?4",
+        " WHERE e.mailbox = ?1 AND e.uid BETWEEN ?2 AND ?3",
+    [SQL_FLAG_RUNS] = "SELECT modseq, first, last, keep, added, keywords FROM flag_run WHERE mailbox = ?1"
+                      " ORDER BY modseq, first",
+    [SQL_FLAG_RUN_NEW] = "INSERT INTO flag_run(mailbox, modseq, first, last, keep, added, keywords)"
+                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    [SQL_FLAG_RUN_SETTLE] =
+        "UPDATE entry SET flags = (flags & ?5) | ?6, keywords = iif(?7 < 0, keywords, ?7), modseq = ?4"
+        " WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3 AND modseq < ?4",
+    [SQL_FLAG_RUN_OLDEST] = "SELECT mailbox FROM flag_run ORDER BY mailbox LIMIT 1",
+    /* The UID ?4 rows on. */
+    [SQL_FLAG_RUN_NEXT] = "SELECT uid FROM entry WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3"
+                          " ORDER BY uid LIMIT 1 OFFSET ?4",
+    [SQL_FLAG_RUN_CUT] = "UPDATE flag_run SET first = ?4 WHERE mailbox = ?1 AND modseq = ?2 AND first = ?3",
+    [SQL_FLAG_RUN_GONE] = "DELETE FROM flag_run WHERE mailbox = ?1 AND modseq = ?2 AND first = ?3 AND ?4 = 0",
+    [SQL_FLAG_RUNS_GONE] = "DELETE FROM flag_run WHERE mailbox = ?1",
     /* The n-th of the range gets UID ?5 + n, n from 1. */
     [SQL_COPY_ENTRIES] =
         "INSERT INTO entry(mailbox, uid, message, flags, keywords, modseq, created_modseq, created_at)"

@@ -292,12 +292,11 @@ bool message_place(struct account *a, const struct place_item *items, size_t cou
 bool message_was_placed(struct account *a, uint64_t ref, bool *placed, struct fail *why);
 
 /* A message in one mailbox, for fetching.  Slices are valid during the callback. */
+/* Flags and modseqs are in the view. */
 struct message_info {
     uint64_t message_id; /* the same however many mailboxes it is in */
     uint64_t thread_id;  /* with FETCH_THREAD only; the message_id of the thread's first message */
     uint32_t uid;
-    uint32_t flags, keyword_set;
-    uint64_t modseq;
     uint64_t size; /* RFC822.SIZE: prefix included */
     int64_t internal_date, saved_date;
     int internal_zone;

@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "store/internal.h"
+#include "store/flag_run.h"
 
 enum {
     TRIM_BYTES = 4 << 20, /* given back to the system once so much was freed */
@@ -21,6 +21,7 @@ enum {
 static size_t close_one(struct account *a, int64_t unused_since_ms)
 {
     (void)pthread_mutex_unlock(&a->file_lock);
+    flag_runs_settle_idle(a, unused_since_ms);
     view_files_keep(a, INT64_MAX);
     size_t closed = 0;
     if (pthread_mutex_trylock(&a->file_lock) == 0) {

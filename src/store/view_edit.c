@@ -114,6 +114,28 @@ void view_set(struct view **v, uint32_t position, struct view_entry e)
         c->max_modseq = e.modseq;
 }
 
+void view_change(struct view **v, uint32_t position, uint32_t count, void (*each)(void *ctx, struct view_entry *e),
+                 void *ctx)
+{
+    view_own(v);
+    while (count > 0) {
+        struct view_slot *slot = &(*v)->slots[view_slot_of(*v, position)];
+        struct view_chunk *c = own_chunk(slot, 0);
+        uint32_t at = position - slot->start, n = c->count - at < count ? c->count - at : count;
+        for (uint32_t end = at + n; at < end; at++) {
+            struct view_entry e = view_unpack(&c->entries[at]);
+            bool was_unseen = (e.flags & STORE_SEEN) == 0;
+            each(ctx, &e);
+            c->unseen = (uint16_t)(c->unseen + ((e.flags & STORE_SEEN) == 0) - was_unseen);
+            c->entries[at] = view_pack(&e);
+            if (c->max_modseq < e.modseq)
+                c->max_modseq = e.modseq;
+        }
+        position += n;
+        count -= n;
+    }
+}
+
 void view_stamp(struct view **v, uint32_t uidnext, uint64_t modseq)
 {
     view_own(v);

@@ -5,6 +5,7 @@
  */
 #include "base/clock.h"
 #include "base/scoped.h"
+#include "store/flag_run.h"
 #include "store/view_internal.h"
 
 struct view *view_empty(const struct mailbox_row *box)
@@ -19,6 +20,7 @@ struct view *view_empty(const struct mailbox_row *box)
 bool view_load(struct db *db, const struct mailbox_row *box, struct view **out, struct fail *why)
 {
     struct db_stmt *q = db_stmt(db, SQL_VIEW_ENTRIES, why);
+    struct flag_runs runs;
     struct view *v;
 
     if (q == NULL)
@@ -34,10 +36,11 @@ bool view_load(struct db *db, const struct mailbox_row *box, struct view **out, 
         };
         view_add(&v, view_pack(&e));
     }
-    if (!db_done(q, why)) {
+    if (!db_done(q, why) || !flag_runs_read(db, box->id, &runs, why)) {
         view_release(&v);
         return false;
     }
+    flag_runs_apply(&runs, &v);
     *out = v;
     return true;
 }
