@@ -22,6 +22,9 @@ void deliver_limits_default(struct deliver_limits *l)
                                  .backlog = 2000,
                                  .retry_seconds = 5,
                                  .retries_per_account = 100,
+                                 .outbound_backlog = 10000,
+                                 .lifetime_seconds = 5 * 24 * 3600,
+                                 .hostname = "localhost",
                                  .mark_seconds = 10};
 }
 
@@ -67,6 +70,8 @@ static struct deliver *deliver_new(struct store *st, struct volumes *v, struct d
     init_cond(&d->room);
     init_cond(&d->done);
     init_cond(&d->keep);
+    init_cond(&d->leave);
+    d->outbound.last = &d->outbound.first;
     idmap_init(&d->queues);
     d->last_ready = &d->first_ready;
     return d;
@@ -74,18 +79,20 @@ static struct deliver *deliver_new(struct store *st, struct volumes *v, struct d
 
 static void deliver_free(struct deliver *d)
 {
-    queue_finish(d);
+    rows_finish(d);
+    outbound_finish(d);
     crash_note_close(&d->note);
     (void)pthread_cond_destroy(&d->work);
     (void)pthread_cond_destroy(&d->room);
     (void)pthread_cond_destroy(&d->done);
     (void)pthread_cond_destroy(&d->keep);
+    (void)pthread_cond_destroy(&d->leave);
     (void)pthread_mutex_destroy(&d->lock);
     free(d->placers);
     free(d);
 }
 
-static void stop_threads(struct deliver *d, bool keeper)
+static void stop_threads(struct deliver *d, bool leaver, bool keeper)
 {
     (void)pthread_mutex_lock(&d->lock);
     __atomic_store_n(&d->stopping, true, __ATOMIC_RELAXED);
@@ -93,9 +100,12 @@ static void stop_threads(struct deliver *d, bool keeper)
     (void)pthread_cond_broadcast(&d->room);
     (void)pthread_cond_broadcast(&d->done);
     (void)pthread_cond_broadcast(&d->keep);
+    (void)pthread_cond_broadcast(&d->leave);
     (void)pthread_mutex_unlock(&d->lock);
     for (unsigned i = 0; i < d->placer_count; i++)
         (void)pthread_join(d->placers[i], NULL);
+    if (leaver)
+        (void)pthread_join(d->leaver, NULL);
     if (keeper)
         (void)pthread_join(d->keeper, NULL);
 }
@@ -110,10 +120,13 @@ static bool start_threads(struct deliver *d, struct fail *why)
         d->placer_count += failed == 0;
     }
     if (failed == 0)
+        failed = pthread_create(&d->leaver, NULL, outbound_run, d);
+    const bool leaver = failed == 0;
+    if (failed == 0)
         failed = pthread_create(&d->keeper, NULL, keeper_run, d);
     if (failed == 0)
         return true;
-    stop_threads(d, false);
+    stop_threads(d, leaver, false);
     return fail_errno(why, failed, "starting the placers");
 }
 
@@ -155,7 +168,7 @@ void deliver_close(struct deliver **out, unsigned seconds)
          left = until - clock_mono_ms())
         deliver_wait(d, &d->done, left);
     (void)pthread_mutex_unlock(&d->lock);
-    stop_threads(d, true);
+    stop_threads(d, true, true);
     keeper_save_mark(d);
     deliver_free(d);
     *out = NULL;
@@ -190,9 +203,9 @@ bool deliver_message(struct deliver *d, const struct delivery *in, struct fail *
     (void)pthread_mutex_lock(&d->lock);
     if (ok) {
         d->stats.records++;
-        for (size_t i = 0; i < j->record.target_count; i++)
-            j->items[i].reserved = hold_take(in->hold, j->targets[i].account);
-        queue_job(d, j);
+        for (size_t i = 0; i < j->item_count; i++)
+            j->items[i].reserved = hold_take(in->hold, j->items[i].target->account);
+        rows_job(d, j);
     } else {
         job_unregister(d, j);
     }
@@ -210,6 +223,7 @@ void deliver_stats(struct deliver *d, struct deliver_stats *out)
     *out = d->stats;
     out->waiting = d->waiting;
     out->retrying = d->retrying;
+    out->leaving = d->outbound.count;
     (void)pthread_mutex_unlock(&d->lock);
 }
 

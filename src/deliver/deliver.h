@@ -14,17 +14,33 @@
 #include "base/fail.h"
 #include "base/map.h"
 #include "directory/directory.h"
+#include "queue/envelope.h"
 
 struct deliver;
+struct queue_message;
+struct srs;
 struct store;
 struct volumes;
+
+/* Who takes over what must leave: queue_client_take(), which see. */
+struct deliver_outbound {
+    bool (*take)(void *ctx, const struct queue_message *messages, size_t count, bool *taken, struct fail *why);
+    void *ctx;
+};
 
 struct deliver_limits {
     unsigned placers;             /* threads that write rows; default: cores, at least 2 */
     unsigned backlog;             /* rows waiting to be written before senders are held back; default 2000 */
     unsigned retry_seconds;       /* first retry of a row that failed; doubles up to 5 minutes; default 5 */
     unsigned retries_per_account; /* rows to be tried again before an account takes no more; default 100 */
+    unsigned outbound_backlog;    /* messages the queue role could not take before no more are accepted for
+                                     elsewhere; default 10000 */
+    unsigned lifetime_seconds;    /* a row that cannot be written for so long is returned to its sender; default 5
+                                     days */
     unsigned mark_seconds;        /* between two savings of the low-water mark; default 10 */
+    const char *hostname;         /* in what is returned */
+    const struct deliver_outbound *outbound; /* NULL: nothing can leave, what should waits */
+    const struct srs *srs;        /* reverse-paths of forwards; NULL: they stay as they are */
     const char *note_path;        /* file that remembers what was being parsed at a crash; NULL: none */
 };
 void deliver_limits_default(struct deliver_limits *l);
@@ -38,7 +54,8 @@ void deliver_close(struct deliver **d, unsigned seconds);
 /* One RCPT that was accepted. */
 struct delivery_recipient {
     struct slice address; /* as given */
-    struct route route;   /* kind ROUTE_LOCAL */
+    struct route route;   /* kind ROUTE_LOCAL or ROUTE_REMOTE */
+    struct recipient_options options;
 };
 
 /*
@@ -58,6 +75,7 @@ void deliver_hold_finish(struct deliver *d, struct deliver_hold *h);
 /*
  * At RCPT: may a message of `size` (0: not known) come in for this recipient now?  Reserves room for it.
  * FAIL_OVER_QUOTA: FAIL_TEMP, or FAIL_PERM where it would not fit into an empty mailbox either.
+ * FAIL_LIMIT, FAIL_TEMP: it leads elsewhere, and the queue role takes nothing just now.
  */
 bool deliver_may(struct deliver *d, struct deliver_hold *h, const struct delivery_recipient *r, uint64_t size,
                  struct fail *why);
@@ -68,6 +86,12 @@ bool deliver_may(struct deliver *d, struct deliver_hold *h, const struct deliver
 bool deliver_still_may(struct deliver *d, struct deliver_hold *h, const struct delivery_recipient *r,
                        uint64_t size, struct fail *why);
 
+/* A copy for the sender: to that mailbox of an account, with \Seen. */
+struct delivery_copy {
+    uint64_t account; /* 0: none */
+    uint64_t mailbox;
+};
+
 struct delivery {
     struct slice sender; /* reverse-path, "" for <> */
     const struct delivery_recipient *recipients;
@@ -75,16 +99,25 @@ struct delivery {
     const struct body *body; /* with the Received field on top */
     int64_t received;        /* seconds since 1970: the internal date */
     struct slice trace;      /* the session's log id */
+    struct envelope_options options;
+    struct delivery_copy copy;
     struct deliver_hold *hold; /* what was reserved for the recipients; becomes the delivery's.  NULL: nothing */
 };
 /*
- * True: on stable storage for every recipient.  A destination that several
- * recipients lead to gets one copy; Return-Path and Delivered-To stand in its prefix.
+ * True: on stable storage for every recipient, wherever it leads.  A destination that several
+ * recipients lead to gets one copy.  Return-Path and Delivered-To stand in a local one's prefix, Delivered-To
+ * in that of a forward, whose reverse-path is the list's owner or SRS.  NOTIFY=SUCCESS of what was delivered
+ * here is answered at once.
  */
 bool deliver_message(struct deliver *d, const struct delivery *in, struct fail *why);
 
+/* The queue role is there again: what waits for it need not wait longer. */
+void deliver_queue_is_back(struct deliver *d);
+
 struct deliver_stats {
     uint64_t records, placed, waiting, retrying;
+    uint64_t outbound, /* messages the queue role has taken over */
+        leaving;       /* those it has still to take */
 };
 void deliver_stats(struct deliver *d, struct deliver_stats *out);
 /* Waits until everything that was accepted before the call has its rows (tests, shutdown). */

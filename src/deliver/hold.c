@@ -139,6 +139,15 @@ static bool grow(struct deliver_hold *h, struct account *a, uint64_t size, struc
     return held == NULL || quota_grow(a, &held->amount, size, &said) || no_room(account_id(a), &said, why);
 }
 
+/* While the queue role takes nothing, what is accepted for elsewhere has an end. */
+static bool may_leave(struct deliver *d, struct fail *why)
+{
+    (void)pthread_mutex_lock(&d->lock);
+    const bool full = outbound_is_full(d);
+    (void)pthread_mutex_unlock(&d->lock);
+    return !full || fail_code(why, FAIL_TEMP, FAIL_LIMIT, "4.3.2", "no mail for other servers can be taken just now");
+}
+
 typedef bool ask(struct deliver_hold *h, struct account *a, uint64_t size, struct fail *why);
 
 static bool ask_each(struct deliver *d, struct deliver_hold *h, const struct delivery_recipient *r,
@@ -147,6 +156,8 @@ static bool ask_each(struct deliver *d, struct deliver_hold *h, const struct del
     for (size_t i = 0; i < r->route.count; i++) {
         struct account *a = NULL;
 
+        if (!r->route.targets[i].local && what == reserve && !may_leave(d, why))
+            return false;
         if (!r->route.targets[i].local)
             continue;
         if (!open_account(d, r->route.targets[i].account, &a, why))

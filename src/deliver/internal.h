@@ -16,10 +16,15 @@
 #include "base/map.h"
 #include "deliver/deliver.h"
 #include "base/crash_note.h"
+#include "queue/queue.h"
 #include "storage/volume.h"
 #include "store/store.h"
 
 struct job;
+
+enum {
+    JOB_SENDERS = 8, /* different reverse-paths with which one record may leave: see queue_id in outbound.c */
+};
 
 /* A row that is not written yet: in a queue's `waiting` or `failed`, or in a placer's hands. */
 struct item {
@@ -39,9 +44,12 @@ struct job {
     uint64_t number; /* ascending: for deliver_settle */
     struct record record;
     struct record_target *targets; /* record.targets */
-    struct item *items;            /* one for each target */
-    struct message_facts facts;
-    size_t left; /* rows that are missing; for a replay also: 1 while it scans */
+    struct item *items;            /* one for each local target */
+    size_t item_count, outbound_count;
+    unsigned owners;               /* of the record: accounts, and the queue role; 0: not known */
+    struct job *next_outbound;
+    struct message_facts facts;    /* where there are items */
+    size_t left; /* rows that are missing, 1 for all that leaves; for a replay also: 1 while it scans */
 };
 
 struct item_list {
@@ -62,6 +70,15 @@ struct account_queue {
     unsigned back_off; /* seconds; 0: it has not failed lately */
 };
 
+/* What the queue role has still to take, in order. */
+struct outbound_queue {
+    struct job *first, **last;
+    size_t count;
+    bool failing; /* then none of it counts as waiting */
+    int64_t retry_at;
+    unsigned back_off;
+};
+
 struct deliver {
     struct store *store;
     struct volumes *volumes;
@@ -74,10 +91,12 @@ struct deliver {
     pthread_cond_t room;  /* the backlog has shrunk */
     pthread_cond_t done;  /* rows were written, a job is done */
     pthread_cond_t keep;  /* for the keeper: the end is near */
+    pthread_cond_t leave; /* for the outbound thread: something must leave, or the end is near */
     struct idmap queues;  /* account id to struct account_queue */
     struct account_queue *first_ready, **last_ready;
     struct account_queue *retries;
     struct job *first_job, *last_job; /* by floor: the first one's is the low-water mark */
+    struct outbound_queue outbound;
     uint64_t next_number;
     uint64_t waiting, retrying; /* items */
     unsigned idle_placers, busy_placers;
@@ -86,7 +105,7 @@ struct deliver {
 
     pthread_t *placers;
     unsigned placer_count;
-    pthread_t keeper;
+    pthread_t keeper, leaver;
     volume_ref saved_mark;
     volume_ref replay_end; /* records of earlier processes are below this */
     struct job replay;     /* the job that stands for all that a crash left */
@@ -105,6 +124,8 @@ struct job *job_create(struct deliver *d, const struct delivery *in, struct fail
 struct job *job_recover(struct deliver *d, volume_ref ref, const struct record *rec, const bool *wanted,
                         size_t wanted_count);
 void job_destroy(struct job **j);
+/* The message of a record, back in memory.  NULL: `why`. */
+struct body *job_body(struct deliver *d, volume_ref ref, uint64_t size, struct fail *why);
 
 /* All below: with the lock held. */
 
@@ -115,23 +136,36 @@ void job_placed(struct deliver *d, struct job *j, size_t rows);
 /* It was never appended, or there is nothing left of it. */
 void job_unregister(struct deliver *d, struct job *j);
 
-/* ---- queue.c; with the lock held ---- */
+/* ---- rows.c; with the lock held ---- */
 
 /* Every row of `j` waits for its account from here on; wakes placers. */
-void queue_job(struct deliver *d, struct job *j);
-/* The next queue with something to do, NULL if there is none.  The caller has it until queue_done. */
-struct account_queue *queue_next(struct deliver *d);
+void rows_job(struct deliver *d, struct job *j);
+/* The next queue with something to do, NULL if there is none.  The caller has it until rows_done. */
+struct account_queue *rows_next(struct deliver *d);
 /* Takes up to `max` items of a queue. */
-struct item *queue_take(struct account_queue *q, size_t max, size_t *count);
+struct item *rows_take(struct account_queue *q, size_t max, size_t *count);
 /* This one could not be placed: again later. */
-void queue_failed(struct deliver *d, struct account_queue *q, struct item *i, const struct fail *why);
-void queue_done(struct deliver *d, struct account_queue *q);
+void rows_failed(struct deliver *d, struct account_queue *q, struct item *i, const struct fail *why);
+void rows_done(struct deliver *d, struct account_queue *q);
 /* Queues whose time has come become ready; milliseconds until the next one's, or -1. */
-int64_t queue_retry_due(struct deliver *d, int64_t now);
+int64_t rows_retry_due(struct deliver *d, int64_t now);
 /* Frees what is still waiting: the end. */
-void queue_finish(struct deliver *d);
+void job_drop(struct job *j, size_t rows);
+void rows_finish(struct deliver *d);
 
-/* ---- placer.c, keeper.c ---- */
+/* ---- outbound.c; with the lock held ---- */
+
+/* All that leaves of `j` waits for the queue role from here on. */
+void outbound_queue_job(struct deliver *d, struct job *j);
+/* The different reverse-paths with which a record leaves, in the order of its targets; more than JOB_SENDERS: too
+ * many. */
+size_t outbound_senders(const struct record *record, struct slice senders[JOB_SENDERS]);
+/* May no more of that come in? */
+bool outbound_is_full(const struct deliver *d);
+void outbound_finish(struct deliver *d);
+
+/* ---- outbound.c, placer.c, keeper.c ---- */
+void *outbound_run(void *deliver);
 void *placer_run(void *deliver);
 void *keeper_run(void *deliver);
 /* Saves the low-water mark if it moved. */

@@ -10,11 +10,13 @@
 #include "base/log.h"
 #include "base/scoped.h"
 #include "deliver/internal.h"
+#include "deliver/srs.h"
 
 enum {
     JOB_MAX = 64 << 20,   /* an alias of many members, each with its prefix */
     PARSE_MAX = 64 << 20, /* while a message is taken apart */
     FINGERPRINT_BYTES = 4096,
+    OPTIONS_MAX = 16 << 10,
 };
 
 static void finish_arena(struct arena *a)
@@ -87,11 +89,31 @@ void job_destroy(struct job **j)
 
 static void add_target(struct job *j, const struct record_target *t)
 {
-    struct record_target *mine = &j->targets[j->record.target_count];
+    struct record_target *mine = &j->targets[j->record.target_count++];
 
     *mine = *t;
-    j->items[j->record.target_count++] = (struct item){.job = j, .target = mine};
-    j->left++;
+    if (t->kind == RECORD_LOCAL) {
+        j->items[j->item_count++] = (struct item){.job = j, .target = mine};
+        j->left++;
+    } else {
+        j->left += j->outbound_count++ == 0; /* one for all that leaves */
+    }
+}
+
+/* What has its place in a record already, so that it gets one copy. */
+struct met {
+    struct idmap accounts;
+    struct map addresses;
+};
+
+static bool met_account(struct met *m, uint64_t account)
+{
+    return idmap_put(&m->accounts, account, m) != NULL;
+}
+
+static bool met_address(struct met *m, struct slice address)
+{
+    return map_put(&m->addresses, address, m) != NULL;
 }
 
 /*
@@ -99,60 +121,153 @@ static void add_target(struct job *j, const struct record_target *t)
  * (ann+lists) does not choose a mailbox: all mail goes to INBOX, as with Postfix
  * and Dovecot as they come; filters will choose.
  */
-static void add_recipient(struct job *j, struct idmap *seen, const struct delivery *in,
-                          const struct delivery_recipient *r)
+static void add_local(struct job *j, const struct delivery_recipient *r, const struct route_target *t,
+                      struct slice sender)
+{
+    add_target(j, &(struct record_target){
+                      .kind = RECORD_LOCAL,
+                      .account = t->account,
+                      .recipient = arena_keep(&j->arena, r->address),
+                      .prefix = arena_printf(&j->arena,
+                                             "Return-Path: <" PRIslice ">\r\nDelivered-To: " PRIslice "\r\n",
+                                             SLICE_ARG(sender), SLICE_ARG(r->address)),
+                  });
+}
+
+/*
+ * DSNs of what an alias leads to: all is passed on to the only member of one, SUCCESS is not where there are
+ * more (an "expanded" DSN tells of that), and a list's members have nothing of it (RFC 3461 section 5.2.7).
+ */
+static struct recipient_options member_options(struct job *j, const struct delivery_recipient *r,
+                                               const struct route_target *t)
+{
+    struct recipient_options o = r->options;
+
+    if (r->route.kind == ROUTE_REMOTE)
+        return o;
+    if (t->owner.len > 0)
+        return (struct recipient_options){.notify = 0};
+    if (r->route.count > 1) {
+        const unsigned rest = o.notify & ~(unsigned)NOTIFY_SUCCESS;
+        o.notify = rest == 0 && o.notify != 0 ? NOTIFY_NEVER : rest;
+    }
+    if (o.orcpt.len == 0)
+        o.orcpt = arena_printf(&j->arena, "rfc822;" PRIslice, SLICE_ARG(r->address));
+    return o;
+}
+
+static struct slice options_text(struct job *j, const struct recipient_options *o)
+{
+    struct buf text;
+
+    buf_init(&text, OPTIONS_MAX);
+    recipient_options_write(&text, o);
+    struct slice kept = arena_keep(&j->arena, buf_slice(&text));
+    buf_finish(&text);
+    return kept;
+}
+
+static void add_outbound(struct deliver *d, struct job *j, const struct delivery_recipient *r,
+                         const struct route_target *t, struct slice sender)
+{
+    const struct recipient_options options = member_options(j, r, t);
+    struct record_target leaves = {
+        .kind = RECORD_OUTBOUND,
+        .recipient = arena_keep(&j->arena, t->address),
+        .options = options_text(j, &options),
+    };
+
+    if (r->route.kind == ROUTE_LOCAL) { /* an alias led there: it is a forward */
+        leaves.prefix = arena_printf(&j->arena, "Delivered-To: " PRIslice "\r\n", SLICE_ARG(r->address));
+        if (t->owner.len == 0 && d->limits.srs != NULL)
+            sender = srs_forward(d->limits.srs, d->directory, sender, &j->arena);
+    }
+    if (!slice_eq(sender, j->record.sender))
+        leaves.sender = arena_keep(&j->arena, sender);
+    add_target(j, &leaves);
+}
+
+static void add_recipient(struct deliver *d, struct job *j, struct met *met, const struct delivery_recipient *r)
 {
     for (size_t i = 0; i < r->route.count; i++) {
         const struct route_target *t = &r->route.targets[i];
-        if (!t->local || idmap_get(seen, t->account) != NULL)
-            continue;
-        (void)idmap_put(seen, t->account, j);
-        add_target(j, &(struct record_target){
-                          .kind = RECORD_LOCAL,
-                          .account = t->account,
-                          .recipient = arena_keep(&j->arena, r->address),
-                          .prefix = arena_printf(
-                              &j->arena, "Return-Path: <" PRIslice ">\r\nDelivered-To: " PRIslice "\r\n",
-                              SLICE_ARG(in->sender), SLICE_ARG(r->address)),
-                      });
+        /* A bounce stays one, whoever answers for the list. */
+        const struct slice sender =
+            t->owner.len > 0 && j->record.sender.len > 0 ? t->owner : j->record.sender;
+        if (t->local && !met_account(met, t->account))
+            add_local(j, r, t, sender);
+        else if (!t->local && !met_address(met, t->address))
+            add_outbound(d, j, r, t, sender);
     }
+}
+
+static void add_copy(struct job *j, struct met *met, const struct delivery_copy *copy)
+{
+    if (copy->account == 0)
+        return;
+    (void)met_account(met, copy->account);
+    add_target(j, &(struct record_target){
+                      .kind = RECORD_LOCAL, .account = copy->account, .mailbox = copy->mailbox, .flags = STORE_SEEN});
 }
 
 static size_t count_targets(const struct delivery *in)
 {
-    size_t n = 0;
+    size_t n = 1; /* the sender's copy */
 
     for (size_t i = 0; i < in->recipient_count; i++)
         n += in->recipients[i].route.count;
     return n;
 }
 
+static struct slice message_options(struct job *j, const struct envelope_options *o)
+{
+    struct buf text;
+
+    buf_init(&text, OPTIONS_MAX);
+    envelope_options_write(&text, o);
+    struct slice kept = arena_keep(&j->arena, buf_slice(&text));
+    buf_finish(&text);
+    return kept;
+}
+
+static void add_all(struct deliver *d, struct job *j, const struct delivery *in)
+{
+    struct met met;
+
+    idmap_init(&met.accounts);
+    map_init(&met.addresses);
+    for (size_t i = 0; i < in->recipient_count && !j->arena.failed; i++)
+        add_recipient(d, j, &met, &in->recipients[i]);
+    add_copy(j, &met, &in->copy);
+    j->owners = (unsigned)met.accounts.count + (j->outbound_count > 0);
+    idmap_finish(&met.accounts);
+    map_finish(&met.addresses);
+}
+
 struct job *job_create(struct deliver *d, const struct delivery *in, struct fail *why)
 {
     struct job *j = job_new(count_targets(in));
-    struct idmap seen;
+    struct slice senders[JOB_SENDERS];
 
     j->record.kind = RECORD_DELIVERY;
     j->record.sender = arena_keep(&j->arena, in->sender);
     j->record.trace = arena_keep(&j->arena, in->trace);
+    j->record.options = message_options(j, &in->options);
     j->record.internal_date = in->received;
     j->record.internal_zone = clock_zone_minutes(in->received);
-    idmap_init(&seen);
-    for (size_t i = 0; i < in->recipient_count && !j->arena.failed; i++)
-        add_recipient(j, &seen, in, &in->recipients[i]);
-    idmap_finish(&seen);
+    j->record.size = body_size(in->body);
+    add_all(d, j, in);
 
-    if (j->arena.failed || j->record.target_count == 0) {
+    if (j->arena.failed || j->record.target_count == 0 || outbound_senders(&j->record, senders) > JOB_SENDERS) {
         (void)fail_code(why, FAIL_TEMP, FAIL_LIMIT, "4.5.3", "too many destinations for one message");
         job_destroy(&j);
-    } else if (!take_facts(d, j, in->body, fingerprint(in->body, in->sender), why)) {
+    } else if (j->item_count > 0 && !take_facts(d, j, in->body, fingerprint(in->body, in->sender), why)) {
         job_destroy(&j);
     }
     return j;
 }
 
-/* The message of a record, back in memory; what cannot be read any more is left out. */
-static struct body *read_back(struct deliver *d, volume_ref ref, uint64_t size, struct fail *why)
+struct body *job_body(struct deliver *d, volume_ref ref, uint64_t size, struct fail *why)
 {
     enum { PIECE = 64 << 10 };
     struct body_limits limits = {.memory_max = size, .size_max = size, .spool_dir = "/nonexistent"};
@@ -170,16 +285,32 @@ static struct body *read_back(struct deliver *d, volume_ref ref, uint64_t size, 
     return b;
 }
 
+/* What cannot be read any more is placed without being parsed. */
+static void recover_facts(struct deliver *d, struct job *j)
+{
+    struct fail why = {0};
+    struct body *body = job_body(d, j->ref, j->record.size, &why);
+
+    if (body == NULL || !take_facts(d, j, body, j->ref, &why)) {
+        log_event(LOG_ERROR, "deliver.unreadable", LOG_HEX("record", j->ref), LOG_TEXT("trace", j->record.trace),
+                  LOG_FAIL(&why));
+        message_facts_plain(&j->arena, j->record.size, &j->facts);
+    }
+    body_destroy(&body);
+}
+
 struct job *job_recover(struct deliver *d, volume_ref ref, const struct record *rec, const bool *wanted,
                         size_t wanted_count)
 {
     struct job *j = job_new(wanted_count);
-    struct fail why = {0};
 
     j->ref = j->floor = ref;
     j->record.internal_date = rec->internal_date;
     j->record.internal_zone = rec->internal_zone;
+    j->record.size = rec->size;
+    j->record.sender = arena_keep(&j->arena, rec->sender);
     j->record.trace = arena_keep(&j->arena, rec->trace);
+    j->record.options = arena_keep(&j->arena, rec->options);
     for (size_t i = 0; i < rec->target_count; i++) {
         struct record_target t = rec->targets[i];
         if (!wanted[i])
@@ -187,16 +318,12 @@ struct job *job_recover(struct deliver *d, volume_ref ref, const struct record *
         t.keywords = arena_keep(&j->arena, t.keywords);
         t.recipient = arena_keep(&j->arena, t.recipient);
         t.prefix = arena_keep(&j->arena, t.prefix);
+        t.options = arena_keep(&j->arena, t.options);
+        t.sender = arena_keep(&j->arena, t.sender);
         add_target(j, &t);
     }
-
-    struct body *body = read_back(d, ref, rec->size, &why);
-    if (body == NULL || !take_facts(d, j, body, ref, &why)) {
-        log_event(LOG_ERROR, "deliver.unreadable", LOG_HEX("record", ref), LOG_TEXT("trace", rec->trace),
-                  LOG_FAIL(&why));
-        message_facts_plain(&j->arena, rec->size, &j->facts);
-    }
-    body_destroy(&body);
+    if (j->item_count > 0)
+        recover_facts(d, j);
     return j;
 }
 

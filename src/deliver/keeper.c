@@ -34,15 +34,26 @@ void keeper_save_mark(struct deliver *d)
     (void)pthread_mutex_unlock(&d->lock);
 }
 
+/* An account that gets it twice has perhaps one of two rows: the sender's own copy has its mailbox. */
+static bool is_alone(const struct record *rec, const struct record_target *t)
+{
+    for (size_t i = 0; i < rec->target_count; i++)
+        if (&rec->targets[i] != t && rec->targets[i].account == t->account && rec->targets[i].mailbox != t->mailbox)
+            return false;
+    return true;
+}
+
 /* Has this target no row yet?  When in doubt it has none: placing twice is harmless. */
-static bool is_missing(struct deliver *d, volume_ref ref, const struct record_target *t)
+static bool is_missing(struct deliver *d, volume_ref ref, const struct record *rec, const struct record_target *t)
 {
     struct account *a = NULL;
     struct fail why = {0};
     bool placed = false;
 
     if (t->kind != RECORD_LOCAL)
-        return false;
+        return !store_is_released(d->store, STORE_OWNER_QUEUE, ref, &placed, &why) || !placed;
+    if (t->mailbox != 0 && !is_alone(rec, t))
+        return true;
     if (!store_account(d->store, t->account, &a, &why))
         return true;
     if (!message_was_placed(a, ref, &placed, &why))
@@ -58,7 +69,7 @@ static void hand_over(struct deliver *d, struct job *j)
     deliver_wait_for_room(d);
     j->parent = &d->replay;
     d->replay.left++;
-    queue_job(d, j);
+    rows_job(d, j);
     (void)pthread_mutex_unlock(&d->lock);
 }
 
@@ -80,7 +91,7 @@ static bool replay_record(void *ctx, volume_ref ref, const struct record *rec)
     r->seen++;
     SCOPED(scoped_free) bool *missing = xcalloc(rec->target_count + 1, sizeof *missing);
     for (size_t i = 0; i < rec->target_count; i++) {
-        missing[i] = is_missing(d, ref, &rec->targets[i]);
+        missing[i] = is_missing(d, ref, rec, &rec->targets[i]);
         count += missing[i];
     }
     if (count > 0) {

@@ -87,7 +87,7 @@ static void settle(struct deliver *d, struct account_queue *q, struct batch *b, 
     d->waiting -= b->count;
     for (size_t i = 0; i < b->count; i++) {
         if (b->failed[i]) {
-            queue_failed(d, q, b->items[i], why);
+            rows_failed(d, q, b->items[i], why);
         } else {
             d->stats.placed++;
             job_placed(d, b->items[i]->job, 1);
@@ -102,7 +102,7 @@ static void work_on(struct deliver *d, struct account_queue *q, struct batch *b)
 {
     struct fail why = {0};
     size_t count;
-    struct item *first = queue_take(q, BATCH_MAX, &count);
+    struct item *first = rows_take(q, BATCH_MAX, &count);
 
     d->busy_placers++;
     (void)pthread_mutex_unlock(&d->lock);
@@ -111,7 +111,7 @@ static void work_on(struct deliver *d, struct account_queue *q, struct batch *b)
     (void)pthread_mutex_lock(&d->lock);
     d->busy_placers--;
     settle(d, q, b, &why);
-    queue_done(d, q);
+    rows_done(d, q);
 }
 
 void *placer_run(void *deliver)
@@ -121,8 +121,8 @@ void *placer_run(void *deliver)
 
     (void)pthread_mutex_lock(&d->lock);
     for (;;) {
-        int64_t retry_in = d->retries != NULL ? queue_retry_due(d, clock_mono_ms()) : -1;
-        struct account_queue *q = queue_next(d);
+        int64_t retry_in = d->retries != NULL ? rows_retry_due(d, clock_mono_ms()) : -1;
+        struct account_queue *q = rows_next(d);
 
         if (q != NULL) {
             work_on(d, q, &b);

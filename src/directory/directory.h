@@ -41,6 +41,7 @@ struct route_target {
     uint64_t account;     /* local */
     struct slice address; /* canonical address of the account, or the remote address */
     struct slice detail;  /* what stood after the separator ("lists"), "" if nothing */
+    struct slice owner;   /* of the innermost list it was reached through: see directory_route; "" if none */
 };
 
 enum route_kind {
@@ -63,6 +64,9 @@ struct route {
  * somewhere (RFC 5321 section 4.5.1): where these lead nowhere, to the first account there
  * is that is not disabled.  Members of an alias that are disabled, gone or lead back to it are
  * left out while others are there.  FAIL_TEMP if it cannot be answered now.
+ *
+ * An alias NAME beside which there is an address "owner-NAME" is a mailing list (RFC 5321 section 3.9.2): what goes
+ * to its members has that address as reverse-path.
  */
 bool directory_route(struct directory *d, struct slice address, struct arena *a, struct route *out,
                      struct fail *why);

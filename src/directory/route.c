@@ -36,6 +36,7 @@ struct walk {
     struct map seen; /* addresses that were met, so that each counts once */
     struct route_target *targets;
     size_t count, cap;
+    struct slice owner;             /* of the list whose members are being walked */
     bool circle, endless, disabled; /* what was met on the way */
 };
 
@@ -62,6 +63,7 @@ static void add_target(struct walk *w, struct route_target t)
     }
     t.address = arena_keep(w->arena, t.address);
     t.detail = arena_keep(w->arena, t.detail);
+    t.owner = w->owner; /* in the arena already */
     w->targets[w->count++] = t;
 }
 
@@ -86,10 +88,31 @@ static const struct name *find_name(const struct directory *d, const struct addr
 
 static void walk_address(struct walk *w, const struct address_key *key, unsigned depth);
 
-static void walk_name(struct walk *w, const struct name *n, struct slice detail, unsigned depth)
+/* Who answers for the alias as a list, in the arena; empty if it is none. */
+static struct slice list_owner(struct walk *w, struct slice alias)
 {
+    struct slice owner = arena_printf(w->arena, "owner-" PRIslice, SLICE_ARG(alias));
+
+    if (alias.ptr[0] == '@' || slice_starts(alias, SLICE("owner-")) || names_get(&w->d->names, owner) == NULL)
+        owner.len = 0;
+    return owner;
+}
+
+static void walk_members(struct walk *w, const struct name *n, unsigned depth)
+{
+    const struct slice outer = w->owner, owner = list_owner(w, name_text(n));
     struct address_key key;
 
+    if (owner.len > 0)
+        w->owner = owner;
+    for (unsigned i = 0; i < n->alias.count && !w->endless; i++)
+        if (address_key_parse(slice_of(n->alias.items[i]), &key))
+            walk_address(w, &key, depth + 1);
+    w->owner = outer;
+}
+
+static void walk_name(struct walk *w, const struct name *n, struct slice detail, unsigned depth)
+{
     if (n->is_account && n->disabled) {
         w->disabled = true;
     } else if (n->is_account) {
@@ -102,9 +125,7 @@ static void walk_name(struct walk *w, const struct name *n, struct slice detail,
     } else if (seen_before(w, name_text(n))) {
         w->circle = true;
     } else {
-        for (unsigned i = 0; i < n->alias.count && !w->endless; i++)
-            if (address_key_parse(slice_of(n->alias.items[i]), &key))
-                walk_address(w, &key, depth + 1);
+        walk_members(w, n, depth);
     }
 }
 

@@ -45,7 +45,7 @@ struct record_target {
     enum record_target_kind { RECORD_LOCAL = 1, RECORD_OUTBOUND = 2 } kind;
     uint64_t account;       /* RECORD_LOCAL: the account's id */
     uint64_t mailbox;       /* RECORD_LOCAL: mailbox id there; 0: INBOX */
-    uint32_t flags;         /* STORE_FLAG_ bits (store/store.h) to be set */
+    uint32_t flags;         /* STORE_ bits (store/store.h) to be set */
     struct slice keywords;  /* space-separated, may be empty */
     struct slice recipient; /* the envelope's address as RCPT gave it */
     struct slice prefix;    /* header lines put in front for this recipient (Return-Path, Delivered-To) */

@@ -451,7 +451,7 @@ bool node_new_uidvalidity(struct store *st, uint32_t *out, struct fail *why);
 struct node_release {
     volume_ref ref;
     uint64_t size;
-    unsigned owners; /* accounts that it was written for; 0: there is no such record */
+    unsigned owners; /* accounts that it was written for, and the queue role; 0: there is no such record */
     bool by_all;     /* out: nobody needs it any more */
 };
 bool node_release(struct store *st, uint64_t account, struct node_release *list, size_t count,

@@ -152,6 +152,10 @@ static bool release_one(struct db *node, uint64_t account, struct node_release *
         return false;
     if (r->by_all || r->owners == 0)
         return true;
+    if (r->owners == 1) {
+        r->by_all = db_run(node, NODE_RELEASE, why, "iii", (int64_t)r->ref, (int64_t)0, (int64_t)r->size);
+        return r->by_all;
+    }
     if (!db_run(node, NODE_RELEASE, why, "iii", (int64_t)r->ref, (int64_t)account, (int64_t)r->size) ||
         !db_get_i64(node, NODE_RELEASES, &releases, why, "i", (int64_t)r->ref))
         return false;

@@ -86,7 +86,7 @@ static int by_number(const void *one, const void *other)
     return (a > b) - (a < b);
 }
 
-/* How many accounts own the record; 0 if there is no such record any more. */
+/* How many own the record, accounts and the queue role; 0 if there is no such record any more. */
 static bool count_owners(struct store *st, volume_ref ref, unsigned *owners, struct fail *why)
 {
     struct fail local = {0};
@@ -99,10 +99,9 @@ static bool count_owners(struct store *st, volume_ref ref, unsigned *owners, str
     if (ok) {
         uint64_t *accounts = arena_new_array(&arena, uint64_t, record.target_count + 1);
         size_t count = 0;
-        for (size_t i = 0; i < record.target_count; i++) {
-            if (record.targets[i].kind == RECORD_LOCAL)
-                accounts[count++] = record.targets[i].account;
-        }
+        for (size_t i = 0; i < record.target_count; i++)
+            accounts[count++] =
+                record.targets[i].kind == RECORD_LOCAL ? record.targets[i].account : STORE_OWNER_QUEUE;
         qsort(accounts, count, sizeof *accounts, by_number);
         for (size_t i = 0; i < count; i++)
             *owners += i == 0 || accounts[i] != accounts[i - 1];
@@ -129,6 +128,32 @@ bool release_records(struct store *st, uint64_t account, struct node_release *li
             volume_release(st->volumes, list[i].ref, list[i].size);
     }
     return true;
+}
+
+bool store_release(struct store *st, uint64_t owner, const struct store_release *list, size_t count, struct fail *why)
+{
+    struct node_release some[SWEEP_SOME];
+    bool ok = true;
+
+    for (size_t at = 0; ok && at < count;) {
+        size_t n = 0;
+        for (; n < SWEEP_SOME && at < count; at++) {
+            struct node_release *r = &some[n++];
+            *r = (struct node_release){.ref = list[at].ref, .size = list[at].size, .owners = list[at].owners};
+            if (r->owners == 0 && !count_owners(st, r->ref, &r->owners, why))
+                return false;
+        }
+        ok = node_release(st, owner, some, n, why);
+        for (size_t i = 0; ok && i < n; i++)
+            if (some[i].by_all)
+                volume_release(st->volumes, some[i].ref, some[i].size);
+    }
+    return ok;
+}
+
+bool store_is_released(struct store *st, uint64_t owner, uint64_t ref, bool *released, struct fail *why)
+{
+    return node_is_released(st, ref, owner, released, why);
 }
 
 struct dead_list {

@@ -442,9 +442,21 @@ void watch_events_free(struct watch_event **events, size_t count);
 
 /* ---- upkeep ---- */
 
-/* Everything volumes hold above this and that names local accounts has its rows. */
+/* Everything volumes hold below this has its rows and, where it leaves, is the queue role's. */
 bool store_low_water(struct store *st, uint64_t *ref, struct fail *why);
 bool store_set_low_water(struct store *st, uint64_t ref, struct fail *why);
+
+/*
+ * Records that a delivery is done with: all of a record's owners (accounts; the queue role for what leaves) must
+ * release it before its bytes are free.  Repeating is harmless; durable when it returns true.
+ */
+#define STORE_OWNER_QUEUE UINT64_MAX
+struct store_release {
+    uint64_t ref, size;
+    unsigned owners; /* that the record has; 0: not known */
+};
+bool store_release(struct store *st, uint64_t owner, const struct store_release *list, size_t count, struct fail *why);
+bool store_is_released(struct store *st, uint64_t owner, uint64_t ref, bool *released, struct fail *why);
 
 /* For `posthorn check`: every row against the records, every CRC, every count.  Calls `report` for each
  * finding. */

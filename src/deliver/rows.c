@@ -1,5 +1,5 @@
 /*
- * deliver/queue.c - what waits for each account.
+ * deliver/rows.c - what waits for each account.
  *
  * Layer: deliver.  All with the lock held.  A queue is in the ready list or in a
  * placer's hands (busy), or it has only failed items and waits for its time.
@@ -49,21 +49,23 @@ static void make_ready(struct deliver *d, struct account_queue *q)
     d->last_ready = &q->next_ready;
 }
 
-void queue_job(struct deliver *d, struct job *j)
+void rows_job(struct deliver *d, struct job *j)
 {
-    const size_t count = j->record.target_count;
+    const size_t count = j->item_count;
 
     for (size_t i = 0; i < count; i++) {
-        struct account_queue *q = queue_of(d, j->targets[i].account);
+        struct account_queue *q = queue_of(d, j->items[i].target->account);
         list_add(&q->waiting, &j->items[i]);
         make_ready(d, q);
     }
     d->waiting += count;
-    if (d->idle_placers > 0)
+    if (count > 0 && d->idle_placers > 0)
         (void)(count == 1 ? pthread_cond_signal(&d->work) : pthread_cond_broadcast(&d->work));
+    if (j->outbound_count > 0)
+        outbound_queue_job(d, j);
 }
 
-struct account_queue *queue_next(struct deliver *d)
+struct account_queue *rows_next(struct deliver *d)
 {
     struct account_queue *q = d->first_ready;
 
@@ -75,7 +77,7 @@ struct account_queue *queue_next(struct deliver *d)
     return q;
 }
 
-struct item *queue_take(struct account_queue *q, size_t max, size_t *count)
+struct item *rows_take(struct account_queue *q, size_t max, size_t *count)
 {
     struct item *first = q->waiting.first, *i = first;
     size_t n = 0;
@@ -93,7 +95,7 @@ struct item *queue_take(struct account_queue *q, size_t max, size_t *count)
     return first;
 }
 
-void queue_failed(struct deliver *d, struct account_queue *q, struct item *i, const struct fail *why)
+void rows_failed(struct deliver *d, struct account_queue *q, struct item *i, const struct fail *why)
 {
     if (q->back_off == 0 && q->failed.count == 0) /* once, not for every message and try */
         log_event(LOG_ERROR, "deliver.delayed", LOG_U64("account", q->account),
@@ -115,7 +117,7 @@ static void schedule_retry(struct deliver *d, struct account_queue *q)
     (void)pthread_cond_signal(&d->work); /* whoever sleeps must know the new time */
 }
 
-void queue_done(struct deliver *d, struct account_queue *q)
+void rows_done(struct deliver *d, struct account_queue *q)
 {
     q->busy = false;
     if (q->failed.count > 0 && !q->in_retry_list)
@@ -148,7 +150,7 @@ static void try_again(struct deliver *d, struct account_queue *q)
     make_ready(d, q);
 }
 
-int64_t queue_retry_due(struct deliver *d, int64_t now)
+int64_t rows_retry_due(struct deliver *d, int64_t now)
 {
     int64_t soonest = -1;
 
@@ -167,18 +169,23 @@ int64_t queue_retry_due(struct deliver *d, int64_t now)
     return soonest;
 }
 
+void job_drop(struct job *j, size_t rows)
+{
+    j->left -= rows;
+    if (j->left == 0)
+        job_destroy(&j);
+}
+
 static void drop_items(struct item *i)
 {
     while (i != NULL) {
         struct item *next = i->next;
-        struct job *j = i->job;
-        if (--j->left == 0)
-            job_destroy(&j);
+        job_drop(i->job, 1);
         i = next;
     }
 }
 
-void queue_finish(struct deliver *d)
+void rows_finish(struct deliver *d)
 {
     size_t at = 0;
     uint64_t account;

@@ -1,0 +1,292 @@
+/*
+ * test_outbound.c - what must leave is handed over: once, whatever happens between.
+ *
+ * The queue role is a table here that can be away.
+ */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "check.h"
+#include "deliver/deliver.h"
+#include "deliver/srs.h"
+#include "queue/queue.h"
+#include "storage/volume.h"
+#include "store/store.h"
+
+enum { TAKEN_MAX = 64 };
+
+/* What the queue has. */
+static struct taken {
+    uint64_t id;
+    char     sender[128], first[64], prefix[128], envid[32];
+    size_t   recipients;
+    unsigned notify;
+    char     orcpt[64];
+    char     body[64];
+} taken[TAKEN_MAX];
+static size_t taken_count;
+static unsigned offered;
+static bool away;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t  changed = PTHREAD_COND_INITIALIZER;
+
+static void copy(char *out, size_t size, struct slice s)
+{
+    (void)snprintf(out, size, PRIslice, SLICE_ARG(s));
+}
+
+static void remember(const struct queue_message *m)
+{
+    struct taken *t = &taken[taken_count++ % TAKEN_MAX];
+    struct slice  text = SLICE("");
+
+    *t = (struct taken){.id = m->id, .recipients = m->recipient_count, .notify = m->recipients[0].options.notify};
+    copy(t->sender, sizeof t->sender, m->sender);
+    copy(t->first, sizeof t->first, m->recipients[0].address);
+    copy(t->prefix, sizeof t->prefix, m->recipients[0].prefix);
+    copy(t->orcpt, sizeof t->orcpt, m->recipients[0].options.orcpt);
+    copy(t->envid, sizeof t->envid, m->options.envid);
+    (void)body_in_memory(m->body, &text);
+    copy(t->body, sizeof t->body, text);
+}
+
+static bool take(void *ctx, const struct queue_message *messages, size_t count, bool *out, struct fail *why)
+{
+    (void)ctx;
+    (void)pthread_mutex_lock(&lock);
+    const bool ok = !away;
+    for (size_t i = 0; ok && i < count; i++) {
+        bool known = false;
+        for (size_t k = 0; k < taken_count; k++)
+            known = known || taken[k].id == messages[i].id;
+        if (!known)
+            remember(&messages[i]);
+        out[i] = true;
+    }
+    offered++;
+    (void)pthread_cond_broadcast(&changed);
+    (void)pthread_mutex_unlock(&lock);
+    return ok || fail_set(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "away");
+}
+
+static const struct deliver_outbound outbound = {.take = take};
+
+static struct world {
+    char              dir[64];
+    struct volumes   *volumes;
+    struct store     *store;
+    struct directory *directory;
+    struct srs       *srs;
+    struct deliver   *deliver;
+    uint64_t          id;
+} w;
+
+static const char *in_dir(char out[128], const char *name)
+{
+    (void)snprintf(out, 128, "%s/%s", w.dir, name);
+    return out;
+}
+
+static void start(void)
+{
+    char                    path[128];
+    struct volume_limits    vl;
+    struct store_limits     sl;
+    struct directory_limits dl;
+    struct deliver_limits   limits;
+    struct fail             why;
+
+    volume_limits_default(&vl);
+    vl.volume_bytes = 8 << 20;
+    vl.prewrite_bytes = 1 << 20;
+    vl.reserve_percent = 0;
+    vl.reserve_bytes = 0;
+    store_limits_default(&sl);
+    directory_limits_default(&dl);
+    deliver_limits_default(&limits);
+    limits.retry_seconds = 1;
+    limits.backlog = 5;
+    limits.outbound_backlog = 8;
+    limits.outbound = &outbound;
+    CHECK("volumes", volumes_open(in_dir(path, "volumes"), &vl, &w.volumes, &why));
+    CHECK("store", store_open(w.dir, w.volumes, &sl, &w.store, &why));
+    CHECK("directory", directory_open(in_dir(path, "directory.db"), &dl, &w.directory, &why));
+    CHECK("srs", srs_open(in_dir(path, "srs.keys"), "", &w.srs, &why));
+    limits.srs = w.srs;
+    CHECK("deliver", deliver_open(w.store, w.volumes, w.directory, &limits, &w.deliver, &why));
+}
+
+static void stop(void)
+{
+    deliver_close(&w.deliver, 0);
+    srs_close(&w.srs);
+    directory_close(&w.directory);
+    store_close(&w.store);
+    volumes_close(&w.volumes);
+}
+
+static void make(void)
+{
+    char        path[128];
+    struct fail why;
+
+    w = (struct world){.dir = "/tmp/posthorn-outbound-XXXXXX"};
+    if (mkdtemp(w.dir) == NULL)
+        abort();
+    taken_count = offered = 0;
+    away = false;
+    CHECK("folder", io_make_dirs(in_dir(path, "volumes"), 0700, &why));
+    start();
+    CHECK("domain", directory_domain_add(w.directory, SLICE("x.test"), &why));
+    CHECK("account", directory_account_add(w.directory, SLICE("ann@x.test"), &w.id, &why) &&
+                         store_account_create(w.store, w.id, &why));
+}
+
+static void end(void)
+{
+    char command[128];
+
+    stop();
+    (void)snprintf(command, sizeof command, "rm -rf %s", w.dir);
+    if (system(command) != 0)
+        perror(w.dir);
+}
+
+/* To one address, from another server. */
+static bool send_as(const char *from, const char *to, unsigned notify, struct fail *why)
+{
+    struct body_limits        of_body = {.memory_max = 1 << 16, .size_max = 1 << 16, .spool_dir = "/tmp"};
+    struct body              *body = body_create(&of_body);
+    struct delivery_recipient r = {.address = slice_of(to), .options = {.notify = notify}};
+    struct deliver_hold       hold;
+    struct arena              arena;
+
+    arena_init(&arena, 1 << 16);
+    deliver_hold_init(&hold);
+    bool ok = body_add(body, SLICE("Subject: a\r\n\r\ntext\r\n"), why) &&
+              directory_route(w.directory, r.address, &arena, &r.route, why) &&
+              deliver_may(w.deliver, &hold, &r, 100, why);
+    struct delivery d = {.sender = slice_of(from), .recipients = &r, .recipient_count = 1, .body = body,
+                         .received = clock_now(), .trace = SLICE("t1"), .options = {.envid = SLICE("e1")}};
+    ok = ok && deliver_message(w.deliver, &d, why);
+    deliver_hold_finish(w.deliver, &hold);
+    body_destroy(&body);
+    arena_finish(&arena);
+    return ok;
+}
+
+static void send_ok(const char *from, const char *to, unsigned notify)
+{
+    struct fail why = {0};
+    bool ok = send_as(from, to, notify, &why);
+
+    CHECK(ok ? "sent" : why.text, ok);
+}
+
+static void wait_for_offer(unsigned n)
+{
+    (void)pthread_mutex_lock(&lock);
+    while (offered < n)
+        (void)pthread_cond_wait(&changed, &lock);
+    (void)pthread_mutex_unlock(&lock);
+}
+
+static void test_simple(void)
+{
+    make();
+    send_ok("ann@x.test", "Bob@far.test", NOTIFY_NEVER);
+    deliver_settle(w.deliver);
+    CHECK("taken", taken_count == 1 && taken[0].recipients == 1);
+    CHECK("id", taken[0].id != 0 && taken[0].id % 8 == 0);
+    CHECK("sender", strcmp(taken[0].sender, "ann@x.test") == 0);
+    CHECK("address", strcmp(taken[0].first, "Bob@far.test") == 0);
+    CHECK("nothing in front", taken[0].prefix[0] == '\0');
+    CHECK("options", taken[0].notify == NOTIFY_NEVER && strcmp(taken[0].envid, "e1") == 0);
+    CHECK("body", strcmp(taken[0].body, "Subject: a\r\n\r\ntext\r\n") == 0);
+    bool released = false;
+    struct fail why;
+    CHECK("released", store_is_released(w.store, 0, taken[0].id, &released, &why) && released);
+    end();
+}
+
+/* While it is away all waits, over restarts too; then it has each once. */
+static void test_away(void)
+{
+    struct fail why = {0};
+
+    make();
+    away = true;
+    send_ok("ann@x.test", "b1@far.test", 0);
+    wait_for_offer(1);
+    for (int i = 0; i < 7; i++) /* more than the backlog: nobody is held back for it */
+        send_ok("ann@x.test", "b2@far.test", 0);
+    CHECK("no more", !send_as("ann@x.test", "b3@far.test", 0, &why) && why.kind == FAIL_TEMP);
+    CHECK("says why", strcmp(why.code, "4.3.2") == 0);
+    send_ok("b@far.test", "ann@x.test", 0); /* what stays here comes in */
+    stop();
+    start();
+    away = false;
+    deliver_queue_is_back(w.deliver);
+    deliver_settle(w.deliver);
+    CHECK("all of it", taken_count == 8);
+    stop();
+    start();
+    deliver_settle(w.deliver);
+    CHECK("once", taken_count == 8);
+    end();
+}
+
+static void test_forward(void)
+{
+    struct fail why;
+
+    make();
+    CHECK("alias", directory_alias_add(w.directory, SLICE("all@x.test"), SLICE("ann@x.test"), &why) &&
+                       directory_alias_add(w.directory, SLICE("all@x.test"), SLICE("b@far.test"), &why) &&
+                       directory_alias_add(w.directory, SLICE("all@x.test"), SLICE("c@far.test"), &why));
+    send_ok("carl@y.test", "all@x.test", NOTIFY_SUCCESS | NOTIFY_FAILURE);
+    deliver_settle(w.deliver);
+    CHECK("one entry for the list", taken_count == 1 && taken[0].recipients == 2);
+    CHECK("SRS", strncmp(taken[0].sender, "SRS0=", 5) == 0 && strstr(taken[0].sender, "=carl@x.test") != NULL);
+    CHECK("Delivered-To", strcmp(taken[0].prefix, "Delivered-To: all@x.test\r\n") == 0);
+    CHECK("no SUCCESS for each", taken[0].notify == NOTIFY_FAILURE);
+    CHECK("who was meant", strcmp(taken[0].orcpt, "rfc822;all@x.test") == 0);
+    CHECK("ENVID", strcmp(taken[0].envid, "e1") == 0);
+    send_ok("", "all@x.test", 0);
+    send_ok("ann@x.test", "all@x.test", 0);
+    deliver_settle(w.deliver);
+    CHECK("a bounce stays one", taken_count == 3 && taken[1].sender[0] == '\0');
+    CHECK("ours need no SRS", strcmp(taken[2].sender, "ann@x.test") == 0);
+    end();
+}
+
+static void test_list(void)
+{
+    struct fail why;
+
+    make();
+    CHECK("list", directory_alias_add(w.directory, SLICE("all@x.test"), SLICE("b@far.test"), &why) &&
+                      directory_alias_add(w.directory, SLICE("owner-all@x.test"), SLICE("ann@x.test"), &why));
+    send_ok("carl@y.test", "all@x.test", NOTIFY_SUCCESS);
+    send_ok("", "all@x.test", 0);
+    deliver_settle(w.deliver);
+    CHECK("its owner answers", taken_count == 2 && strcmp(taken[0].sender, "owner-all@x.test") == 0);
+    CHECK("nothing of the sender's wishes", taken[0].notify == 0 && taken[0].orcpt[0] == '\0' && taken[0].envid[0] == '\0');
+    CHECK("a bounce stays one", taken[1].sender[0] == '\0');
+    end();
+}
+
+int main(void)
+{
+    log_set_level(LOG_ERROR);
+    test_simple();
+    test_away();
+    test_forward();
+    test_list();
+    return check_done();
+}
