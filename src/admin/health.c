@@ -132,6 +132,7 @@ bool admin_status(struct admin_call *c, struct fail *why)
     admin_put(c, "volumes_sealed", json_integer((json_int_t)volumes.sealed));
     admin_put(c, "deliveries_waiting", json_integer((json_int_t)deliver.waiting));
     admin_put(c, "deliveries_retrying", json_integer((json_int_t)deliver.retrying));
+    admin_put(c, "deliveries_leaving", json_integer((json_int_t)deliver.leaving));
     admin_put(c, "index_waiting", json_integer((json_int_t)store_index_waiting(c->on->store)));
     return true;
 }

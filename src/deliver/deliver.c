@@ -187,14 +187,15 @@ void deliver_wait_for_room(struct deliver *d)
     block_end();
 }
 
-bool deliver_message(struct deliver *d, const struct delivery *in, struct fail *why)
+static bool record(struct deliver *d, const struct delivery *in, bool wait, struct fail *why)
 {
     struct job *j = job_create(d, in, why);
 
     if (j == NULL)
         return false;
     (void)pthread_mutex_lock(&d->lock);
-    deliver_wait_for_room(d);
+    if (wait)
+        deliver_wait_for_room(d);
     job_register(d, j);
     (void)pthread_mutex_unlock(&d->lock);
 
@@ -213,6 +214,19 @@ bool deliver_message(struct deliver *d, const struct delivery *in, struct fail *
     if (!ok)
         job_destroy(&j);
     return ok;
+}
+
+bool deliver_now(struct deliver *d, const struct delivery *in, struct fail *why)
+{
+    return record(d, in, false, why);
+}
+
+bool deliver_message(struct deliver *d, const struct delivery *in, struct fail *why)
+{
+    if (!record(d, in, true, why))
+        return false;
+    notice_delivered(d, in);
+    return true;
 }
 
 /* ---- telling ---- */

@@ -164,12 +164,22 @@ size_t outbound_senders(const struct record *record, struct slice senders[JOB_SE
 bool outbound_is_full(const struct deliver *d);
 void outbound_finish(struct deliver *d);
 
+/* ---- notice.c ---- */
+
+/* Who asked to hear of success (NOTIFY=SUCCESS) does, of what ended here. */
+void notice_delivered(struct deliver *d, const struct delivery *in);
+/* Is it too old to be tried again?  Then its sender hears of it, and the account has no claim on it any more. */
+bool notice_give_up(struct deliver *d, struct item *i, const struct fail *reason);
+
 /* ---- outbound.c, placer.c, keeper.c ---- */
 void *outbound_run(void *deliver);
 void *placer_run(void *deliver);
 void *keeper_run(void *deliver);
 /* Saves the low-water mark if it moved. */
 void keeper_save_mark(struct deliver *d);
+
+/* deliver_message for a thread that makes the room others wait for. */
+bool deliver_now(struct deliver *d, const struct delivery *in, struct fail *why);
 
 /* Waits, with the lock held, until the backlog has room (or the end is near). */
 void deliver_wait_for_room(struct deliver *d);

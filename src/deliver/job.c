@@ -116,6 +116,17 @@ static bool met_address(struct met *m, struct slice address)
     return map_put(&m->addresses, address, m) != NULL;
 }
 
+static struct slice options_text(struct job *j, const struct recipient_options *o)
+{
+    struct buf text;
+
+    buf_init(&text, OPTIONS_MAX);
+    recipient_options_write(&text, o);
+    struct slice kept = arena_keep(&j->arena, buf_slice(&text));
+    buf_finish(&text);
+    return kept;
+}
+
 /*
  * One row for each account, whatever many recipients lead there.  A detail
  * (ann+lists) does not choose a mailbox: all mail goes to INBOX, as with Postfix
@@ -131,6 +142,7 @@ static void add_local(struct job *j, const struct delivery_recipient *r, const s
                       .prefix = arena_printf(&j->arena,
                                              "Return-Path: <" PRIslice ">\r\nDelivered-To: " PRIslice "\r\n",
                                              SLICE_ARG(sender), SLICE_ARG(r->address)),
+                      .options = options_text(j, &r->options),
                   });
 }
 
@@ -154,17 +166,6 @@ static struct recipient_options member_options(struct job *j, const struct deliv
     if (o.orcpt.len == 0)
         o.orcpt = arena_printf(&j->arena, "rfc822;" PRIslice, SLICE_ARG(r->address));
     return o;
-}
-
-static struct slice options_text(struct job *j, const struct recipient_options *o)
-{
-    struct buf text;
-
-    buf_init(&text, OPTIONS_MAX);
-    recipient_options_write(&text, o);
-    struct slice kept = arena_keep(&j->arena, buf_slice(&text));
-    buf_finish(&text);
-    return kept;
 }
 
 static void add_outbound(struct deliver *d, struct job *j, const struct delivery_recipient *r,

@@ -77,6 +77,17 @@ static void place(struct deliver *d, uint64_t account, struct batch *b, struct f
     account_release(&a);
 }
 
+/* What has failed for too long is returned, and then as good as placed. */
+static void give_up_old(struct deliver *d, struct batch *b, const struct fail *why)
+{
+    for (size_t i = 0; i < b->count; i++) {
+        if (!b->failed[i] || !notice_give_up(d, b->items[i], why))
+            continue;
+        quota_release(d->store, b->items[i]->target->account, b->place[i].reserved);
+        b->failed[i] = false;
+    }
+}
+
 /* After placing: counts, finishes jobs, puts aside what failed.  With the lock held. */
 static void settle(struct deliver *d, struct account_queue *q, struct batch *b, const struct fail *why)
 {
@@ -108,6 +119,7 @@ static void work_on(struct deliver *d, struct account_queue *q, struct batch *b)
     (void)pthread_mutex_unlock(&d->lock);
     batch_fill(b, first);
     place(d, q->account, b, &why);
+    give_up_old(d, b, &why);
     (void)pthread_mutex_lock(&d->lock);
     d->busy_placers--;
     settle(d, q, b, &why);

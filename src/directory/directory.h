@@ -50,7 +50,7 @@ enum route_kind {
     ROUTE_UNKNOWN,  /* our domain, no such recipient: 550 5.1.1 */
     ROUTE_DISABLED, /* the account is disabled: 550 5.2.1 */
     ROUTE_LOOP,     /* aliases lead nowhere but in a circle, too deep or to too many: 550 5.4.6 */
-    ROUTE_INVALID,  /* not an address (quoted strings that need their quotes included): 553 5.1.3 */
+    ROUTE_INVALID,  /* not an address (at our domains, quoted strings that need their quotes too): 553 5.1.3 */
 };
 
 struct route {

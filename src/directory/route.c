@@ -164,6 +164,28 @@ static enum route_kind walk_result(const struct walk *w, const struct address_ke
     return w->circle ? ROUTE_LOOP : w->disabled ? ROUTE_DISABLED : ROUTE_UNKNOWN;
 }
 
+/*
+ * An address elsewhere that none of ours can look like (a long local part, one that needs its quotes): what it
+ * means is for them to know.
+ */
+static bool route_elsewhere(const struct directory *d, struct slice address, struct arena *a, struct route *out)
+{
+    const size_t at = slice_rfind_char(address, '@');
+    struct domain_key domain;
+
+    if (at == 0 || at == address.len || !domain_key_parse(slice_from(address, at + 1), &domain) ||
+        map_get(&d->domains, domain_text(&domain)) != NULL)
+        return false;
+    out->targets = arena_new(a, struct route_target);
+    if (out->targets == NULL)
+        return true; /* arena->failed says it */
+    out->kind = ROUTE_REMOTE;
+    out->count = 1;
+    out->targets->address = arena_printf(a, PRIslice "@" PRIslice, SLICE_ARG(slice_sub(address, 0, at)),
+                                         SLICE_ARG(domain_text(&domain)));
+    return true;
+}
+
 static void route_locked(const struct directory *d, struct slice address, struct arena *a, struct route *out)
 {
     struct address_key key;
@@ -172,8 +194,10 @@ static void route_locked(const struct directory *d, struct slice address, struct
     *out = (struct route){.kind = ROUTE_INVALID};
     if (!whole && !slice_eq_nocase(address, SLICE("postmaster")))
         return;
-    if (!key_of(d, address, &key))
+    if (!key_of(d, address, &key)) {
+        (void)route_elsewhere(d, address, a, out);
         return;
+    }
 
     struct walk w = {.d = d, .arena = a};
     map_init(&w.seen);

@@ -141,6 +141,7 @@ static void print_status(const json_t *s)
     printf("%lld volumes, %lld sealed after errors\n", number_of(s, "volumes"), number_of(s, "volumes_sealed"));
     printf("%lld deliveries waiting for their rows, %lld being tried again\n", number_of(s, "deliveries_waiting"),
            number_of(s, "deliveries_retrying"));
+    printf("%lld messages for other servers waiting for the queue\n", number_of(s, "deliveries_leaving"));
     printf("%lld messages waiting for the search index\n", number_of(s, "index_waiting"));
 }
 

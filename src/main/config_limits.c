@@ -104,6 +104,8 @@ const struct config_limit config_limits[] = {
     COUNT(deliver, backlog, 1, 1000000),
     COUNT(deliver, retry_seconds, 1, 300),
     COUNT(deliver, retries_per_account, 1, 1000000),
+    COUNT(deliver, outbound_backlog, 1, 10000000),
+    COUNT(deliver, lifetime_seconds, 60, 365 * DAY),
     COUNT(deliver, mark_seconds, 1, 3600),
 
     ROW(LIMIT_CHAR, directory, separator, 0, 0),

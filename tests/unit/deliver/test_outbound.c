@@ -251,7 +251,8 @@ static void test_forward(void)
                        directory_alias_add(w.directory, SLICE("all@x.test"), SLICE("c@far.test"), &why));
     send_ok("carl@y.test", "all@x.test", NOTIFY_SUCCESS | NOTIFY_FAILURE);
     deliver_settle(w.deliver);
-    CHECK("one entry for the list", taken_count == 1 && taken[0].recipients == 2);
+    CHECK("one entry for the list, and a notification", taken_count == 2 && taken[0].recipients == 2);
+    CHECK("to the sender", taken[1].sender[0] == '\0' && strcmp(taken[1].first, "carl@y.test") == 0);
     CHECK("SRS", strncmp(taken[0].sender, "SRS0=", 5) == 0 && strstr(taken[0].sender, "=carl@x.test") != NULL);
     CHECK("Delivered-To", strcmp(taken[0].prefix, "Delivered-To: all@x.test\r\n") == 0);
     CHECK("no SUCCESS for each", taken[0].notify == NOTIFY_FAILURE);
@@ -260,8 +261,8 @@ static void test_forward(void)
     send_ok("", "all@x.test", 0);
     send_ok("ann@x.test", "all@x.test", 0);
     deliver_settle(w.deliver);
-    CHECK("a bounce stays one", taken_count == 3 && taken[1].sender[0] == '\0');
-    CHECK("ours need no SRS", strcmp(taken[2].sender, "ann@x.test") == 0);
+    CHECK("a bounce stays one", taken_count == 4 && taken[2].sender[0] == '\0');
+    CHECK("ours need no SRS", strcmp(taken[3].sender, "ann@x.test") == 0);
     end();
 }
 
@@ -275,9 +276,40 @@ static void test_list(void)
     send_ok("carl@y.test", "all@x.test", NOTIFY_SUCCESS);
     send_ok("", "all@x.test", 0);
     deliver_settle(w.deliver);
-    CHECK("its owner answers", taken_count == 2 && strcmp(taken[0].sender, "owner-all@x.test") == 0);
+    CHECK("its owner answers", taken_count == 3 && strcmp(taken[0].sender, "owner-all@x.test") == 0);
     CHECK("nothing of the sender's wishes", taken[0].notify == 0 && taken[0].orcpt[0] == '\0' && taken[0].envid[0] == '\0');
-    CHECK("a bounce stays one", taken[1].sender[0] == '\0');
+    CHECK("the list had it, says a notification", strcmp(taken[1].first, "carl@y.test") == 0);
+    CHECK("a bounce stays one", taken[2].sender[0] == '\0' && strcmp(taken[2].first, "b@far.test") == 0);
+    end();
+}
+
+/* An account without a file, and a message that is older than anything is tried. */
+static void test_given_up(void)
+{
+    struct body_limits        of_body = {.memory_max = 1 << 16, .size_max = 1 << 16, .spool_dir = "/tmp"};
+    struct body              *body = body_create(&of_body);
+    struct delivery_recipient r = {.address = SLICE("bob@x.test")};
+    struct arena              arena;
+    struct fail               why;
+    uint64_t                  id;
+
+    make();
+    arena_init(&arena, 1 << 16);
+    CHECK("account", directory_account_add(w.directory, SLICE("bob@x.test"), &id, &why));
+    CHECK("body", body_add(body, SLICE("Subject: a\r\n\r\ntext\r\n"), &why));
+    CHECK("route", directory_route(w.directory, r.address, &arena, &r.route, &why));
+    struct delivery d = {.sender = SLICE("carl@y.test"), .recipients = &r, .recipient_count = 1, .body = body,
+                         .received = clock_now() - 6 * 86400, .trace = SLICE("t1")};
+    log_set_level(LOG_ERROR + 1);
+    CHECK("accepted", deliver_message(w.deliver, &d, &why));
+    deliver_settle(w.deliver);
+    log_set_level(LOG_ERROR);
+    CHECK("returned", taken_count == 1 && taken[0].sender[0] == '\0' && strcmp(taken[0].first, "carl@y.test") == 0);
+    struct deliver_stats stats;
+    deliver_stats(w.deliver, &stats);
+    CHECK("not tried again", stats.retrying == 0);
+    body_destroy(&body);
+    arena_finish(&arena);
     end();
 }
 
@@ -288,5 +320,6 @@ int main(void)
     test_away();
     test_forward();
     test_list();
+    test_given_up();
     return check_done();
 }
