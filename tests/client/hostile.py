@@ -15,12 +15,20 @@ STEP = 65536
 
 
 def run(c):
-    with Demo(c.server.program, None) as server:
-        own, c.base = c.base, server.base
-        try:
-            harm(c, server)
-        finally:
-            c.base = own
+    options = os.environ.get("ASAN_OPTIONS")
+    os.environ["ASAN_OPTIONS"] = (options + ":" if options else "") + "quarantine_size_mb=4"  # what is freed is free
+    try:
+        with Demo(c.server.program, None) as server:
+            own, c.base = c.base, server.base
+            try:
+                harm(c, server)
+            finally:
+                c.base = own
+    finally:
+        if options is None:
+            del os.environ["ASAN_OPTIONS"]
+        else:
+            os.environ["ASAN_OPTIONS"] = options
 
 
 def harm(c, server):
