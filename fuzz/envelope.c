@@ -84,7 +84,7 @@ static void check_texts(struct arena *a, struct slice envelope)
     struct slice texts[ENVELOPE_MESSAGE_ID + 1], one, other;
     struct address first, *all;
 
-    envelope_texts(envelope, texts);
+    envelope_texts(envelope, ENVELOPE_MESSAGE_ID, texts);
     for (unsigned i = 0; i <= ENVELOPE_MESSAGE_ID; i++) {
         enum envelope_field field = (enum envelope_field)i;
         if (envelope_string(a, envelope, field, &one) && envelope_text_string(a, texts[i], &other))

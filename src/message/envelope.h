@@ -38,8 +38,8 @@ bool envelope_field_named(struct slice name, enum envelope_field *out);
 bool envelope_string(struct arena *a, struct slice envelope, enum envelope_field field, struct slice *out);
 /* A field's text as it stands there, brackets or quotes included; empty for NIL. */
 struct slice envelope_text(struct slice envelope, enum envelope_field field);
-/* The texts of all fields at once, in one pass; those behind damage are empty. */
-void envelope_texts(struct slice envelope, struct slice out[ENVELOPE_MESSAGE_ID + 1]);
+/* The texts of all fields up to `last` at once, in one pass; those behind damage are empty. */
+void envelope_texts(struct slice envelope, enum envelope_field last, struct slice out[ENVELOPE_MESSAGE_ID + 1]);
 /* What such a text says: the string, or the first address of the list.  false for NIL or damage. */
 bool envelope_text_string(struct arena *a, struct slice text, struct slice *out);
 bool envelope_text_address(struct arena *a, struct slice text, struct address *out);

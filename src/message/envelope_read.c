@@ -32,8 +32,16 @@ static void expect(struct reader *r, char c)
 static struct slice read_quoted(struct reader *r, bool *escaped)
 {
     size_t start = ++r->at;
+    const char *quote = start < r->in.len ? memchr(r->in.ptr + start, '"', r->in.len - start) : NULL;
 
     *escaped = false;
+    if (quote != NULL) { /* most are without escapes: up to the first quote, then */
+        size_t len = (size_t)(quote - r->in.ptr) - start;
+        if (memchr(r->in.ptr + start, '\\', len) == NULL) {
+            r->at = start + len + 1;
+            return slice_sub(r->in, start, len);
+        }
+    }
     for (; r->at < r->in.len; r->at++) {
         char c = r->in.ptr[r->at];
 
@@ -173,12 +181,12 @@ static void read_address(struct reader *r, struct arena *a, struct address *out)
     out->is_group_end = !has_mailbox && !has_host;
 }
 
-void envelope_texts(struct slice envelope, struct slice out[ENVELOPE_MESSAGE_ID + 1])
+void envelope_texts(struct slice envelope, enum envelope_field last, struct slice out[ENVELOPE_MESSAGE_ID + 1])
 {
     struct reader r = {.in = envelope};
 
     expect(&r, '(');
-    for (unsigned i = 0; i <= ENVELOPE_MESSAGE_ID; i++) {
+    for (unsigned i = 0; i <= last; i++) {
         size_t start = r.at;
         if (!r.failed)
             skip_value(&r);

@@ -174,26 +174,46 @@ static void fold_blanks(struct buf *out, struct slice text)
     }
 }
 
+/* Printable ASCII with single blanks, and no encoded words: it says what it says. */
+static bool is_simple(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i], before = i > 0 ? s.ptr[i - 1] : '\0';
+        if (c < ' ' || c > '~' || (c == ' ' && before == ' ') || (c == '?' && before == '='))
+            return false;
+    }
+    return true;
+}
+
+/* Steps 2 to 6. */
+static struct slice strip_all(struct slice base, bool *is_reply)
+{
+    for (;;) {
+        base = strip_leaders(strip_trailers(base, is_reply), is_reply);
+        /* Step 6: "[fwd:" subject "]" */
+        if (!slice_starts_nocase(base, SLICE("[fwd:")) || !slice_ends(base, SLICE("]")))
+            return base;
+        *is_reply = true;
+        base = slice_sub(base, 5, base.len - 6);
+    }
+}
+
 bool header_base_subject(struct buf *out, struct slice subject_body)
 {
     struct buf decoded, folded;
     bool is_reply = false;
+
+    if (is_simple(subject_body)) {
+        buf_add(out, strip_all(subject_body, &is_reply));
+        return is_reply;
+    }
 
     buf_init(&decoded, subject_body.len * 4 + 16);
     header_decode_text(&decoded, subject_body);
     buf_init(&folded, decoded.len + 1);
     fold_blanks(&folded, buf_slice(&decoded));
 
-    struct slice base = buf_slice(&folded);
-    for (;;) {
-        base = strip_leaders(strip_trailers(base, &is_reply), &is_reply);
-        /* Step 6: "[fwd:" subject "]" */
-        if (!slice_starts_nocase(base, SLICE("[fwd:")) || !slice_ends(base, SLICE("]")))
-            break;
-        is_reply = true;
-        base = slice_sub(base, 5, base.len - 6);
-    }
-    buf_add(out, base);
+    buf_add(out, strip_all(buf_slice(&folded), &is_reply));
     buf_finish(&folded);
     buf_finish(&decoded);
     return is_reply;

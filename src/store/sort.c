@@ -96,8 +96,8 @@ static unsigned columns_of(const struct sort_criterion *criteria, size_t count)
         enum sort_text_column text;
         if (text_column(criteria[i].key, &text))
             columns |= 1u << text;
-        else if (criteria[i].key == SORT_DATE)
-            columns |= COLUMN_DATE;
+        else
+            columns |= criteria[i].key == SORT_DATE ? COLUMN_DATE | COLUMN_ROW : COLUMN_ROW;
     }
     return columns;
 }

@@ -24,6 +24,8 @@ struct sort_table *sort_table_create(const struct sort_table *like, unsigned col
     t->uidvalidity = like->uidvalidity;
     t->collation = like->collation;
     t->columns = columns;
+    buf_init(&t->base, SIZE_MAX / 2);
+    buf_init(&t->key, SIZE_MAX / 2);
     for (size_t i = 0; i < KIND_COUNT; i++)
         sort_texts_init(&t->texts[i]);
     return t;
@@ -98,6 +100,8 @@ void sort_table_release(struct sort_table **tp)
     free(t->is_reply);
     free(t->reference_at);
     free(t->references);
+    buf_finish(&t->base);
+    buf_finish(&t->key);
     for (size_t i = 0; i < KIND_COUNT; i++)
         sort_texts_finish(&t->texts[i]);
     free(t);
@@ -141,33 +145,29 @@ uint32_t sort_table_row(const struct sort_table *t, uint32_t uid, uint32_t *hint
 
 unsigned sort_table_wants(unsigned columns)
 {
-    return ((columns & ~(unsigned)COLUMN_REFERENCES) != 0 ? FETCH_ENVELOPE : 0u) |
-           ((columns & COLUMN_REFERENCES) != 0 ? FETCH_REFERENCES : 0u);
+    const unsigned others = COLUMN_REFERENCES | COLUMN_ROW;
+
+    return ((columns & ~others) != 0 ? FETCH_ENVELOPE : 0u) |
+           ((columns & COLUMN_REFERENCES) != 0 ? FETCH_REFERENCES : 0u) | ((columns & others) == 0 ? FETCH_BARE : 0u);
 }
 
 static uint32_t add_text(struct sort_table *t, enum sort_text_kind kind, struct slice text)
 {
-    struct buf key;
-
     if (text.len == 0)
         return 0;
-    buf_init(&key, SIZE_MAX / 2);
-    collation_key(t->collation, &key, text);
-    uint32_t number = sort_texts_add(&t->texts[kind], buf_slice(&key));
-    buf_finish(&key);
-    return number;
+    buf_reset(&t->key);
+    collation_key(t->collation, &t->key, text);
+    return sort_texts_add(&t->texts[kind], buf_slice(&t->key));
 }
 
 static void set_subject(struct sort_table *t, uint32_t row, struct slice raw, struct arena *scratch)
 {
     struct slice subject = SLICE("");
-    struct buf base;
 
     (void)envelope_text_string(scratch, raw, &subject);
-    buf_init(&base, SIZE_MAX / 2);
-    t->is_reply[row] = header_base_subject(&base, subject);
-    t->text[TEXT_SUBJECT][row] = add_text(t, KIND_SUBJECT, buf_slice(&base));
-    buf_finish(&base);
+    buf_reset(&t->base);
+    t->is_reply[row] = header_base_subject(&t->base, subject);
+    t->text[TEXT_SUBJECT][row] = add_text(t, KIND_SUBJECT, buf_slice(&t->base));
 }
 
 /* RFC 5957 section 3. */
@@ -223,6 +223,14 @@ static void set_references(struct sort_table *t, uint32_t row, struct slice ids)
         t->references[t->reference_count++] = references_at(ids, i);
 }
 
+/* Of the envelope, that is looked at. */
+static enum envelope_field last_field(unsigned columns)
+{
+    const unsigned to_or_cc = COLUMN_TO | COLUMN_DISPLAYTO | COLUMN_CC, from = COLUMN_FROM | COLUMN_DISPLAYFROM;
+
+    return (columns & to_or_cc) != 0 ? ENVELOPE_CC : (columns & from) != 0 ? ENVELOPE_FROM : ENVELOPE_SUBJECT;
+}
+
 void sort_table_add(struct sort_table *t, const struct message_info *m, struct arena *scratch)
 {
     struct slice texts[ENVELOPE_MESSAGE_ID + 1] = {{0}};
@@ -234,7 +242,7 @@ void sort_table_add(struct sort_table *t, const struct message_info *m, struct a
     t->arrival[row] = m->internal_date;
     t->size[row] = m->size < UINT32_MAX ? (uint32_t)m->size : UINT32_MAX;
     if (sort_table_wants(t->columns) & FETCH_ENVELOPE)
-        envelope_texts(m->envelope, texts);
+        envelope_texts(m->envelope, last_field(t->columns), texts);
     if (t->columns & COLUMN_DATE)
         set_date(t, row, texts[ENVELOPE_DATE], scratch);
     if (t->columns & COLUMN_SUBJECT)

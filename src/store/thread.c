@@ -46,7 +46,7 @@ struct threading {
 struct threading *threading_start(const struct sort_request *q, enum thread_algorithm algorithm)
 {
     struct threading *r = xcalloc(1, sizeof *r);
-    unsigned columns = COLUMN_DATE;
+    unsigned columns = COLUMN_DATE | COLUMN_ROW;
 
     if (algorithm != THREAD_ORDEREDSUBJECT)
         columns |= COLUMN_REFERENCES;
