@@ -11,7 +11,7 @@
 
 enum dane_status {
     DANE_NONE,     /* no TLSA records, or not from a signed zone: opportunistic TLS */
-    DANE_USABLE,   /* at least one that can be used (DANE-TA(2), DANE-EE(3)): the certificate must match */
+    DANE_USABLE,   /* at least one that can be used (DANE-TA(2), DANE-EE(3)): the certificate must match one */
     DANE_UNUSABLE, /* there are some, none usable: TLS is mandatory, unauthenticated (section 2.2) */
     DANE_FAILED,   /* the look-up failed: this host must not be used now (section 2.1.1) */
 };
@@ -23,8 +23,9 @@ struct dane_answer {
     const char        *why;     /* DANE_FAILED */
 };
 /*
- * For an MX host whose own name was found securely (`mx_secure`).  Follows section 2.2.2: the CNAME-expanded name first, then
- * the name itself.  `address_secure`: the host's A or AAAA answer was secure; if not, no TLSA look-up is made.
+ * For an MX host whose own name was found securely (`mx_secure`; a name that the config or the recipient itself gave is).
+ * Follows section 2.2.2: the CNAME-expanded name first, then the name itself.  `addresses`: the host's A or AAAA answer, which
+ * was found; if it is not secure no TLSA look-up is made, but for an alias in a signed zone.  Waits, as dns_ask does.
  */
 void dane_find(struct dns_client *dns, const char *host, unsigned port, bool mx_secure, const struct dns_answer *addresses,
                struct arena *a, struct dane_answer *out);
