@@ -37,12 +37,31 @@ static const struct {
     [ENVELOPE_MESSAGE_ID] = STRING("message-id"),
 };
 
+/* FIELD_COUNT: it is none of them. */
+static unsigned field_named(struct slice name)
+{
+    unsigned i = 0;
+
+    while (i < FIELD_COUNT && (name.len != fields[i].len || !slice_eq_nocase(name, slice_make(fields[i].name, fields[i].len))))
+        i++;
+    return i;
+}
+
+bool envelope_field_named(struct slice name, enum envelope_field *out)
+{
+    unsigned i = field_named(name);
+
+    *out = (enum envelope_field)i;
+    return i < FIELD_COUNT && !fields[i].is_addresses;
+}
+
 /* The fields of one header that an envelope is made of, in the order they stand there. */
+enum { FOUND_MAX = 64 };
 struct found {
     struct {
         enum envelope_field field;
         struct slice body;
-    } items[64];
+    } items[FOUND_MAX];
     size_t count;
 };
 
@@ -52,14 +71,29 @@ static void find_fields(struct slice header_block, struct found *found)
 
     found->count = 0;
     for (size_t at = 0; found->count < ARRAY_LEN(found->items) && header_next(header_block, &at, &field);) {
-        for (unsigned i = 0; i < FIELD_COUNT; i++) {
-            if (field.name.len == fields[i].len &&
-                slice_eq_nocase(field.name, slice_make(fields[i].name, fields[i].len))) {
-                found->items[found->count].field = (enum envelope_field)i;
-                found->items[found->count++].body = field.body;
-            }
-        }
+        unsigned which = field_named(field.name);
+        if (which == FIELD_COUNT)
+            continue;
+        found->items[found->count].field = (enum envelope_field)which;
+        found->items[found->count++].body = field.body;
     }
+}
+
+unsigned envelope_repeats(struct slice header_block)
+{
+    struct header_field field;
+    unsigned seen = 0, repeated = 0, count = 0;
+
+    for (size_t at = 0; header_next(header_block, &at, &field);) {
+        unsigned which = field_named(field.name);
+        if (which == FIELD_COUNT)
+            continue;
+        if (++count > FOUND_MAX) /* the envelope leaves some out */
+            return (1u << FIELD_COUNT) - 1;
+        repeated |= seen & 1u << which;
+        seen |= 1u << which;
+    }
+    return repeated;
 }
 
 /* addr = "(" name SP adl SP mailbox SP host ")"; a group's start and end have no host. */

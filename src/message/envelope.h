@@ -27,6 +27,13 @@ enum envelope_field {
     ENVELOPE_IN_REPLY_TO,
     ENVELOPE_MESSAGE_ID,
 };
+/*
+ * Of the fields kept as strings, those of which the header has more than the envelope says, as bits
+ * 1 << envelope_field: they stand there more than once.
+ */
+unsigned envelope_repeats(struct slice header_block);
+/* The string field of that name, whatever its case; false: there is none. */
+bool envelope_field_named(struct slice name, enum envelope_field *out);
 /* nstring fields: the string itself (unescaped into the arena when needed); false for NIL or damage. */
 bool envelope_string(struct arena *a, struct slice envelope, enum envelope_field field, struct slice *out);
 /* A field's text as it stands there, brackets or quotes included; empty for NIL. */

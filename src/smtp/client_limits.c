@@ -14,6 +14,6 @@ void smtp_client_limits_default(struct smtp_client_limits *l)
         .data_seconds = 180,
         .final_seconds = 600,
         .reply_bytes = 4096,
-        .reply_lines = 1000,
+        .reply_lines = 20000,
     };
 }

@@ -95,6 +95,12 @@ static bool preview(const struct source *s, const struct mime_part *root, struct
            preview_of(s, part, PREVIEW_BYTES_MAX, out, why);
 }
 
+/* Was none of the header cut off, nor the envelope for its length? */
+static bool says_all(const struct mime_part *root, struct slice envelope)
+{
+    return envelope.len > 0 && root->header.len == root->body_offset - root->header_offset;
+}
+
 static bool compute(const struct source *s, struct arena *a, struct message_facts *out, struct fail *why)
 {
     struct message_limits limits;
@@ -111,6 +117,7 @@ static bool compute(const struct source *s, struct arena *a, struct message_fact
         const struct mime_part *root = message_parser_finish(parser);
         envelope_write(&text, root->header, &limits);
         facts.envelope = keep(a, &text);
+        facts.repeats = says_all(root, facts.envelope) ? (int)envelope_repeats(root->header) : -1;
         message_references_read(a, root->header, &facts.references);
         mime_pack(&text, root);
         facts.structure = keep(a, &text);
@@ -143,6 +150,7 @@ void message_facts_plain(struct arena *a, uint64_t size, struct message_facts *o
     buf_init(&packed, 4096);
     mime_pack(&packed, root);
     *out = (struct message_facts){.size = size,
+                                  .repeats = -1,
                                   .envelope = SLICE("(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)"),
                                   .references.ids = arena_keep(a, slice_make(no_ids, sizeof no_ids)),
                                   .structure = arena_keep(a, buf_slice(&packed))};

@@ -83,7 +83,7 @@ static bool keep_bare(struct fetch *f, struct db_stmt *q)
         f->bare = false;
         return false;
     }
-    *m = (struct message_info){.uid = (uint32_t)db_col_i64(q, 0)};
+    *m = (struct message_info){.uid = (uint32_t)db_col_i64(q, 0), .repeats = (int)db_col_i64(q, 2)};
     *((f->what & FETCH_ENVELOPE) != 0 ? &m->envelope : &m->structure) = arena_keep(&b->arena, db_col_blob(q, 1));
     b->uncached[b->count] = b->unthreaded[b->count] = false;
     b->count++;
@@ -109,8 +109,10 @@ static void keep_row(struct fetch *f, struct db_stmt *q)
     };
     b->uncached[b->count] = (f->what & FETCH_CACHED) != 0 && db_col_is_null(q, 9);
     b->unthreaded[b->count] = (f->what & FETCH_THREAD) != 0 && m->thread_id == 0;
-    if ((f->what & FETCH_ENVELOPE) != 0)
+    if ((f->what & FETCH_ENVELOPE) != 0) {
         m->envelope = arena_keep(&b->arena, db_col_blob(q, 9));
+        m->repeats = (int)db_col_i64(q, 13);
+    }
     if ((f->what & FETCH_STRUCTURE) != 0)
         m->structure = arena_keep(&b->arena, db_col_blob(q, 10));
     if ((f->what & FETCH_PREVIEW) != 0)
@@ -182,8 +184,10 @@ static bool fill_in(struct fetch *f, size_t i, struct fail *why)
     if (!facts_of_record(f->account->store, m->ref, m->size - m->prefix.len, &f->batch.arena, &facts,
                          why))
         return false;
-    if ((f->what & FETCH_ENVELOPE) != 0)
+    if ((f->what & FETCH_ENVELOPE) != 0) {
         m->envelope = facts.envelope;
+        m->repeats = facts.repeats;
+    }
     if ((f->what & FETCH_STRUCTURE) != 0)
         m->structure = facts.structure;
     if ((f->what & FETCH_PREVIEW) != 0)

@@ -68,8 +68,8 @@ static bool write_derived(struct change *c, void *ctx, struct fail *why)
         int64_t id = (int64_t)d->messages[i].id;
         if (!d->computed[i])
             continue;
-        if (!db_run(c->db, SQL_CACHED_NEW, why, "ibbbb", id, f->envelope, f->structure, f->preview,
-                    f->references.ids) ||
+        if (!db_run(c->db, SQL_CACHED_NEW, why, "ibbbbi", id, f->envelope, f->structure, f->preview,
+                    f->references.ids, (int64_t)f->repeats) ||
             !thread_adopt(c->db, (uint64_t)id, &f->references, NULL, why) ||
             !db_run(c->db, SQL_SIZE_WRITE, why, "ii", id, (int64_t)(f->size + d->messages[i].prefix)))
             return false;

@@ -38,8 +38,8 @@ bool row_add_message(struct change *c, const struct new_message *m, uint64_t *me
         !db_run(c->db, SQL_MESSAGE_NEW, why, "iiiiibi", id, (int64_t)m->ref,
                 (int64_t)(m->facts->size + m->prefix.len), m->internal_date, (int64_t)m->internal_zone,
                 m->prefix, (int64_t)thread) ||
-        !db_run(c->db, SQL_CACHED_NEW, why, "ibbbb", id, m->facts->envelope, m->facts->structure,
-                m->facts->preview, m->facts->references.ids))
+        !db_run(c->db, SQL_CACHED_NEW, why, "ibbbbi", id, m->facts->envelope, m->facts->structure,
+                m->facts->preview, m->facts->references.ids, (int64_t)m->facts->repeats))
         return false;
     c->row.next_message++;
     *message_id = (uint64_t)id;

@@ -31,6 +31,7 @@
  *              messages with it belong to (store/thread_id.c).  message.thread: whose id a thread has is
  *              its first message; 0: of a message from before there were threads, not yet looked at.
  *              cached.refs: message/references.h; empty in such rows.
+ *              cached.repeats: fields that the envelope may not have all of (struct message_facts).
  * flag_run     store/flag_run.c: changes of many entries' flags that they do not show yet; keywords -1: as they are.
  * urlauth      RFC 4467: what authorizes URLs of a mailbox.
  * quota        limits (RFC 9208), one row a resource (store/quota.h); no row: what the config
@@ -50,7 +51,8 @@
     " PRIMARY KEY (mailbox, modseq, first)) STRICT, WITHOUT ROWID;"                                          \
     "CREATE TABLE thread_key (key INTEGER PRIMARY KEY, thread INTEGER NOT NULL) STRICT;"                     \
     "ALTER TABLE message ADD COLUMN thread INTEGER NOT NULL DEFAULT 0;"                                      \
-    "ALTER TABLE cached ADD COLUMN refs BLOB NOT NULL DEFAULT x'';"
+    "ALTER TABLE cached ADD COLUMN refs BLOB NOT NULL DEFAULT x'';"                                          \
+    "ALTER TABLE cached ADD COLUMN repeats INTEGER NOT NULL DEFAULT -1;"
 
 static const char account_tables[] =
     "CREATE TABLE account ("

@@ -37,6 +37,7 @@ struct search_run {
     struct search_key *key;
     struct search_text *text;
     unsigned wants; /* FETCH_ bits */
+    bool envelopes; /* a round between, in which only the envelope is there */
     struct view_cursor viewing; /* the first round, */
     const uint32_t *only;       /* or these positions in its stead */
     size_t only_count, only_at;
@@ -46,6 +47,7 @@ struct search_run {
     size_t found_by_view;   /* the first of them */
     struct candidate *left; /* by position */
     size_t left_count, left_cap, next;
+    size_t kept; /* of those before `next`, for the round after that of envelopes */
 
     /* One call of search_continue. */
     int64_t until_ms;
@@ -67,6 +69,7 @@ struct search_run *search_start(struct account *a, uint64_t mailbox_id, struct v
     view_cursor_init(&r->viewing, v, 0);
     if (r->key != NULL) {
         r->wants = search_key_wants(r->key);
+        r->envelopes = search_key_wants_envelope(r->key);
         r->text = search_text_create(account_store(a));
     }
     return r;
@@ -192,6 +195,10 @@ static bool look_at_row(void *ctx, const struct message_info *info)
     m.entry = view_at(r->view, m.position);
     search_text_begin(r->text, info);
     enum search_answer answer = search_ask(r->account, r->key, &m);
+    if (answer == ANSWER_LATER && r->envelopes) {
+        r->left[r->kept++] = r->left[r->next++];
+        return !time_is_up(r, false);
+    }
     if (answer == ANSWER_LATER) {
         m.bytes = true;
         answer = search_ask(r->account, r->key, &m);
@@ -230,36 +237,6 @@ static size_t next_ranges(const struct search_run *r, struct uid_range ranges[RA
     return count;
 }
 
-static bool look_at_rows(struct search_run *r, struct fail *why)
-{
-    struct uid_range ranges[RANGES_MAX];
-    size_t end;
-
-    while (r->next < r->left_count && !r->stopped) {
-        size_t count = next_ranges(r, ranges, &end);
-        bool ok = message_fetch(r->account, r->mailbox_id, ranges, count, r->wants, look_at_row, r, why);
-        if (r->failed)
-            *why = r->why;
-        if (!ok || r->failed)
-            return false;
-        if (!r->stopped)
-            r->next = end; /* the last ones may have no rows any more */
-    }
-    return true;
-}
-
-void search_progress(const struct search_run *r, uint32_t *done, uint32_t *total)
-{
-    *total = view_count(r->view);
-    /* What the view decided costs next to nothing; what is left, all there is. */
-    *done = !r->viewed ? 0 : r->left_count == 0 ? *total : (uint32_t)((uint64_t)*total * r->next / r->left_count);
-}
-
-const uint8_t *search_scores(const struct search_run *r)
-{
-    return r->key != NULL && r->key->has_fuzzy ? r->found.scores : NULL;
-}
-
 /* Those that the view decided stand before those that it did not, each in order. */
 static void merge_found(struct search_run *r)
 {
@@ -282,6 +259,49 @@ static void merge_found(struct search_run *r)
     p->list = all.list;
     p->scores = all.scores;
     p->cap = p->count;
+}
+
+/* What the envelopes did not decide is looked at whole. */
+static void end_envelopes(struct search_run *r)
+{
+    merge_found(r);
+    r->found_by_view = r->found.count;
+    r->left_count = r->kept;
+    r->next = 0;
+    r->envelopes = false;
+}
+
+static bool look_at_rows(struct search_run *r, struct fail *why)
+{
+    struct uid_range ranges[RANGES_MAX];
+    size_t end;
+
+    while (r->next < r->left_count && !r->stopped) {
+        size_t count = next_ranges(r, ranges, &end);
+        bool ok = message_fetch(r->account, r->mailbox_id, ranges, count, r->envelopes ? FETCH_ENVELOPE | FETCH_BARE : r->wants,
+                                look_at_row, r, why);
+        if (r->failed)
+            *why = r->why;
+        if (!ok || r->failed)
+            return false;
+        if (!r->stopped)
+            r->next = end; /* the last ones may have no rows any more */
+        if (r->envelopes && r->next == r->left_count)
+            end_envelopes(r);
+    }
+    return true;
+}
+
+void search_progress(const struct search_run *r, uint32_t *done, uint32_t *total)
+{
+    *total = view_count(r->view);
+    /* What the view decided costs next to nothing; what is left, all there is. */
+    *done = !r->viewed ? 0 : r->left_count == 0 ? *total : (uint32_t)((uint64_t)*total * r->next / r->left_count);
+}
+
+const uint8_t *search_scores(const struct search_run *r)
+{
+    return r->key != NULL && r->key->has_fuzzy ? r->found.scores : NULL;
 }
 
 int search_continue(struct search_run *r, unsigned budget_ms, const uint32_t **out, size_t *count,

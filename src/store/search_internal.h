@@ -13,6 +13,7 @@
 #ifndef STORE_SEARCH_INTERNAL_H
 #define STORE_SEARCH_INTERNAL_H
 
+#include "message/envelope.h"
 #include "message/message.h"
 #include "store/internal.h"
 #include "store/fuzzy.h"
@@ -32,6 +33,8 @@ struct search_key {
     uint32_t flags;
     uint64_t number;
     struct slice field, needle;
+    bool in_envelope; /* HEADER: of a field that envelopes have, */
+    enum envelope_field envelope_field; /* this one */
     enum collation collation; /* of the needle's form; of a fuzzy key i;unicode-casemap's */
     bool needle_is_ascii;
     bool is_indexed;      /* the index was asked: */
@@ -62,6 +65,8 @@ void search_key_ask_index(struct account *a, uint64_t mailbox_id, struct search_
                           struct index_asks *asks);
 /* FETCH_ bits of what the tree's keys read of a row. */
 unsigned search_key_wants(const struct search_key *k);
+/* Is it worth asking for the envelope alone first, as that decides most messages though not all? */
+bool search_key_wants_envelope(const struct search_key *k);
 
 /* ---- one message ---- */
 
@@ -94,6 +99,11 @@ void search_text_begin(struct search_text *t, const struct message_info *info);
 /* Unstructured text or addresses of the envelope. */
 bool search_text_subject(struct search_text *t, const struct search_key *k);
 bool search_text_addresses(struct search_text *t, const struct search_key *k);
+/*
+ * A field of the header by what the envelope says of it; false: that is not all, or must be decoded, and the
+ * header is to be read.
+ */
+bool search_text_field(struct search_text *t, const struct search_key *k, bool *holds);
 /* The bytes.  false and m->failed: not readable now.  A damaged message matches nothing. */
 bool search_text_header(struct search_text *t, const struct search_key *k, struct search_subject *m);
 bool search_text_body(struct search_text *t, const struct search_key *k, struct search_subject *m);

@@ -113,6 +113,7 @@ static struct search_key *key_alone(const struct search *given, struct arena *ar
         make_fuzzy(k, given, arena);
     k->needle_is_ascii = slice_is_ascii(k->needle);
     k->has_fuzzy = given->fuzzy;
+    k->in_envelope = k->op == SEARCH_HEADER && k->fuzzy == NULL && envelope_field_named(k->field, &k->envelope_field);
     if (given->op == SEARCH_POSITIONS || given->op == SEARCH_UIDS)
         k->set = uid_set_of_ranges(given->ranges, given->range_count);
     return k;
@@ -159,7 +160,7 @@ static unsigned leaves_want(const struct search_key *k)
     case COST_ROW: return k->op == SEARCH_THREADID ? FETCH_THREAD : 0;
     case COST_ENVELOPE: return FETCH_ENVELOPE;
     case COST_HEADER:
-    case COST_BODY: return FETCH_STRUCTURE;
+    case COST_BODY: return FETCH_STRUCTURE | (k->in_envelope ? FETCH_ENVELOPE : 0);
     }
     bug("cost %d", (int)k->cost);
 }
@@ -171,6 +172,20 @@ static bool reads_row(const struct search_key *k)
         if (reads_row(c))
             return true;
     return k->children == NULL && k->cost != COST_VIEW && k->cost != COST_ENVELOPE;
+}
+
+/* Can the tree be asked with nothing but an envelope, and only header fields be left to be read? */
+static bool envelope_comes_first(const struct search_key *k)
+{
+    for (const struct search_key *c = k->children; c != NULL; c = c->next)
+        if (!envelope_comes_first(c))
+            return false;
+    return k->children != NULL || k->in_envelope || k->cost == COST_VIEW || k->cost == COST_ENVELOPE;
+}
+
+bool search_key_wants_envelope(const struct search_key *k)
+{
+    return k->cost > COST_ENVELOPE && envelope_comes_first(k);
 }
 
 unsigned search_key_wants(const struct search_key *k)
@@ -343,6 +358,9 @@ enum search_answer search_ask(struct account *a, struct search_key *k, struct se
         return opposite(ask_children(a, k, m, ANSWER_NO));
     if (k->is_indexed && !uid_set_has(&k->maybe, m->entry.uid))
         return ANSWER_NO;
+    bool holds;
+    if (k->in_envelope && m->info != NULL && k->asked_uid != m->entry.uid && search_text_field(m->text, k, &holds))
+        return holds ? ANSWER_YES : ANSWER_NO;
     if (k->cost > affordable(m))
         return ANSWER_LATER;
     if (k->cost > COST_ENVELOPE)

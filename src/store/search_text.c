@@ -217,6 +217,25 @@ bool search_text_subject(struct search_text *t, const struct search_key *k)
     return folded_holds(t, k);
 }
 
+bool search_text_field(struct search_text *t, const struct search_key *k, bool *holds)
+{
+    const struct message_info *m = t->info;
+    struct slice value, needle = k->needle;
+
+    if (m->repeats < 0 || ((unsigned)m->repeats & 1u << k->envelope_field) != 0 || slice_trim(needle).len < needle.len)
+        return false;
+    if (!envelope_string(&t->arena, m->envelope, k->envelope_field, &value)) {
+        *holds = false;
+        return slice_eq(envelope_text(m->envelope, k->envelope_field), SLICE("")); /* NIL: there is none */
+    }
+    if (!is_plain(value))
+        return false;
+    buf_reset(&t->folded);
+    (void)fold_ascii(&t->folded, value, k->collation);
+    *holds = folded_holds(t, k);
+    return true;
+}
+
 static enum envelope_field field_of(enum search_op op)
 {
     if (op == SEARCH_FROM)

@@ -15,14 +15,14 @@
 #define FETCH_COLUMNS                                                                                        \
     "e.uid, e.message, e.created_at,"                                         \
     " m.size, m.internal_date, m.internal_zone, m.ref, m.prefix, m.thread"
-#define CACHED_COLUMNS    "c.envelope, c.structure, c.preview, c.refs"
+#define CACHED_COLUMNS    "c.envelope, c.structure, c.preview, c.refs, c.repeats"
 #define FETCH_FROM(table) " FROM " table " e CROSS JOIN message m ON m.id = e.message"
 #define FETCH_CACHED      " LEFT JOIN cached c ON c.message = e.message"
 #define FETCH_WHERE       " WHERE e.mailbox = ?1 AND e.uid BETWEEN ?2 AND ?3 ORDER BY e.uid"
 
 /* Only that, for who needs nothing else: without `message`, which costs a third of the time. */
 #define FETCH_BARE(table, column)                                                                            \
-    "SELECT e.uid, c." column " FROM " table " e LEFT JOIN cached c ON c.message = e.message"                \
+    "SELECT e.uid, c." column ", c.repeats FROM " table " e LEFT JOIN cached c ON c.message = e.message"                \
     " WHERE e.mailbox = ?1 AND e.uid BETWEEN ?2 AND ?3 AND e.message <> 0 ORDER BY e.uid"
 
 const char *const account_statements[ACCOUNT_SQL_COUNT] = {
@@ -116,8 +116,8 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     [SQL_MESSAGE_BY_REF] = "SELECT id FROM message WHERE ref = ?1",
     [SQL_CACHED_NEW] =
-        "INSERT OR REPLACE INTO cached(message, envelope, structure, preview, refs)"
-        " VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT OR REPLACE INTO cached(message, envelope, structure, preview, refs, repeats)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     [SQL_THREAD_OF] = "SELECT thread FROM message WHERE id = ?1",
     [SQL_THREAD_FIND] = "SELECT thread FROM thread_key WHERE key = ?1",
     [SQL_THREAD_KEY_NEW] = "INSERT OR IGNORE INTO thread_key(key, thread) VALUES (?1, ?2)",

@@ -225,6 +225,7 @@ struct message_facts {
     struct message_references references;
     struct slice structure; /* mime_pack */
     struct slice preview;
+    int repeats; /* envelope_repeats(); -1: what the envelope says of its strings may not be all */
 };
 bool message_facts_compute(const struct body *body, struct arena *a, struct message_facts *out,
                            struct fail *why);
@@ -304,6 +305,7 @@ struct message_info {
     struct slice prefix;                       /* always */
     struct slice envelope, structure, preview; /* as asked for */
     struct slice references;                   /* likewise: message/references.h, ids */
+    int repeats;                               /* with FETCH_ENVELOPE: as in message_facts */
 };
 enum { FETCH_ENVELOPE = 1, FETCH_STRUCTURE = 2, FETCH_PREVIEW = 4, FETCH_REFERENCES = 8, FETCH_THREAD = 16, FETCH_BARE = 32 };
 /* FETCH_BARE: of the message nothing but its uid and what else is asked for need be filled in, which is quicker. */

@@ -96,7 +96,8 @@ static bool add_large(void)
 static bool add_delivered(void)
 {
     struct body *body =
-        room_body(&room, SLICE("From: ZED <ZED@EXAMPLE.ORG>\r\nSubject: placed\r\n\r\nlast words"));
+        room_body(&room, SLICE("From: ZED <ZED@EXAMPLE.ORG>\r\nSubject: placed\r\nMessage-ID: <i@7>\r\n"
+                             "Message-ID: <ii@7>\r\nIn-Reply-To:\r\n\r\nlast words"));
     struct record_target target = {.kind = RECORD_LOCAL,
                                    .account = 1,
                                    .recipient = SLICE("u@example.org"),
@@ -281,6 +282,13 @@ static const struct {
     {"HEADER X-Id needle", "6"},
     {"HEADER Return-Path placed", "7"},
     {"HEADER Subject placed", "7"},
+    {"HEADER Subject REPORT", "1"},
+    {"HEADER MESSAGE-ID <i@7>", "7"},
+    {"HEADER Message-ID <ii@7>", "7"},
+    {"HEADER Message-ID \" <one@\"", "1"},
+    {"HEADER In-Reply-To \"\"", "7"},
+    {"AND HEADER Message-ID one@ BODY good", "1"},
+    {"NOT HEADER Message-ID @", "2 3 4 5 6"},
     /* the text */
     {"BODY good", "1"},
     {"BODY \"good  this\"", ""},
