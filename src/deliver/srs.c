@@ -221,6 +221,11 @@ static bool is_srs(struct slice local, char kind)
            (local.ptr[4] == '=' || local.ptr[4] == '+' || local.ptr[4] == '-');
 }
 
+bool srs_is_domain(const struct srs *s, struct slice domain)
+{
+    return s->domain[0] != '\0' && slice_eq_nocase(slice_of(s->domain), domain);
+}
+
 bool srs_is(struct slice address)
 {
     return is_srs(address, '0') || is_srs(address, '1');

@@ -32,6 +32,8 @@ void srs_close(struct srs **s); /* fine on NULL */
  */
 struct slice srs_forward(const struct srs *s, struct directory *d, struct slice sender, struct arena *a);
 
+/* Is that the domain such addresses are made with by the config?  (The directory's are for it to know.) */
+bool srs_is_domain(const struct srs *s, struct slice domain);
 /* Does this look like such an address? */
 bool srs_is(struct slice address);
 /*

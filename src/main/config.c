@@ -16,6 +16,7 @@
 #include "base/io.h"
 #include "base/scoped.h"
 #include "main/config_fetch.h"
+#include "main/config_sending.h"
 #include "main/config_limits.h"
 #include "main/config_syntax.h"
 
@@ -301,6 +302,7 @@ static cfg_t *make_parser(void)
         CFG_BOOL("allow_plaintext_login", cfg_false, CFGF_NONE),
         CFG_STR("log_level", "info", CFGF_NONE),
         CONFIG_FETCH_OPTIONS,
+        CONFIG_SENDING_OPTIONS,
         CFG_STR_LIST("proxy_from", NULL, CFGF_NODEFAULT),
         CFG_STR_LIST("mend_lf_for", NULL, CFGF_NODEFAULT),
         CFG_STR_LIST("administrators", NULL, CFGF_NODEFAULT),
@@ -330,6 +332,9 @@ static void set_checks(cfg_t *cfg)
         {"proxy_from", validate_blocks},     {"mend_lf_for", validate_blocks},
         {"listener", validate_listener},     {"listener|protocol", validate_protocol},
         {"listener|tls", validate_tls},      {"administrators", validate_addresses},
+        {"relay_networks", validate_blocks}, {"xclient_from", validate_blocks},
+        {"relay_domains", config_sending_validate_domains}, {"srs_domain", config_sending_validate_domain},
+        {"aliases_file", validate_path},
         {"fetch_helpers", config_fetch_validate_helpers}, {"fetch_authorities", validate_path},
         {"dns_servers", validate_dns_servers},
     };
@@ -489,6 +494,7 @@ static void take_all(struct config *c, cfg_t *cfg)
     c->mend_lf_for = take_blocks(c, cfg, "mend_lf_for", &c->mend_lf_count);
     c->administrators = take_texts(c, cfg, "administrators", &c->administrator_count);
     config_fetch_take(c, cfg);
+    config_sending_take(c, cfg);
     c->dns_servers = take_list(c, cfg, "dns_servers");
     config_limits_default(c);
     take_limits(c, cfg);

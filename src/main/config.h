@@ -39,6 +39,18 @@ struct config_listener {
     unsigned             idle_seconds; /* a client may be silent that long */
 };
 
+/* Mail that goes on from here. */
+struct config_sending {
+    const struct net_block *relay_networks; /* clients that may send to anybody */
+    size_t                  relay_network_count;
+    const char *const      *relay_domains; /* A-labels; ".example.org": what is below it */
+    size_t                  relay_domain_count;
+    const struct net_block *xclient_from;
+    size_t                  xclient_from_count;
+    const char             *srs_domain;   /* "": the directory's first */
+    const char             *aliases_file; /* "": none */
+};
+
 struct config {
     const char  *path; /* of the file, for messages */
     struct slice text; /* all of it */
@@ -65,6 +77,8 @@ struct config {
     const char **helpers; /* that `fetch` may reach, from every option that names one; NULL-ended, or NULL */
     size_t       helper_count;
     const char  *fetch_authorities; /* a PEM file; "": the system's */
+
+    struct config_sending   sending;
 
     struct net_limits       net;
     struct ipc_limits       ipc;

@@ -49,6 +49,7 @@ const struct config_limit config_limits[] = {
     BYTES(smtp, header_bytes, 4 * KB, 64 * MB),
     COUNT(smtp, received_fields, 10, 1000),
     COUNT(smtp, login_attempts, 1, 1000),
+    BOOL(smtp, check_from),
 
     BYTES(imap, command_bytes, 8 * KB, 64 * MB),
     BYTES(imap, append_bytes, 64 * KB, 4 * GB - 1),

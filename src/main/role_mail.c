@@ -16,10 +16,12 @@
 #include "base/io.h"
 #include "base/scoped.h"
 #include "content/client.h"
+#include "deliver/srs.h"
 #include "main/config.h"
 #include "main/control.h"
 #include "main/role.h"
 #include "net/tls.h"
+#include "queue/queue.h"
 
 enum {
     STOP_SECONDS = 20, /* for sessions to finish, and again for what they delivered */
@@ -32,6 +34,7 @@ struct mail_work {
     struct volumes      *volumes;
     struct store        *store;
     struct directory    *directory;
+    struct srs          *srs;
     struct deliver      *deliver;
     struct auth_client  *auth;
     struct content_client *content;
@@ -80,6 +83,9 @@ static void end_sessions(void *ctx, uint64_t account)
 
 static void make_services(struct mail_work *w, struct config *c, const char *spool)
 {
+    struct queue_limits queue;
+
+    queue_limits_default(&queue);
     w->login = (struct login_service){
         .auth = w->auth,
         .directory = w->directory,
@@ -95,6 +101,14 @@ static void make_services(struct mail_work *w, struct config *c, const char *spo
             .deliver = w->deliver,
             .volumes = w->volumes,
             .login = kind == SMTP_SUBMISSION ? &w->login : NULL,
+            .srs = w->srs,
+            .relay_networks = c->sending.relay_networks,
+            .relay_network_count = c->sending.relay_network_count,
+            .relay_domains = c->sending.relay_domains,
+            .relay_domain_count = c->sending.relay_domain_count,
+            .xclient_from = c->sending.xclient_from,
+            .xclient_from_count = c->sending.xclient_from_count,
+            .future_release_seconds = queue.future_release_seconds,
             .mend_lf_for = c->mend_lf_for,
             .mend_lf_count = c->mend_lf_count,
         };
@@ -192,6 +206,7 @@ static void mail_stop(void *work)
     net_destroy(&w->net);
     tls_context_destroy(&w->tls);
     deliver_close(&w->deliver, STOP_SECONDS);
+    srs_close(&w->srs);
     directory_close(&w->directory);
     store_close(&w->store);
     content_client_destroy(&w->content); /* which the store's background asked */
@@ -201,16 +216,26 @@ static void mail_stop(void *work)
     free(w);
 }
 
+/* With what it needs to give mail away. */
+static bool open_deliver(struct mail_work *w, struct config *c, struct fail *why)
+{
+    if (!srs_open(config_data_path(c, "mail/srs.keys"), c->sending.srs_domain, &w->srs, why))
+        return false;
+    c->deliver.srs = w->srs;
+    return deliver_open(w->store, w->volumes, w->directory, &c->deliver, &w->deliver, why);
+}
+
 static bool open_rooms(struct mail_work *w, struct config *c, struct fail *why)
 {
     const char *mail = config_data_path(c, "mail");
 
     c->deliver.note_path = config_data_path(c, "mail/parsing");
+    c->deliver.hostname = c->hostname;
     if (!lock_folder(w, mail, why) || !io_make_dirs(config_data_path(c, "mail/spool"), 0700, why) ||
         !volumes_open(config_data_path(c, "mail/volumes"), &c->volume, &w->volumes, why) ||
         !store_open(mail, w->volumes, &c->store, &w->store, why) || !open_text_source(w, c, why) ||
         !directory_open(config_data_path(c, "mail/directory.db"), &c->directory, &w->directory, why) ||
-        !deliver_open(w->store, w->volumes, w->directory, &c->deliver, &w->deliver, why))
+        !open_deliver(w, c, why))
         return false;
     w->admin = (struct admin){
         .directory = w->directory,

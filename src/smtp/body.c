@@ -36,7 +36,7 @@ static void body_over(struct smtp_session *s)
 void smtp_data(struct smtp_session *s, struct slice args)
 {
     (void)args;
-    if (s->tx->binary) { /* RFC 3030 section 3: no line of it could be told from the last */
+    if (s->tx->options.body == BODY_BINARYMIME) { /* RFC 3030 section 3: no line of it could be told from the last */
         smtp_reply(s, 503, "5.5.1", "BODY=BINARYMIME is sent with BDAT");
         return;
     }

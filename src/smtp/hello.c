@@ -4,7 +4,9 @@
  * Layer: smtp.
  */
 #include <stdlib.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "smtp/session.h"
 
 /* A new name, and whatever was under way is forgotten: RFC 5321 section 4.1.4. */
@@ -31,6 +33,18 @@ void smtp_helo(struct smtp_session *s, struct slice args)
     conn_printf(s->conn, "250 %s\r\n", s->service->hostname);
 }
 
+/* futurerelease-keyword = "FUTURERELEASE" SP max-interval SP max-date-time     RFC 4865 section 3 */
+static void write_future_release(struct smtp_session *s)
+{
+    const unsigned seconds = s->service->future_release_seconds;
+    const time_t until = (time_t)clock_now() + (time_t)seconds;
+    struct tm tm;
+    char text[32];
+
+    if (gmtime_r(&until, &tm) != NULL && strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm) > 0)
+        conn_printf(s->conn, "250-FUTURERELEASE %u %s\r\n", seconds, text);
+}
+
 /* ehlo = "EHLO" SP ( Domain / address-literal )     RFC 5321 section 4.1.1.1, RFC 2033 section 4.1 */
 void smtp_ehlo(struct smtp_session *s, struct slice args)
 {
@@ -55,5 +69,11 @@ void smtp_ehlo(struct smtp_session *s, struct slice args)
         struct slice mechanisms = auth_mechanisms(s->service->login->auth, conn_has_binding(s->conn));
         conn_printf(s->conn, "250-AUTH " PRIslice "\r\n", SLICE_ARG(mechanisms));
     }
+    if (smtp_offers_dsn(s))
+        conn_write(s->conn, SLICE("250-DSN\r\n250-DELIVERBY\r\n250-MT-PRIORITY\r\n"));
+    if (smtp_offers_requiretls(s))
+        conn_write(s->conn, SLICE("250-REQUIRETLS\r\n"));
+    if (smtp_offers_holding(s))
+        write_future_release(s);
     conn_printf(s->conn, "250 LIMITS MAILMAX=%u RCPTMAX=%u\r\n", limits->transactions, limits->recipients);
 }

@@ -4,17 +4,35 @@
  * Layer: smtp.  What can be refused is refused here, so that a 250 at the end
  * holds for everybody.
  */
+#include "deliver/srs.h"
 #include "smtp/session.h"
 
 enum { FIRST_RECIPIENTS = 4 };
 
-/* Alias members elsewhere cannot be served without outbound delivery. */
-static bool is_all_local(const struct route *r)
+/* A list's members elsewhere hear from its owner: how many such reverse-paths one message can have is limited. */
+static bool note_owners(struct smtp_transaction *tx, const struct route *r)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        const struct route_target *t = &r->targets[i];
+        size_t k = 0;
+        if (t->local || t->owner.len == 0)
+            continue;
+        while (k < tx->owner_count && !slice_eq(tx->owners[k], t->owner))
+            k++;
+        if (k == SMTP_LISTS)
+            return false;
+        if (k == tx->owner_count)
+            tx->owners[tx->owner_count++] = t->owner;
+    }
+    return true;
+}
+
+static bool leaves(const struct route *r)
 {
     for (size_t i = 0; i < r->count; i++)
         if (!r->targets[i].local)
-            return false;
-    return r->count > 0;
+            return true;
+    return false;
 }
 
 static bool accept_route(struct smtp_session *s, const struct delivery_recipient *r)
@@ -22,22 +40,48 @@ static bool accept_route(struct smtp_session *s, const struct delivery_recipient
     const struct slice to = r->address;
 
     switch (r->route.kind) {
-    case ROUTE_LOCAL:
-        if (is_all_local(&r->route))
+    case ROUTE_LOCAL: return true;
+    case ROUTE_REMOTE:
+        if (smtp_may_relay(s, to))
             return true;
         return smtp_refuse(s, "rcpt", to, 550, "5.7.1",
-                           "that address leads to another server, and outbound delivery is not there yet");
-    case ROUTE_REMOTE:
-        if (s->user != NULL)
-            return smtp_refuse(s, "rcpt", to, 550, "5.7.1",
-                               "outbound delivery is not there yet: only local recipients can be reached");
-        return smtp_refuse(s, "rcpt", to, 550, "5.7.1", "relaying refused: that domain is not served here");
+                           s->service->kind == SMTP_SUBMISSION ? "authentication required to send there"
+                                                               : "relaying refused: that domain is not served here");
     case ROUTE_UNKNOWN: return smtp_refuse(s, "rcpt", to, 550, "5.1.1", "no such recipient here");
     case ROUTE_DISABLED: return smtp_refuse(s, "rcpt", to, 550, "5.2.1", "that account is disabled");
     case ROUTE_LOOP: return smtp_refuse(s, "rcpt", to, 550, "5.4.6", "that alias leads in a circle");
     case ROUTE_INVALID: return smtp_refuse(s, "rcpt", to, 553, "5.1.3", "that is not a valid address");
     }
     return false;
+}
+
+/*
+ * A bounce of what was forwarded comes to the address that stood in for its sender's: on to him, wherever he is.
+ */
+static bool find_route(struct smtp_session *s, const struct smtp_path *path, struct delivery_recipient *r,
+                       struct fail *why)
+{
+    struct smtp_transaction *tx = s->tx;
+    struct directory *d = s->service->directory;
+    struct slice sender;
+
+    r->address = path->address;
+    if (s->service->srs == NULL || !srs_is(path->local) ||
+        !(srs_is_domain(s->service->srs, path->domain) || directory_is_local_domain(d, path->domain)))
+        return directory_route(d, path->address, &tx->arena, &r->route, why);
+    switch (srs_reverse(s->service->srs, path->local, &tx->arena, &sender)) {
+    case SRS_NOT: break;
+    case SRS_GOOD:
+        if (!directory_route(d, sender, &tx->arena, &r->route, why))
+            return false;
+        if (r->route.kind == ROUTE_REMOTE)
+            r->route.kind = ROUTE_LOCAL; /* an address of ours that leads there, as an alias does */
+        return true;
+    case SRS_BAD:
+        return fail_code(why, FAIL_PERM, FAIL_NOT_FOUND, "5.1.1",
+                         "that return address is not one of ours, or is too old");
+    }
+    return directory_route(d, path->address, &tx->arena, &r->route, why);
 }
 
 /* Room for one more; the arena keeps the old array until the transaction ends. */
@@ -66,10 +110,9 @@ static void reply_too_many(struct smtp_session *s)
  * rcpt = "RCPT TO:" ( "<Postmaster@" Domain ">" / "<Postmaster>" / Forward-path ) [SP Rcpt-parameters]
  *                                                             RFC 5321 section 4.1.1.3
  */
-static bool read_recipient(struct smtp_session *s, struct slice args, struct smtp_path *path)
+static bool read_recipient(struct smtp_session *s, struct slice args, struct smtp_path *path,
+                           struct recipient_options *options)
 {
-    struct smtp_parameter p;
-
     if (!slice_starts_nocase(args, SLICE("TO:"))) {
         smtp_reply(s, 501, "5.5.4", "RCPT TO:<address> is what was expected");
         return false;
@@ -85,14 +128,9 @@ static bool read_recipient(struct smtp_session *s, struct slice args, struct smt
         smtp_reply(s, 553, "5.1.3", "that is not an address in angle brackets");
         return false;
     }
-    switch (smtp_read_parameter(&args, &p)) {
-    case PARAMETER_END: break;
-    case PARAMETER_BAD: smtp_reply(s, 501, "5.5.4", "malformed parameter"); return false;
-    case PARAMETER_OK:
-        smtp_reply(s, 555, "5.5.4", "parameter not known: " PRIslice, SLICE_ARG(p.keyword));
+    if (!smtp_rcpt_parameters(s, args, options))
         return false;
-    }
-    if (!path->ascii && !s->tx->utf8) {
+    if (!path->ascii && !s->tx->options.utf8) {
         smtp_reply(s, 553, "5.6.7", "a non-ASCII address needs SMTPUTF8 in MAIL");
         return false;
     }
@@ -111,18 +149,23 @@ void smtp_rcpt(struct smtp_session *s, struct slice args)
         reply_too_many(s);
         return;
     }
-    if (!read_recipient(s, args, &path))
+    if (!read_recipient(s, args, &path, &r.options))
         return;
-    r.address = path.address;
-    if (!directory_route(s->service->directory, path.address, &tx->arena, &r.route, &why)) {
-        if (tx->arena.failed)
+    if (!find_route(s, &path, &r, &why)) {
+        if (tx->arena.failed) {
             reply_too_many(s);
-        else
+        } else {
             smtp_reply_fail(s, &why, 451, 550);
+            smtp_log_refused(s, "rcpt", path.address, why.code, why.text);
+        }
         return;
     }
     if (!accept_route(s, &r))
         return;
+    if (!note_owners(tx, &r.route)) {
+        reply_too_many(s);
+        return;
+    }
     if (!deliver_may(s->service->deliver, &tx->hold, &r, tx->announced, &why)) {
         smtp_reply_fail(s, &why, why.reason == FAIL_NO_SPACE || why.reason == FAIL_OVER_QUOTA ? 452 : 451,
                         why.reason == FAIL_OVER_QUOTA ? 552 : 550);
@@ -130,5 +173,6 @@ void smtp_rcpt(struct smtp_session *s, struct slice args)
         return;
     }
     tx->recipients[tx->recipient_count++] = r;
+    tx->leaves = tx->leaves || leaves(&r.route);
     smtp_reply(s, 250, "2.1.5", "recipient ok");
 }

@@ -21,7 +21,8 @@ void smtp_limits_default(struct smtp_limits *l)
                               .line_bytes = 2000,
                               .header_bytes = 256u << 10,
                               .received_fields = 50,
-                              .login_attempts = 3};
+                              .login_attempts = 3,
+                              .check_from = true};
 }
 
 static void *session_open(void *ctx, struct conn *c)

@@ -11,6 +11,7 @@
 #include "policy/login.h"
 
 struct deliver;
+struct srs;
 struct volumes;
 
 enum smtp_kind { SMTP_MX, SMTP_SUBMISSION, SMTP_LMTP };
@@ -24,6 +25,7 @@ struct smtp_limits {
     unsigned header_bytes;    /* of a message's header; default 256 KB */
     unsigned received_fields; /* loop detection; default 50 */
     unsigned login_attempts;  /* per session; default 3 */
+    bool check_from;          /* From and Sender too name only addresses of the account's; default true */
 };
 void smtp_limits_default(struct smtp_limits *l);
 
@@ -37,6 +39,14 @@ struct smtp_service {
     struct deliver *deliver;
     struct volumes *volumes;
     const struct login_service *login;   /* NULL where AUTH is not offered */
+    const struct srs *srs;               /* bounces of what was forwarded find their way back; NULL: none */
+    const struct net_block *relay_networks; /* clients that may send to anybody */
+    size_t relay_network_count;
+    const char *const *relay_domains;    /* for which mail is taken and sent on, from anybody; ".example.org": what is below */
+    size_t relay_domain_count;
+    const struct net_block *xclient_from; /* clients that may say who their client is */
+    size_t xclient_from_count;
+    unsigned future_release_seconds;     /* a message can be held so long (RFC 4865); 0: it cannot */
     const struct net_block *mend_lf_for; /* client networks whose bare LF is turned into CRLF */
     size_t mend_lf_count;
 };

@@ -25,17 +25,23 @@ enum smtp_reading {
     READING_CHUNK, /* BDAT */
 };
 
+enum { SMTP_ADDED_MAX = 64 << 10 }; /* header lines of our own, over the size limit */
+enum { SMTP_LISTS = 6 }; /* in one message: with the sender's and SRS's, a record has eight reverse-paths */
+
 /* From MAIL to the final reply. */
 struct smtp_transaction {
     struct arena arena; /* everything below that is text lives here */
     struct log_id trace;
     struct smtp_path sender;
-    bool utf8;          /* SMTPUTF8 was asked for */
-    bool binary;        /* BODY=BINARYMIME: any bytes at all may come (RFC 3030) */
+    struct envelope_options options; /* what MAIL asked for */
+    bool lowered;       /* MT-PRIORITY was more than this client may have */
+    bool leaves;        /* some recipient leads elsewhere */
     uint64_t announced; /* SIZE; 0: not said */
     struct delivery_recipient *recipients;
     size_t recipient_count, recipient_cap;
     struct deliver_hold hold; /* room for them */
+    struct slice owners[SMTP_LISTS]; /* reverse-paths of lists among them that leave */
+    size_t owner_count;
 
     /* from DATA or the first BDAT on */
     bool begun;
@@ -96,6 +102,33 @@ void smtp_mail(struct smtp_session *s, struct slice args);
 void smtp_rcpt(struct smtp_session *s, struct slice args);
 void smtp_data(struct smtp_session *s, struct slice args);
 void smtp_bdat(struct smtp_session *s, struct slice args);
+
+/* ---- parameters.c ---- */
+
+/* Of MAIL, into the transaction; of RCPT.  false: answered. */
+bool smtp_mail_parameters(struct smtp_session *s, struct smtp_transaction *tx, struct slice args);
+bool smtp_rcpt_parameters(struct smtp_session *s, struct slice args, struct recipient_options *out);
+/* Which of them EHLO names to this client. */
+bool smtp_offers_auth_parameter(const struct smtp_session *s);
+bool smtp_offers_dsn(const struct smtp_session *s); /* DELIVERBY and MT-PRIORITY too */
+bool smtp_offers_holding(const struct smtp_session *s);
+bool smtp_offers_requiretls(const struct smtp_session *s);
+
+/* ---- header.c ---- */
+
+/* Submission: do From and Sender name only whom this account may send as?  false: `why`. */
+bool smtp_header_is_own(const struct smtp_session *s, struct slice header, struct fail *why);
+/* The message is whole: has it been forwarded from one of its recipients before (Delivered-To)?  true: `why`. */
+bool smtp_header_loops(const struct smtp_session *s, struct fail *why);
+
+/* ---- relay.c ---- */
+
+bool smtp_in_blocks(const struct smtp_session *s, const struct net_block *blocks, size_t count);
+
+/* Signed in, or one of the networks that may send anywhere. */
+bool smtp_is_trusted(const struct smtp_session *s);
+/* May mail for that domain, which is not ours, go on from here? */
+bool smtp_may_relay(const struct smtp_session *s, struct slice recipient);
 
 /* May a client sign in on this connection as it is now? */
 bool smtp_offers_auth(const struct smtp_session *s);

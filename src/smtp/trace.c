@@ -9,7 +9,7 @@
 /* ESMTP, ESMTPS, LMTPSA, UTF8SMTP ...: RFC 3848, RFC 6531 section 4.3 */
 static void write_protocol(struct buf *out, const struct smtp_session *s)
 {
-    if (s->tx->utf8)
+    if (s->tx->options.utf8)
         buf_add(out, SLICE("UTF8"));
     else if (s->extended && s->service->kind != SMTP_LMTP)
         buf_add_char(out, 'E');
@@ -53,5 +53,7 @@ void smtp_write_received(struct buf *out, const struct smtp_session *s)
     buf_addf(out, "\r\n\tid %s", tx->trace.text);
     if (tx->recipient_count == 1)
         buf_addf(out, " for <" PRIslice ">", SLICE_ARG(tx->recipients[0].address));
+    if (tx->options.priority != 0) /* RFC 6710 section 4.1 */
+        buf_addf(out, "\r\n\tPRIORITY %d", tx->options.priority);
     buf_addf(out, "; %s\r\n", date.text);
 }

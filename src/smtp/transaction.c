@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/unicode.h"
 #include "message/binary.h"
 #include "net/net.h"
 #include "smtp/session.h"
@@ -15,7 +16,6 @@
 enum {
     ARENA_MAX = 16 << 20, /* recipients and where they lead */
     BODY_MEMORY = 256 << 10,
-    ADDED_MAX = 64 << 10, /* header lines of our own, over the size limit */
 };
 
 struct smtp_transaction *smtp_transaction_create(void)
@@ -50,13 +50,7 @@ void smtp_transaction_end(struct smtp_session *s)
 
 static bool mends_lf(const struct smtp_session *s)
 {
-    const struct smtp_service *service = s->service;
-    const struct sockaddr_storage peer = conn_peer(s->conn);
-
-    for (size_t i = 0; i < service->mend_lf_count; i++)
-        if (net_block_contains(&service->mend_lf_for[i], &peer))
-            return true;
-    return false;
+    return smtp_in_blocks(s, s->service->mend_lf_for, s->service->mend_lf_count);
 }
 
 /* The message cannot come in: what was kept of it goes at once, the rest unread. */
@@ -68,6 +62,9 @@ static void lose(struct smtp_transaction *tx)
 
 static void keep(struct smtp_transaction *tx, struct slice s)
 {
+    /* The next server wants to know, also where the client did not say so. */
+    if (tx->leaves && tx->options.body == BODY_7BIT && !slice_is_ascii(s))
+        tx->options.body = BODY_8BITMIME;
     if (!tx->lost && s.len > 0 && !body_add(tx->body, s, &tx->why))
         lose(tx);
 }
@@ -90,16 +87,16 @@ void smtp_transaction_begin_body(struct smtp_session *s, bool dots)
 {
     struct smtp_transaction *tx = s->tx;
     const struct smtp_limits *limits = &s->service->limits;
-    struct body_limits of_body = body_limits(s, limits->message_bytes + ADDED_MAX);
+    struct body_limits of_body = body_limits(s, limits->message_bytes + SMTP_ADDED_MAX);
     struct buf received;
 
     tx->begun = true;
     tx->received = clock_now();
-    data_scanner_init(&tx->scanner, dots, !tx->binary && mends_lf(s));
+    data_scanner_init(&tx->scanner, dots, tx->options.body != BODY_BINARYMIME && mends_lf(s));
     tx->body = body_create(&of_body);
     tx->holding_header = s->service->kind == SMTP_SUBMISSION;
     buf_init(&tx->header, limits->header_bytes);
-    buf_init(&received, ADDED_MAX / 2);
+    buf_init(&received, SMTP_ADDED_MAX / 2);
     smtp_write_received(&received, s);
     keep(tx, buf_slice(&received));
     buf_finish(&received);
@@ -111,9 +108,13 @@ static void release_header(struct smtp_session *s)
     struct smtp_transaction *tx = s->tx;
     struct buf mended;
 
-    buf_init(&mended, tx->header.max + ADDED_MAX / 2);
-    smtp_mend_header(&mended, buf_slice(&tx->header), s->service->hostname, tx->received);
     tx->holding_header = false;
+    if (!smtp_header_is_own(s, buf_slice(&tx->header), &tx->why)) {
+        lose(tx);
+        return;
+    }
+    buf_init(&mended, tx->header.max + SMTP_ADDED_MAX / 2);
+    smtp_mend_header(&mended, buf_slice(&tx->header), s->service->hostname, tx->received);
     buf_finish(&tx->header);
     keep(tx, buf_slice(&mended));
     buf_finish(&mended);
@@ -197,11 +198,12 @@ static bool content_ok(const struct smtp_session *s, struct fail *why)
 {
     const struct smtp_transaction *tx = s->tx;
     const struct data_scanner *scanner = &tx->scanner;
+    const bool binary = tx->options.body == BODY_BINARYMIME;
 
-    if (!tx->binary && (scanner->bare_cr || scanner->bare_lf))
+    if (!binary && (scanner->bare_cr || scanner->bare_lf))
         return fail_code(why, FAIL_PERM, FAIL_INVALID, "5.6.11", "bare %s in the message: lines end in CRLF",
                          scanner->bare_cr ? "CR" : "LF");
-    if (!tx->binary && scanner->nul)
+    if (!binary && scanner->nul)
         return fail_code(why, FAIL_PERM, FAIL_INVALID, "5.6.0", "NUL byte in the message");
     if (tx->lost) {
         *why = tx->why;
@@ -210,7 +212,9 @@ static bool content_ok(const struct smtp_session *s, struct fail *why)
     if (scanner->received_fields > s->service->limits.received_fields)
         return fail_code(why, FAIL_PERM, FAIL_LIMIT, "5.4.6", "mail loop: %u Received fields",
                          scanner->received_fields);
-    return !tx->binary || encode_binary(s, why);
+    if (smtp_header_loops(s, why))
+        return false;
+    return !binary || encode_binary(s, why);
 }
 
 static void log_accepted(struct smtp_session *s, const struct delivery *d)
@@ -228,13 +232,20 @@ static bool deliver(struct smtp_session *s, const struct delivery_recipient *rec
                     struct fail *why)
 {
     struct smtp_transaction *tx = s->tx;
-    const struct delivery d = {.sender = tx->sender.address,
-                               .recipients = recipients,
-                               .recipient_count = count,
-                               .body = tx->body,
-                               .received = tx->received,
-                               .trace = slice_of(tx->trace.text),
-                               .hold = &tx->hold};
+    struct conn_address peer = conn_peer_text(s->conn);
+    struct delivery d = {.sender = tx->sender.address,
+                         .recipients = recipients,
+                         .recipient_count = count,
+                         .body = tx->body,
+                         .received = tx->received,
+                         .trace = slice_of(tx->trace.text),
+                         .options = tx->options,
+                         .hold = &tx->hold};
+
+    d.options.account = s->account;
+    d.options.source = slice_of(s->user != NULL ? s->user : peer.text);
+    if (d.options.body == BODY_BINARYMIME)
+        d.options.body = BODY_8BITMIME; /* it is no longer, see encode_binary */
 
     if (!deliver_message(s->service->deliver, &d, why))
         return false;
