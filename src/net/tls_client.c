@@ -29,6 +29,7 @@ struct tls_link {
     SSL *ssl;
     struct tls_sessions *sessions;
     bool has_key;
+    bool checks; /* the certificate is looked at */
     bool ended; /* an error ended it: SSL_shutdown must not be called */
     struct tls_session_key key;
     char text[120];
@@ -72,13 +73,6 @@ const char *tls_client_failure(const struct fail *why)
 static int accept_any(X509_STORE_CTX *store, void *ctx)
 {
     (void)store, (void)ctx;
-    return 1;
-}
-
-/* The rest of a certificate's checks are as usual; the failure is kept for whoever asks (SSL_get_verify_result). */
-static int note_only(int ok, X509_STORE_CTX *store)
-{
-    (void)ok, (void)store;
     return 1;
 }
 
@@ -195,8 +189,10 @@ static bool has_name(const struct tls_client_rule *rule)
     return rule->names != NULL && rule->names[0] != NULL;
 }
 
-static bool set_rule(SSL *ssl, const struct tls_client_rule *rule, struct fail *why)
+static bool set_rule(struct tls_link *l, const struct tls_client_rule *rule, struct fail *why)
 {
+    SSL *ssl = l->ssl;
+
     if (rule->check == TLS_CHECK_NOTHING)
         return true;
     if (!has_name(rule))
@@ -212,7 +208,9 @@ static bool set_rule(SSL *ssl, const struct tls_client_rule *rule, struct fail *
         if (!add_names(ssl, rule->names))
             return fail_set(why, FAIL_TEMP, FAIL_OTHER, "TLS: %s is no name that a certificate can have", rule->names[0]);
     }
-    SSL_set_verify(ssl, SSL_VERIFY_PEER, rule->testing ? note_only : NULL);
+    /* Without SSL_VERIFY_PEER a certificate is verified as well, but nothing follows from it. */
+    SSL_set_verify(ssl, rule->testing ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
+    l->checks = true;
     return true;
 }
 
@@ -333,11 +331,10 @@ static bool handshake(struct tls_link *l, int fd, int64_t deadline_ms, struct fa
 static void note_result(struct tls_link *l, const struct tls_client_rule *rule)
 {
     long verify = SSL_get_verify_result(l->ssl);
-    bool checked = SSL_get_verify_mode(l->ssl) != SSL_VERIFY_NONE && verify == X509_V_OK;
-    const char *passed = !checked ? "" : rule->check == TLS_CHECK_DANE ? ", DANE" : ", verified";
+    const char *passed = !l->checks || verify != X509_V_OK ? "" : rule->check == TLS_CHECK_DANE ? ", DANE" : ", verified";
 
     (void)snprintf(l->text, sizeof(l->text), "%s %s%s", SSL_get_version(l->ssl), SSL_get_cipher_name(l->ssl), passed);
-    if (rule->testing && verify != X509_V_OK)
+    if (rule->testing && l->checks && verify != X509_V_OK)
         (void)snprintf(l->complaint, sizeof(l->complaint), "TLS: %s (%s)", failures[failure_of(verify)].text,
                        X509_verify_cert_error_string(verify));
 }
@@ -359,7 +356,7 @@ bool tls_link_open(struct tls_client *c, int fd, const char *sni, const char *ke
         tls_link_close(&l);
         return fail_set(why, FAIL_TEMP, FAIL_OTHER, "TLS: OpenSSL cannot make a session");
     }
-    if (!set_rule(l->ssl, rule, why)) {
+    if (!set_rule(l, rule, why)) {
         tls_link_close(&l);
         return false;
     }
