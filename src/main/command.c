@@ -165,6 +165,12 @@ static int run_command(struct cli *cli, int argc, char **argv, int from)
 {
     bool help = false;
 
+    if (cli->command->most == RAW_WORDS) {
+        cli->argument_count = (size_t)(argc - from);
+        for (int i = from; i < argc; i++)
+            cli->arguments[i - from] = argv[i];
+        return cli->command->run(cli);
+    }
     if (!take_words(cli, argc, argv, from, &help))
         return USAGE;
     if (help) {

@@ -15,7 +15,7 @@ struct config;
 
 enum { DONE = 0, FAILED = 1, USAGE = 2 };
 
-enum { OPTIONS_MAX = 12 };
+enum { OPTIONS_MAX = 12, RAW_WORDS = 1000000 };
 
 struct command_option {
     const char *name;  /* without the dashes */
@@ -36,7 +36,7 @@ struct cli {
 struct command {
     const char           *noun, *verb; /* verb: NULL where the noun stands alone */
     const char           *arguments;   /* "ADDRESS [MEMBER...]" */
-    size_t                least, most; /* arguments */
+    size_t                least, most; /* arguments; most RAW_WORDS: it reads all its words itself */
     const char           *help;        /* one line */
     int                 (*run)(struct cli *cli);
     struct command_option options[OPTIONS_MAX];
@@ -80,6 +80,7 @@ int command_account_add(struct cli *cli), command_account_passwd(struct cli *cli
     command_account_app_password(struct cli *cli);
 int command_alias_add(struct cli *cli), command_alias_list(struct cli *cli), command_alias_remove(struct cli *cli);
 int command_session_list(struct cli *cli), command_session_kick(struct cli *cli);
+int command_sendmail(struct cli *cli);
 int command_config_check(struct cli *cli), command_check(struct cli *cli), command_rebuild(struct cli *cli),
     command_status(struct cli *cli), command_version(struct cli *cli);
 

@@ -306,6 +306,7 @@ static cfg_t *make_parser(void)
         CFG_STR_LIST("proxy_from", NULL, CFGF_NODEFAULT),
         CFG_STR_LIST("mend_lf_for", NULL, CFGF_NODEFAULT),
         CFG_STR_LIST("administrators", NULL, CFGF_NODEFAULT),
+        CFG_STR_LIST("sendmail_trusted", NULL, CFGF_NODEFAULT),
         CFG_STR_LIST("dns_servers", NULL, CFGF_NODEFAULT),
         CFG_SEC("listener", listener, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     };
@@ -493,6 +494,7 @@ static void take_all(struct config *c, cfg_t *cfg)
     c->proxy_from = take_blocks(c, cfg, "proxy_from", &c->proxy_from_count);
     c->mend_lf_for = take_blocks(c, cfg, "mend_lf_for", &c->mend_lf_count);
     c->administrators = take_texts(c, cfg, "administrators", &c->administrator_count);
+    c->sendmail_trusted = take_texts(c, cfg, "sendmail_trusted", &c->sendmail_trusted_count);
     config_fetch_take(c, cfg);
     config_sending_take(c, cfg);
     c->dns_servers = take_list(c, cfg, "dns_servers");

@@ -72,6 +72,8 @@ struct config {
     size_t                  mend_lf_count;
     const char            **administrators; /* accounts that may do by mail protocols what others may not */
     size_t                  administrator_count;
+    const char            **sendmail_trusted; /* users of this machine who may send as anybody */
+    size_t                  sendmail_trusted_count;
     const char            **dns_servers; /* NULL-ended; NULL: those of resolv.conf */
 
     const char **helpers; /* that `fetch` may reach, from every option that names one; NULL-ended, or NULL */

@@ -16,6 +16,7 @@
 
 #include "base/io.h"
 #include "main/config.h"
+#include "main/maildrop.h"
 
 enum { PEM_MAX = 1024 * 1024, FILES_ENOUGH = 1024 * 1024 };
 
@@ -59,11 +60,27 @@ static bool own_folder(struct config *c, const char *path, const char *user, str
     return chown(path, u.uid, u.gid) == 0 || fail_errno(why, errno, "owner of %s", path);
 }
 
+/*
+ * Anybody may put a file there (main/maildrop.h).  The mode is set before the folder is given away: afterwards it would
+ * take rights that the unit file does not leave us.
+ */
+static bool make_maildrop(struct config *c, struct fail *why)
+{
+    const char *path = config_data_path(c, "maildrop");
+    struct stat st;
+
+    if (!io_make_dirs(path, 0700, why))
+        return false;
+    if (stat(path, &st) != 0 || ((st.st_mode & 07777) != MAILDROP_MODE && chmod(path, MAILDROP_MODE) != 0))
+        return fail_errno(why, errno, "mode of %s", path);
+    return own_folder(c, path, c->users[ROLE_MAIL], why);
+}
+
 bool privilege_prepare(struct config *c, struct fail *why)
 {
     return io_make_dirs(c->data, 0755, why) && own_folder(c, config_data_path(c, "mail"), c->users[ROLE_MAIL], why) &&
            own_folder(c, config_data_path(c, "queue"), c->users[ROLE_QUEUE], why) &&
-           own_folder(c, config_data_path(c, "auth"), c->users[ROLE_AUTH], why) && io_make_dirs(c->runtime, 0755, why) &&
+           own_folder(c, config_data_path(c, "auth"), c->users[ROLE_AUTH], why) && make_maildrop(c, why) && io_make_dirs(c->runtime, 0755, why) &&
            privilege_copy_certificate(c, why);
 }
 

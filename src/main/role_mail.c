@@ -19,6 +19,7 @@
 #include "deliver/srs.h"
 #include "main/config.h"
 #include "main/control.h"
+#include "main/intake.h"
 #include "main/role.h"
 #include "net/tls.h"
 #include "queue/queue.h"
@@ -41,6 +42,7 @@ struct mail_work {
     struct text_source   text;
     struct tls_context  *tls;
     struct net          *net;
+    struct intake       *intake;
     struct control      *control;
     struct admin         admin;
 
@@ -199,6 +201,7 @@ static void mail_stop(void *work)
     struct mail_work *w = work;
 
     control_stop(&w->control);
+    intake_stop(&w->intake);
     if (w->net != NULL)
         net_stop(w->net, STOP_SECONDS);
     /* `auth` may still speak of changed passwords: first its client ends, then what it would call. */
@@ -246,6 +249,25 @@ static bool open_rooms(struct mail_work *w, struct config *c, struct fail *why)
     return true;
 }
 
+/* What programs of this machine send. */
+static bool open_intake(struct mail_work *w, struct config *c, struct fail *why)
+{
+    const struct intake_setting setting = {
+        .folder = config_data_path(c, "maildrop"),
+        .spool_dir = config_data_path(c, "mail/spool"),
+        .hostname = c->hostname,
+        .trusted = c->sendmail_trusted,
+        .trusted_count = c->sendmail_trusted_count,
+        .message_bytes = c->smtp.message_bytes,
+        .received_fields = c->smtp.received_fields,
+        .directory = w->directory,
+        .deliver = w->deliver,
+        .volumes = w->volumes,
+    };
+
+    return intake_start(&setting, &w->intake, why);
+}
+
 static bool open_network(struct mail_work *w, struct config *c, const struct role_start *start, struct fail *why)
 {
     if (start->listener_count != c->listener_count)
@@ -267,7 +289,7 @@ static bool open_network(struct mail_work *w, struct config *c, const struct rol
     auth_client_offer(w->auth, &c->auth);
     make_services(w, c, config_data_path(c, "mail/spool"));
     return listen_all(w, c, start->listeners, why) && store_index_start(w->store, why) &&
-           net_start(w->net, why);
+           open_intake(w, c, why) && net_start(w->net, why);
 }
 
 static void *mail_start(struct config *c, const struct role_start *start, struct fail *why)
