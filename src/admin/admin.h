@@ -18,6 +18,7 @@
 struct deliver;
 struct directory;
 struct net;
+struct queue;
 struct store;
 struct volumes;
 
@@ -28,6 +29,7 @@ struct admin {
     struct volumes   *volumes;
     struct deliver   *deliver; /* NULL while the server is not running */
     struct net       *net;     /* NULL while the server is not running */
+    struct queue     *queue;   /* in the queue role, which has nothing else of these; NULL in the mail role */
 };
 
 /* How a long command tells how far it is: {"finding": "..."}, {"done": 7, "all": 100}. */

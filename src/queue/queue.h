@@ -167,8 +167,11 @@ bool queue_release(struct queue *q, const struct queue_filter *f, uint64_t *chan
 bool queue_retry(struct queue *q, const struct queue_filter *f, uint64_t *changed, struct fail *why);
 /* `bounce`: the sender gets a DSN; else it vanishes. */
 bool queue_remove(struct queue *q, const struct queue_filter *f, bool bounce, uint64_t *changed, struct fail *why);
-/* Undo: only while nothing of it was sent and it is held by undo_seconds or FUTURERELEASE. */
+/* Undo: only while nothing of it was sent and it is held by undo_seconds or FUTURERELEASE.  Account 0: the administrator asks. */
 bool queue_undo(struct queue *q, uint64_t account, struct slice trace, struct fail *why);
+
+/* A message's bytes [offset, offset + n), within its size (queue_row); not of a claim.  FAIL_NOT_FOUND: it is gone. */
+bool queue_peek(struct queue *q, uint64_t message, uint64_t offset, void *out, size_t n, struct fail *why);
 
 struct queue_stats {
     uint64_t messages, recipients, waiting, active, held;
