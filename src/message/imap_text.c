@@ -56,11 +56,19 @@ void imap_text_string(struct buf *out, struct slice s)
         add_literal(out, s);
         return;
     }
+    if (form == PLAIN) {
+        char *room = buf_room(out, s.len + 2);
+        if (room == NULL)
+            return;
+        room[0] = '"';
+        if (s.len > 0)
+            memcpy(room + 1, s.ptr, s.len);
+        room[s.len + 1] = '"';
+        buf_grew(out, s.len + 2);
+        return;
+    }
     buf_add_char(out, '"');
-    if (form == PLAIN)
-        buf_add(out, s);
-    else
-        add_escaped(out, s);
+    add_escaped(out, s);
     buf_add_char(out, '"');
 }
 

@@ -112,6 +112,8 @@ struct store {
     pthread_cond_t upkeep_wanted;
     struct idmap accounts;           /* those in use or open */
     struct idmap clean;              /* files this process closed in service; the keys count */
+    bool was_clean;   /* the process before closed all in service, and so did this one whatever it closed */
+    bool any_unclean; /* this one did not */
     struct account *newest, *oldest; /* open ones */
     struct account *spare;           /* memory for more; linked by `newer` */
     struct account_slab *slabs;
@@ -183,7 +185,7 @@ void store_unpin(struct account *a);
 void store_touch(struct account *a);
 void store_opened(struct account *a);
 void store_closed(struct account *a, bool clean);
-/* Did this process close the account's file, in service, of late?  Then what is in it is durable. */
+/* Did this process close the account's file, in service, of late, or the one before?  Then what is in it is durable. */
 bool store_knows_clean(struct store *st, uint64_t id);
 void store_forget_clean(struct store *st, uint64_t id);
 /* Is the file of the account least recently used to be closed?  Pinned and with file_lock held, or NULL. */
@@ -445,6 +447,8 @@ void watch_tell(struct account *a, const struct change *c);
 /* ---- node.c ---- */
 
 bool node_open(struct store *st, struct fail *why);
+/* All accounts are closed: the next process need not sync what this one, or the one before, has synced. */
+void node_mark_clean(struct store *st);
 void node_close(struct store *st);
 bool node_new_uidvalidity(struct store *st, uint32_t *out, struct fail *why);
 /* A record that an account gives back. */

@@ -50,6 +50,21 @@ void node_unlock(struct store *st)
     (void)pthread_mutex_unlock(&st->node_lock);
 }
 
+/*
+ * Did the process before close all accounts in service, at its very end?  Then what is in their files is on the
+ * disk, as after a file that this process closed itself.  The mark is gone before the first of them is opened.
+ */
+static bool take_clean_mark(struct store *st, struct fail *why)
+{
+    uint64_t clean;
+
+    if (!read_number(st->node, SLICE("clean"), &clean, why) ||
+        (clean != 0 && !write_number(st, SLICE("clean"), 0, why)))
+        return false;
+    st->was_clean = clean != 0;
+    return true;
+}
+
 bool node_open(struct store *st, struct fail *why)
 {
     char path[STORE_PATH_BYTES];
@@ -60,11 +75,17 @@ bool node_open(struct store *st, struct fail *why)
         return fail_set(why, FAIL_PERM, FAIL_LIMIT, "%s: the path is too long", st->dir);
     if (!db_open(path, &node_schema, NULL, &st->node, why) ||
         !read_number(st->node, SLICE("uidvalidity"), &last, why) ||
-        !read_number(st->node, SLICE("low_water"), &st->low_water, why))
+        !read_number(st->node, SLICE("low_water"), &st->low_water, why) || !take_clean_mark(st, why))
         return false;
     st->uidvalidity_last = (uint32_t)last;
     st->uidvalidity_reserved = (uint32_t)last;
     return true;
+}
+
+void node_mark_clean(struct store *st)
+{
+    if (st->node != NULL && !st->any_unclean)
+        (void)write_number(st, SLICE("clean"), 1, NULL);
 }
 
 void node_close(struct store *st)

@@ -163,6 +163,7 @@ void store_close(struct store **stp)
     }
     if (st->accounts.count > 0)
         bug("store closed while %zu accounts are in use", st->accounts.count);
+    node_mark_clean(st);
     store_free(st);
 }
 
@@ -293,6 +294,9 @@ void store_closed(struct account *a, bool clean)
     }
     if (clean)
         (void)idmap_put(&st->clean, a->id, st);
+    else
+        st->was_clean = false;
+    st->any_unclean = st->any_unclean || !clean;
     a->is_open = false;
     list_take(st, a);
     st->open_count--;
@@ -305,7 +309,7 @@ void store_closed(struct account *a, bool clean)
 bool store_knows_clean(struct store *st, uint64_t id)
 {
     (void)pthread_mutex_lock(&st->lock);
-    bool known = idmap_get(&st->clean, id) != NULL;
+    bool known = st->was_clean || idmap_get(&st->clean, id) != NULL;
     (void)pthread_mutex_unlock(&st->lock);
     return known;
 }
