@@ -2,7 +2,7 @@
  * main/command_demo.c - posthorn demo: a self-contained server for trying things out.
  *
  * Layer: main.  On loopback everybody knows the passwords and may use them without
- * TLS; bound elsewhere they are random and TLS is required.  Nothing leaves the machine.
+ * TLS; bound elsewhere they are random and TLS is required.  Nothing is sent outside but to the --smarthost.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -120,8 +120,8 @@ static char *demo_folder(const char *dir, struct fail *why)
     return path;
 }
 
-static bool make_config(const struct demo *d, const char *dir, const char *log_level, struct config **out,
-                        struct fail *why)
+static bool make_config(const struct demo *d, const char *dir, const char *log_level, const char *smarthost,
+                        struct config **out, struct fail *why)
 {
     struct arena a;
 
@@ -141,6 +141,7 @@ static bool make_config(const struct demo *d, const char *dir, const char *log_l
         .allow_plaintext_login = d->loopback,
         .urlauth = d->loopback,
         .cheap_hashes = d->loopback,
+        .smarthost = smarthost != NULL ? smarthost : "",
     };
     bool ok = setup_certificate(draft.hostname, draft.certificate, draft.key, why) &&
               setup_config(&draft, arena_printf(&a, "%s/posthorn.conf", dir).ptr, out, why);
@@ -150,20 +151,24 @@ static bool make_config(const struct demo *d, const char *dir, const char *log_l
 
 int command_demo(struct cli *cli)
 {
-    const char    *dir = cli_option(cli, "dir"), *address = cli_option(cli, "bind"), *log = cli_option(cli, "log");
+    const char    *dir = cli_option(cli, "dir"), *address = cli_option(cli, "bind"), *log = cli_option(cli, "log"),
+                  *smarthost = cli_option(cli, "smarthost");
     struct demo    d = {.address = address != NULL ? address : "127.0.0.1"};
     struct config *c = NULL;
     struct fail    why;
+    struct route_host host;
 
     if (!cli_number(cli, "port-base", 0, PORT_BASE_MAX, PORT_BASE, &d.base) ||
         !cli_number(cli, "accounts", 1, ACCOUNTS_MAX, ACCOUNTS, &d.accounts))
         return USAGE;
     if (log != NULL && !config_log_level_known(log))
         return cli_usage(cli, "--log is debug, info, warning or error");
+    if (smarthost != NULL && !route_host_parse(smarthost, ROUTE_SMTP, false, &host, &why))
+        return cli_usage(cli, "--smarthost: %s", why.text);
     d.loopback = is_loopback(d.address);
 
     SCOPED(scoped_free) char *path = demo_folder(dir != NULL ? dir : "demo-data", &why);
-    if (path == NULL || !make_config(&d, path, log != NULL ? log : "warning", &c, &why))
+    if (path == NULL || !make_config(&d, path, log != NULL ? log : "warning", smarthost, &c, &why))
         return cli_failed(cli, &why);
     bool ok = not_running(c, &why) && make_accounts(&d, c, &why);
     if (ok) {

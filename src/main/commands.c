@@ -32,6 +32,7 @@ const struct command commands[] = {
          {"accounts", "N", "u0@example.test and so on (3)"},
          {"bind", "ADDRESS", "where to listen (127.0.0.1); elsewhere passwords are random and TLS is required"},
          {"log", "LEVEL", "debug, info, warning (the usual here) or error"},
+         {"smarthost", "HOST:PORT", "where mail for elsewhere goes; else it waits in the queue"},
      }},
     {"domain", "add", "DOMAIN", 1, 1, "receive mail for a domain", command_domain_add, {{0}}},
     {"domain", "list", "", 0, 0, "list the domains", command_domain_list, {{0}}},

@@ -18,6 +18,7 @@
 #include "main/config_fetch.h"
 #include "main/config_sending.h"
 #include "main/config_limits.h"
+#include "main/config_route.h"
 #include "main/config_syntax.h"
 
 enum {
@@ -269,7 +270,7 @@ static void limit_options(const char *room, cfg_opt_t options[ROOM_OPTIONS_MAX])
 }
 
 static const char *const limit_rooms[] = {"net",    "ipc",     "dns",       "smtp",      "imap", "store",
-                                          "volume", "deliver", "directory", "auth", "content", "fetch"};
+                                          "volume", "deliver", "directory", "auth", "content", "fetch", "relay", "smtp_client"};
 
 static cfg_t *make_parser(void)
 {
@@ -282,6 +283,7 @@ static cfg_t *make_parser(void)
         CFG_INT("idle_seconds", 0, CFGF_NONE),
         CFG_END(),
     };
+    cfg_opt_t route[] = {CONFIG_ROUTE_OPTIONS};
     cfg_opt_t rooms[ARRAY_LEN(limit_rooms)][ROOM_OPTIONS_MAX];
     for (size_t i = 0; i < ARRAY_LEN(limit_rooms); i++)
         limit_options(limit_rooms[i], rooms[i]);
@@ -309,6 +311,7 @@ static cfg_t *make_parser(void)
         CFG_STR_LIST("sendmail_trusted", NULL, CFGF_NODEFAULT),
         CFG_STR_LIST("dns_servers", NULL, CFGF_NODEFAULT),
         CFG_SEC("listener", listener, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
+        CFG_SEC("route", route, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     };
     cfg_opt_t options[ARRAY_LEN(fixed) + ARRAY_LEN(limit_rooms) + 1];
     size_t n = ARRAY_LEN(fixed);
@@ -337,7 +340,7 @@ static void set_checks(cfg_t *cfg)
         {"relay_domains", config_sending_validate_domains}, {"srs_domain", config_sending_validate_domain},
         {"aliases_file", validate_path},
         {"fetch_helpers", config_fetch_validate_helpers}, {"fetch_authorities", validate_path},
-        {"dns_servers", validate_dns_servers},
+        {"dns_servers", validate_dns_servers}, {"route", config_route_validate},
     };
     char name[100];
 
@@ -498,6 +501,7 @@ static void take_all(struct config *c, cfg_t *cfg)
     config_fetch_take(c, cfg);
     config_sending_take(c, cfg);
     c->dns_servers = take_list(c, cfg, "dns_servers");
+    config_route_take(c, cfg);
     config_limits_default(c);
     take_limits(c, cfg);
     take_listeners(c, cfg);

@@ -21,6 +21,7 @@
 #include "net/dns.h"
 #include "net/ipc.h"
 #include "net/net.h"
+#include "relay/relay.h"
 #include "smtp/server.h"
 #include "storage/volume.h"
 #include "store/store.h"
@@ -74,6 +75,8 @@ struct config {
     size_t                  administrator_count;
     const char            **sendmail_trusted; /* users of this machine who may send as anybody */
     size_t                  sendmail_trusted_count;
+    struct route_table      routes; /* passwords are not in it: config_routes() in config_route.h */
+    const char            **route_passwords; /* their files, by row; NULL: none */
     const char            **dns_servers; /* NULL-ended; NULL: those of resolv.conf */
 
     const char **helpers; /* that `fetch` may reach, from every option that names one; NULL-ended, or NULL */
@@ -85,6 +88,8 @@ struct config {
     struct net_limits       net;
     struct ipc_limits       ipc;
     struct dns_limits       dns;
+    struct relay_limits     relay;
+    struct smtp_client_limits smtp_client;
     struct smtp_limits      smtp;
     struct imap_limits      imap;
     struct store_limits     store;

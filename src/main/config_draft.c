@@ -64,6 +64,19 @@ static void add_listeners(const struct config_draft *d, struct buf *out)
     }
 }
 
+/* The demo's mail for elsewhere. */
+static void add_smarthost(const char *smarthost, struct buf *out)
+{
+    if (smarthost[0] == '\0') {
+        buf_add(out, SLICE("\n# A demo sends nothing outside: what is for elsewhere waits in the queue.\nroute \"outside\" {\n    defer = "
+                           "\"4.3.2 this is a demo, which sends nothing outside unless told where to (posthorn demo --smarthost HOST:PORT)\"\n}\n"));
+        return;
+    }
+    buf_add(out, SLICE("\n# Mail for elsewhere goes there, whoever that is.\nroute \"smarthost\" {\n    hosts = {"));
+    add_string(out, smarthost);
+    buf_add(out, SLICE("}\n    tls = may\n}\n"));
+}
+
 /* The limits of `auth` that auth_limits_cheap sets otherwise than they are. */
 static void add_cheap_hashes(struct buf *out)
 {
@@ -121,6 +134,8 @@ void config_draft_write(const struct config_draft *d, struct buf *out)
         buf_add(out, SLICE("}\n"));
     }
     add_listeners(d, out);
+    if (d->smarthost != NULL)
+        add_smarthost(d->smarthost, out);
     if (d->urlauth)
         buf_add(out, SLICE("\n# RFC 4467: users may authorize URLs that let others read a message.\n"
                            "imap {\n    urlauth = 1\n}\n"));

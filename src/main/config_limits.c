@@ -41,6 +41,23 @@ const struct config_limit config_limits[] = {
     COUNT(dns, questions, 1, 1024),
     BOOL(dns, unbound),
 
+    COUNT(relay, hosts, 1, 1000),
+    COUNT(relay, addresses, 1, 1000),
+    COUNT(relay, recipients, 1, 1000000),
+    COUNT(relay, reuse_messages, 1, MANY),
+    COUNT(relay, reuse_seconds, 0, 3600),
+    COUNT(relay, dead_seconds, 0, DAY),
+    COUNT(relay, port, 1, 65535),
+    BOOL(relay, ipv6),
+
+    COUNT(smtp_client, connect_seconds, 1, 3600),
+    COUNT(smtp_client, greeting_seconds, 1, 3600),
+    COUNT(smtp_client, command_seconds, 1, 3600),
+    COUNT(smtp_client, data_seconds, 1, 3600),
+    COUNT(smtp_client, final_seconds, 1, 7200),
+    COUNT(smtp_client, reply_bytes, 512, 1000000),
+    COUNT(smtp_client, reply_lines, 100, MANY),
+
     BYTES(smtp, message_bytes, 64 * KB, 4 * GB - 1),
     COUNT(smtp, recipients, 100, 1000000), /* RFC 5321 section 4.5.3.1.8: at least 100 */
     COUNT(smtp, transactions, 1, MANY),
@@ -155,6 +172,8 @@ void config_limits_default(struct config *c)
     net_limits_default(&c->net);
     ipc_limits_default(&c->ipc);
     dns_limits_default(&c->dns);
+    relay_limits_default(&c->relay);
+    smtp_client_limits_default(&c->smtp_client);
     smtp_limits_default(&c->smtp);
     imap_limits_default(&c->imap);
     store_limits_default(&c->store);

@@ -166,7 +166,10 @@ struct smtp_client *smtp_client_adopt(int fd, const struct smtp_peer *peer, stru
     buf_init(&c->out, OUT_MAX);
     buf_init(&c->body, OUT_MAX);
     wire_init(&c->wire, fd, limits);
-    if (!begin(c, peer, tls, reply, a, why))
+    c->wire.stop = peer->stop;
+    bool ok = begin(c, peer, tls, reply, a, why);
+    c->wire.stop = NULL; /* smtp_client_break() is for what follows */
+    if (!ok)
         smtp_client_close(&c);
     return c;
 }

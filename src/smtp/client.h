@@ -9,6 +9,7 @@
 #ifndef SMTP_CLIENT_H
 #define SMTP_CLIENT_H
 
+#include <stdatomic.h>
 #include <sys/socket.h>
 
 #include "base/arena.h"
@@ -51,6 +52,7 @@ struct smtp_peer {
     bool                          auth_in_clear;   /* AUTH also without TLS; else that is refused (FAIL_PERM) */
     const char                   *helo;    /* our name */
     bool                          xclient; /* it may be told who our client was */
+    const atomic_bool            *stop;    /* once it is true opening ends within a second; NULL: it does not */
 };
 
 /* One reply: the last line's code, all lines' texts joined by LF, the enhanced status code if there was one. */

@@ -16,7 +16,7 @@
 #include "base/clock.h"
 #include "net/tls_client.h"
 
-enum { WRITE_MOST = 64 * 1024, WIRE_WAIT = -2 };
+enum { WRITE_MOST = 64 * 1024, WIRE_WAIT = -2, LOOK_MS = 500 /* how often `stop` is looked at */ };
 
 void wire_init(struct wire *w, int fd, const struct smtp_client_limits *limits)
 {
@@ -41,15 +41,21 @@ static int64_t deadline_in(unsigned seconds)
 }
 
 /* 1: something happened, 0: the time is over, -1: *why. */
-static int wait_events(int fd, short events, int64_t deadline_ms, struct fail *why)
+static int wait_events(int fd, short events, int64_t deadline_ms, const atomic_bool *stop, struct fail *why)
 {
     for (;;) {
-        int64_t left = deadline_ms - clock_mono_ms();
+        int64_t left = deadline_ms - clock_mono_ms(), most = stop != NULL ? LOOK_MS : INT32_MAX;
         struct pollfd p = {.fd = fd, .events = events};
-        int got = poll(&p, 1, left <= 0 ? 0 : left > INT32_MAX ? INT32_MAX : (int)left);
+        int got = poll(&p, 1, left <= 0 ? 0 : left > most ? (int)most : (int)left);
 
-        if (got >= 0)
+        if (got > 0 || (got == 0 && left <= most))
             return got;
+        if (stop != NULL && atomic_load(stop)) {
+            fail_code(why, FAIL_TEMP, FAIL_OTHER, "4.3.2", "this server is stopping");
+            return -1;
+        }
+        if (got == 0)
+            continue;
         if (errno != EINTR) {
             fail_errno(why, errno, "poll");
             return -1;
@@ -80,7 +86,7 @@ int wire_connect(const struct smtp_peer *peer, unsigned seconds, struct fail *wh
     if (connect(fd, (const struct sockaddr *)&peer->address, peer->address_len) == 0)
         return fd;
     if (errno == EINPROGRESS || errno == EAGAIN) {
-        int got = wait_events(fd, POLLOUT, deadline_in(seconds), why);
+        int got = wait_events(fd, POLLOUT, deadline_in(seconds), peer->stop, why);
 
         if (got > 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error == 0)
             return fd;
@@ -178,14 +184,14 @@ bool wire_reply(struct wire *w, unsigned seconds, struct smtp_reply_text *out, s
             return reply_failed(w);
         }
         /* Over a plain socket nothing is ever there yet: wait first, which saves a read. */
-        if (w->tls == NULL && !w->ended && wait_events(w->fd, POLLIN, deadline, why) < 0)
+        if (w->tls == NULL && !w->ended && wait_events(w->fd, POLLIN, deadline, w->stop, why) < 0)
             return reply_failed(w);
         ssize_t got = take_in(w, &events, why);
         if (got == 0)
             fail_code(why, FAIL_TEMP, FAIL_OTHER, "4.4.2", "the other side closed the connection");
         if (got == 0 || got == -1)
             return reply_failed(w);
-        if (got == WIRE_WAIT && w->tls != NULL && wait_events(w->fd, events, deadline, why) < 0)
+        if (got == WIRE_WAIT && w->tls != NULL && wait_events(w->fd, events, deadline, w->stop, why) < 0)
             return reply_failed(w);
     }
 }
@@ -222,7 +228,7 @@ static bool wait_to_write(struct wire *w, short events, int64_t deadline, struct
 
     if (clock_mono_ms() >= deadline)
         return fail_code(why, FAIL_TEMP, FAIL_OTHER, "4.4.2", "the other side takes no more data");
-    if (wait_events(w->fd, (short)(events | (reads ? POLLIN : 0)), deadline, why) < 0)
+    if (wait_events(w->fd, (short)(events | (reads ? POLLIN : 0)), deadline, w->stop, why) < 0)
         return false;
     if (reads)
         (void)take_in(w, &read_events, NULL); /* its end shows when we write */

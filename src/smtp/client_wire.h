@@ -22,6 +22,7 @@ struct wire {
     size_t in_at, in_end;
     bool ended; /* nothing more comes in */
     bool broken; /* writing failed, or a reply did not come: of no more use */
+    const atomic_bool *stop; /* waiting ends when it becomes true; NULL: it does not */
     struct reply_reader reader;
 };
 

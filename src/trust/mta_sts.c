@@ -195,12 +195,6 @@ static bool is_due(const struct entry *e, int64_t now)
     return now >= e->policy.fetched + after;
 }
 
-/* Has nothing failed, or so long ago that there may be another id, which need not wait? */
-static bool may_ask(const struct entry *e, int64_t now)
-{
-    return e->failed_until <= now || now - e->looked >= DNS_SECONDS;
-}
-
 static void look_after(struct mta_sts *m, struct entry *e)
 {
     if (e->waiting || e->busy || m->waiting_count == WAITING_MAX)
@@ -310,7 +304,7 @@ bool mta_sts_find(struct mta_sts *m, struct slice domain, struct arena *a, struc
     block_begin();
     (void)pthread_mutex_lock(&m->lock);
     struct entry *e = entry_hold(m, domain_text(&key));
-    while (!in_force(e, clock_now()) && (e->busy || (!asked && may_ask(e, clock_now())))) {
+    while (!in_force(e, clock_now()) && (e->busy || (!asked && e->failed_until <= clock_now()))) {
         if (e->busy)
             (void)pthread_cond_wait(&m->done, &m->lock);
         else

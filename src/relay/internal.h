@@ -1,0 +1,32 @@
+/*
+ * relay/internal.h - what the files of this room share.
+ *
+ * Layer: relay, private.
+ */
+#ifndef RELAY_INTERNAL_H
+#define RELAY_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "relay/links.h"
+#include "relay/memory.h"
+#include "relay/relay.h"
+
+struct relay {
+    struct relay_setting setting;
+    struct links        *links;
+    struct host_memory  *memory;
+    atomic_bool          stopping;
+    pthread_mutex_t      lock; /* of what follows */
+    pthread_cond_t       ended;
+    unsigned             threads, idle;
+};
+
+/*
+ * Sends what was claimed over *link if that leads there, else over another, and reports it.  *link is then a connection over
+ * which more can be sent to the same destination, or NULL.  `arena` is the caller's, and reset here.
+ */
+void relay_attempt(struct relay *r, struct queue_claim **claim, struct link **link, struct arena *arena);
+
+#endif
