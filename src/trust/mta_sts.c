@@ -195,6 +195,12 @@ static bool is_due(const struct entry *e, int64_t now)
     return now >= e->policy.fetched + after;
 }
 
+/* Has nothing failed, or so long ago that there may be another id, which need not wait? */
+static bool may_ask(const struct entry *e, int64_t now)
+{
+    return e->failed_until <= now || now - e->looked >= DNS_SECONDS;
+}
+
 static void look_after(struct mta_sts *m, struct entry *e)
 {
     if (e->waiting || e->busy || m->waiting_count == WAITING_MAX)
@@ -304,12 +310,13 @@ bool mta_sts_find(struct mta_sts *m, struct slice domain, struct arena *a, struc
     block_begin();
     (void)pthread_mutex_lock(&m->lock);
     struct entry *e = entry_hold(m, domain_text(&key));
-    while (!in_force(e, clock_now()) && (e->busy || (!asked && e->failed_until <= clock_now()))) {
-        if (e->busy)
+    while (!in_force(e, clock_now()) && (e->busy || (!asked && may_ask(e, clock_now())))) {
+        if (e->busy) { /* by another; if that was a mere look at what has just ended, we ask ourselves */
             (void)pthread_cond_wait(&m->done, &m->lock);
-        else
-            ask_domain(m, e);
+            continue;
+        }
         asked = true;
+        ask_domain(m, e);
     }
     if (in_force(e, clock_now()))
         found = give_policy(m, e, clock_now(), a, out);
