@@ -247,3 +247,22 @@ const struct route_table *config_routes(struct config *c)
     }
     return &c->routes;
 }
+
+const struct relay_own *config_own(struct config *c, size_t *count)
+{
+    struct relay_own *own = arena_new_array(&c->arena, struct relay_own, c->listener_count);
+    struct net_block address;
+
+    *count = 0;
+    for (size_t i = 0; own != NULL && i < c->listener_count; i++) {
+        const struct config_listener *l = &c->listeners[i];
+        if (l->protocol != PROTOCOL_SMTP || l->port == 0)
+            continue;
+        own[*count].port = l->port;
+        if (strcmp(l->address, "*") == 0)
+            own[(*count)++].address.ss_family = AF_UNSPEC;
+        else if (net_block_parse(slice_of(l->address), &address, NULL))
+            own[(*count)++].address = address.address;
+    }
+    return own;
+}

@@ -28,5 +28,7 @@ void config_route_take(struct config *c, cfg_t *cfg);
  * The table lives as long as the config.
  */
 const struct route_table *config_routes(struct config *c);
+/* Where this server takes in mail: an MX that leads there is a loop.  Lives as long as the config. */
+const struct relay_own *config_own(struct config *c, size_t *count);
 
 #endif
