@@ -107,6 +107,66 @@ bool admin_account_remove(struct admin_call *c, struct fail *why)
            fail_at(why, "the name is removed, its mail is not");
 }
 
+/* ---- what it sends ---- */
+
+/* "on": true */
+bool admin_account_sent_copy(struct admin_call *c, struct fail *why)
+{
+    struct directory_account account;
+    const json_t            *on = json_object_get(c->request, "on");
+
+    if (!json_is_boolean(on))
+        return fail_set(why, FAIL_PERM, FAIL_INVALID, "\"on\" is true or false");
+    if (!admin_account(c, &account, why) ||
+        !directory_account_sent_copy(c->on->directory, account.id, json_is_true(on), why))
+        return false;
+    put_account(c, &account);
+    admin_put(c, "sent_copy", json_boolean(json_is_true(on)));
+    return true;
+}
+
+static bool change_sender(struct admin_call *c,
+                          bool (*change)(struct directory *, uint64_t, struct slice, struct fail *), struct fail *why)
+{
+    struct directory_account account;
+    struct slice             sender;
+
+    if (!admin_text(c, "sender", &sender, why) || !admin_account(c, &account, why) ||
+        !change(c->on->directory, account.id, sender, why))
+        return false;
+    put_account(c, &account);
+    admin_put(c, "sender", admin_json(sender));
+    return true;
+}
+
+bool admin_account_sender_add(struct admin_call *c, struct fail *why)
+{
+    return change_sender(c, directory_sender_add, why);
+}
+
+bool admin_account_sender_remove(struct admin_call *c, struct fail *why)
+{
+    return change_sender(c, directory_sender_remove, why);
+}
+
+bool admin_account_sender_list(struct admin_call *c, struct fail *why)
+{
+    struct directory_account account;
+    struct slice            *senders;
+    size_t                   count;
+    json_t                  *list = json_array();
+
+    admin_put(c, "senders", list);
+    if (!admin_account(c, &account, why) ||
+        !directory_senders(c->on->directory, account.id, &c->arena, &senders, &count, why))
+        return false;
+    put_account(c, &account);
+    for (size_t i = 0; i < count; i++)
+        if (json_array_append_new(list, admin_json(senders[i])) != 0)
+            die_no_memory(0);
+    return true;
+}
+
 /* ---- quotas ---- */
 
 static const char *const resources[QUOTA_RESOURCES] = {

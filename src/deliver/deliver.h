@@ -111,6 +111,13 @@ struct delivery {
  */
 bool deliver_message(struct deliver *d, const struct delivery *in, struct fail *why);
 
+/*
+ * For a message that `account` submits and wants a copy of: into its \\Sent mailbox (RFC 6154).  Reserves room.
+ * false: there is no such mailbox, or no room; the message goes without it.
+ */
+bool deliver_want_copy(struct deliver *d, struct deliver_hold *h, uint64_t account, uint64_t size,
+                       struct delivery_copy *out);
+
 /* The queue role is there again: what waits for it need not wait longer. */
 void deliver_queue_is_back(struct deliver *d);
 

@@ -181,6 +181,41 @@ bool deliver_may(struct deliver *d, struct deliver_hold *h, const struct deliver
     return false;
 }
 
+static uint64_t sent_mailbox(struct account *a, struct fail *why)
+{
+    const struct mailbox_list *list;
+    uint64_t id = 0;
+
+    if (!mailbox_list(a, &list, why))
+        return 0;
+    for (size_t i = 0; i < list->count && id == 0; i++)
+        if (list->items[i].use == USE_SENT && !list->items[i].no_select)
+            id = list->items[i].id;
+    mailbox_list_release(&list);
+    if (id == 0)
+        (void)fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "there is no mailbox for what was sent");
+    return id;
+}
+
+bool deliver_want_copy(struct deliver *d, struct deliver_hold *h, uint64_t account, uint64_t size,
+                       struct delivery_copy *out)
+{
+    struct account *a = NULL;
+    struct fail why;
+    bool ok = open_account(d, account, &a, &why);
+
+    if (ok) {
+        const uint64_t mailbox = sent_mailbox(a, &why);
+        ok = mailbox != 0 && reserve(h, a, size, &why);
+        if (ok)
+            *out = (struct delivery_copy){.account = account, .mailbox = mailbox};
+        account_release(&a);
+    }
+    if (!ok)
+        log_event(LOG_WARNING, "deliver.no_copy", LOG_U64("account", account), LOG_FAIL(&why));
+    return ok;
+}
+
 bool deliver_still_may(struct deliver *d, struct deliver_hold *h, const struct delivery_recipient *r,
                        uint64_t size, struct fail *why)
 {

@@ -202,13 +202,25 @@ static void add_recipient(struct deliver *d, struct job *j, struct met *met, con
     }
 }
 
+/* An account has a message once, be it in two mailboxes: with what stands in front of it. */
+static struct slice prefix_in_account(const struct job *j, uint64_t account)
+{
+    for (size_t i = 0; i < j->record.target_count; i++)
+        if (j->targets[i].kind == RECORD_LOCAL && j->targets[i].account == account)
+            return j->targets[i].prefix;
+    return SLICE("");
+}
+
 static void add_copy(struct job *j, struct met *met, const struct delivery_copy *copy)
 {
     if (copy->account == 0)
         return;
     (void)met_account(met, copy->account);
-    add_target(j, &(struct record_target){
-                      .kind = RECORD_LOCAL, .account = copy->account, .mailbox = copy->mailbox, .flags = STORE_SEEN});
+    add_target(j, &(struct record_target){.kind = RECORD_LOCAL,
+                                          .account = copy->account,
+                                          .mailbox = copy->mailbox,
+                                          .flags = STORE_SEEN,
+                                          .prefix = prefix_in_account(j, copy->account)});
 }
 
 static size_t count_targets(const struct delivery *in)

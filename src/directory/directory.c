@@ -14,18 +14,26 @@
 
 /* ---- the file ---- */
 
+#define GRANT_TABLE \
+    "CREATE TABLE sender (account INTEGER NOT NULL, sender TEXT NOT NULL, PRIMARY KEY (account, sender)) STRICT;"
+
 static const char directory_create_sql[] =
     "CREATE TABLE domain (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;"
     "CREATE TABLE account (id INTEGER PRIMARY KEY, address TEXT NOT NULL UNIQUE,"
-    " disabled INTEGER NOT NULL DEFAULT 0, created INTEGER NOT NULL) STRICT;"
+    " disabled INTEGER NOT NULL DEFAULT 0, created INTEGER NOT NULL, sent_copy INTEGER NOT NULL DEFAULT 0) STRICT;"
     "CREATE TABLE alias (address TEXT NOT NULL, member TEXT NOT NULL, PRIMARY KEY (address, member)) STRICT;"
+    GRANT_TABLE
     /* Ids are never used twice, whatever is removed. */
     "CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;"
     "INSERT INTO counter VALUES ('account', 0), ('domain', 0);";
 
+static const char *const directory_upgrades[] = {
+    "ALTER TABLE account ADD COLUMN sent_copy INTEGER NOT NULL DEFAULT 0;" GRANT_TABLE,
+};
+
 static const char *const directory_sql[] = {
     [SQL_DOMAINS] = "SELECT id, name FROM domain",
-    [SQL_ACCOUNTS] = "SELECT id, address, disabled, created FROM account",
+    [SQL_ACCOUNTS] = "SELECT id, address, disabled, created, sent_copy FROM account",
     [SQL_ALIASES] = "SELECT address, member FROM alias ORDER BY address, member",
     [SQL_DOMAIN_ADD] = "INSERT INTO domain (id, name) VALUES (?1, ?2)",
     [SQL_DOMAIN_REMOVE] = "DELETE FROM domain WHERE name = ?1",
@@ -38,15 +46,22 @@ static const char *const directory_sql[] = {
     [SQL_MEMBER_REMOVE] = "DELETE FROM alias WHERE address = ?1 AND member = ?2",
     [SQL_DOMAIN_PAGE] = "SELECT name FROM domain WHERE name > ?1 ORDER BY name LIMIT 256",
     [SQL_ACCOUNT_PAGE] =
-        "SELECT id, address, disabled, created FROM account WHERE address > ?1 ORDER BY address LIMIT 256",
+        "SELECT id, address, disabled, created, sent_copy FROM account WHERE address > ?1 ORDER BY address LIMIT 256",
     [SQL_ALIAS_PAGE] =
         "SELECT address, member FROM alias WHERE (address, member) > (?1, ?2) ORDER BY 1, 2 LIMIT 256",
+    [SQL_ACCOUNT_SENT_COPY] = "UPDATE account SET sent_copy = ?2 WHERE id = ?1",
+    [SQL_GRANTS] = "SELECT account, sender FROM sender",
+    [SQL_GRANTS_OF] = "SELECT sender FROM sender WHERE account = ?1 ORDER BY sender",
+    [SQL_GRANT_ADD] = "INSERT INTO sender (account, sender) VALUES (?1, ?2)",
+    [SQL_GRANT_REMOVE] = "DELETE FROM sender WHERE account = ?1 AND sender = ?2",
+    [SQL_GRANTS_FORGET] = "DELETE FROM sender WHERE account = ?1",
 };
 
 static const struct db_schema directory_schema = {
     .what = "directory",
-    .version = 1,
+    .version = 2,
     .create = directory_create_sql,
+    .upgrades = directory_upgrades,
     .statements = directory_sql,
     .statement_count = ARRAY_LEN(directory_sql),
 };
@@ -138,8 +153,10 @@ static bool load_accounts(struct directory *d, struct fail *why)
     while (sane && db_step(q, why)) {
         struct slice address = db_col_text(q, 1);
         sane = row_is_sane(d, address, false, why);
-        if (sane)
+        if (sane) {
             enter_account(d, address, (uint64_t)db_col_i64(q, 0), db_col_i64(q, 3), db_col_i64(q, 2) != 0);
+            names_get(&d->names, address)->sent_copy = db_col_i64(q, 4) != 0;
+        }
     }
     return db_done(q, sane ? why : NULL) && sane;
 }
@@ -170,8 +187,9 @@ bool directory_open(const char *path, const struct directory_limits *limits, str
     (void)pthread_rwlock_init(&d->memory, NULL);
     map_init(&d->domains);
     names_init(&d->names);
+    map_init(&d->granted);
     if (!db_open(path, &directory_schema, &(struct db_options){0}, &d->db, why) || !load_domains(d, why) ||
-        !load_accounts(d, why) || !load_aliases(d, why))
+        !load_accounts(d, why) || !load_aliases(d, why) || !senders_load(d, why))
         return fail_at(why, "directory");
     db_shrink(d->db);
     *out = d;
@@ -190,6 +208,7 @@ void directory_close(struct directory **dp)
         return;
     db_close(&d->db);
     names_finish(&d->names);
+    map_finish(&d->granted);
     while (map_next(&d->domains, &at, &name, &domain))
         free(domain);
     map_finish(&d->domains);
@@ -201,14 +220,14 @@ void directory_close(struct directory **dp)
 
 /* ---- changing ---- */
 
-static void change_begin(struct directory *d)
+void directory_change_begin(struct directory *d)
 {
     block_begin();
     (void)pthread_mutex_lock(&d->change);
 }
 
 /* Fine when nothing was begun in the database. */
-static void change_end(struct directory *d)
+void directory_change_end(struct directory *d)
 {
     db_rollback(d->db);
     (void)pthread_mutex_unlock(&d->change);
@@ -285,9 +304,9 @@ static bool change_domain(struct directory *d, struct slice domain, struct fail 
     if (!domain_key_parse(domain, &key) || key.text[0] == '[')
         return fail_code(why, FAIL_PERM, FAIL_INVALID, "5.1.2", "\"" PRIslice "\" is not a domain name",
                          SLICE_ARG(domain));
-    change_begin(d);
+    directory_change_begin(d);
     bool ok = change(d, domain_text(&key), why);
-    change_end(d);
+    directory_change_end(d);
     return ok;
 }
 
@@ -326,9 +345,9 @@ bool directory_account_add(struct directory *d, struct slice address, uint64_t *
 
     if (!address_key_parse(address, &key))
         return no_address(why, address);
-    change_begin(d);
+    directory_change_begin(d);
     bool ok = account_add(d, &key, id, why);
-    change_end(d);
+    directory_change_end(d);
     return ok;
 }
 
@@ -339,20 +358,21 @@ static bool account_remove(struct directory *d, uint64_t id, struct fail *why)
     if (n == NULL)
         return no_account(why, id);
     if (!db_begin(d->db, why) || !db_run(d->db, SQL_ACCOUNT_REMOVE, why, "i", (int64_t)id) ||
-        !db_commit(d->db, why))
+        !db_run(d->db, SQL_GRANTS_FORGET, why, "i", (int64_t)id) || !db_commit(d->db, why))
         return false;
     memory_lock(d);
     domain_of(d, name_text(n))->names--;
     names_remove(&d->names, n);
+    senders_forget(d, id);
     memory_unlock(d);
     return true;
 }
 
 bool directory_account_remove(struct directory *d, uint64_t id, struct fail *why)
 {
-    change_begin(d);
+    directory_change_begin(d);
     bool ok = account_remove(d, id, why);
-    change_end(d);
+    directory_change_end(d);
     return ok;
 }
 
@@ -374,9 +394,32 @@ static bool account_disable(struct directory *d, uint64_t id, bool disabled, str
 
 bool directory_account_disable(struct directory *d, uint64_t id, bool disabled, struct fail *why)
 {
-    change_begin(d);
+    directory_change_begin(d);
     bool ok = account_disable(d, id, disabled, why);
-    change_end(d);
+    directory_change_end(d);
+    return ok;
+}
+
+static bool account_sent_copy(struct directory *d, uint64_t id, bool on, struct fail *why)
+{
+    struct name *n = names_account(&d->names, id);
+
+    if (n == NULL)
+        return no_account(why, id);
+    if (!db_begin(d->db, why) ||
+        !db_run(d->db, SQL_ACCOUNT_SENT_COPY, why, "ii", (int64_t)id, (int64_t)on) || !db_commit(d->db, why))
+        return false;
+    memory_lock(d);
+    n->sent_copy = on;
+    memory_unlock(d);
+    return true;
+}
+
+bool directory_account_sent_copy(struct directory *d, uint64_t id, bool on, struct fail *why)
+{
+    directory_change_begin(d);
+    bool ok = account_sent_copy(d, id, on, why);
+    directory_change_end(d);
     return ok;
 }
 
@@ -486,9 +529,9 @@ static bool change_alias(struct directory *d, struct slice address, struct slice
     if (!alias_key(address, &key, why))
         return false;
     arena_init(&a, 4 * ADDRESS_KEY_MAX);
-    change_begin(d);
+    directory_change_begin(d);
     bool ok = (member.len == 0 || member_text(d, member, &a, &kept, why)) && change(d, &key, kept, why);
-    change_end(d);
+    directory_change_end(d);
     arena_finish(&a);
     return ok;
 }

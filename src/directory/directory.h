@@ -32,6 +32,7 @@ struct directory_account {
     uint64_t id;          /* never used twice */
     struct slice address; /* canonical: "ann@example.org" */
     bool disabled;
+    bool sent_copy;  /* what it submits is also put into its Sent mailbox */
     int64_t created; /* seconds since 1970 */
 };
 
@@ -79,7 +80,7 @@ bool directory_login(struct directory *d, struct slice login, struct arena *a, s
                      struct fail *why);
 bool directory_account(struct directory *d, uint64_t id, struct arena *a, struct directory_account *out,
                        struct fail *why);
-/* May this account send as that address: its own, with any detail, or an alias that leads to it. */
+/* May this account send as that address: its own, with any detail, an alias that leads to it, or one granted. */
 bool directory_may_send_as(struct directory *d, uint64_t account, struct slice address, bool *may,
                            struct fail *why);
 bool directory_is_local_domain(struct directory *d, struct slice domain);
@@ -94,6 +95,16 @@ bool directory_domain_remove(struct directory *d, struct slice domain, struct fa
 bool directory_account_add(struct directory *d, struct slice address, uint64_t *id, struct fail *why);
 bool directory_account_remove(struct directory *d, uint64_t id, struct fail *why);
 bool directory_account_disable(struct directory *d, uint64_t id, bool disabled, struct fail *why);
+bool directory_account_sent_copy(struct directory *d, uint64_t id, bool on, struct fail *why);
+/*
+ * What an account may send as beside its own addresses: an address, here or elsewhere; "@domain": all of a
+ * domain's; "@": any at all.  FAIL_EXISTS, FAIL_NOT_FOUND, FAIL_INVALID.
+ */
+bool directory_sender_add(struct directory *d, uint64_t account, struct slice sender, struct fail *why);
+bool directory_sender_remove(struct directory *d, uint64_t account, struct slice sender, struct fail *why);
+/* In the arena, in order. */
+bool directory_senders(struct directory *d, uint64_t account, struct arena *a, struct slice **out, size_t *count,
+                       struct fail *why);
 /*
  * `address` may be "@domain" (catch-all); one that is an account's is refused.  Adds one member.
  * FAIL_EXISTS, FAIL_NOT_FOUND (no such domain here), FAIL_INVALID, FAIL_LIMIT.

@@ -32,6 +32,7 @@ struct directory {
     struct map domains;             /* A-label to struct domain */
     struct domain_key first_domain; /* with the lowest id; len 0 if there is none */
     struct names names;
+    struct map granted; /* see sender.c */
 };
 
 enum directory_sql {
@@ -50,6 +51,23 @@ enum directory_sql {
     SQL_DOMAIN_PAGE,
     SQL_ACCOUNT_PAGE,
     SQL_ALIAS_PAGE,
+    SQL_ACCOUNT_SENT_COPY,
+    SQL_GRANTS,
+    SQL_GRANTS_OF,
+    SQL_GRANT_ADD,
+    SQL_GRANT_REMOVE,
+    SQL_GRANTS_FORGET,
 };
+
+/* One change at a time: around everything that leads to it. */
+void directory_change_begin(struct directory *d);
+void directory_change_end(struct directory *d);
+
+/* ---- sender.c; with the right lock held ---- */
+
+bool senders_load(struct directory *d, struct fail *why);
+/* In the maps: the account is gone. */
+void senders_forget(struct directory *d, uint64_t account);
+bool sender_is_granted(const struct directory *d, uint64_t account, struct slice address);
 
 #endif

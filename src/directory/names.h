@@ -28,6 +28,7 @@ struct name {
     uint16_t len;
     bool is_account;
     bool disabled;
+    bool sent_copy;
     char text[]; /* canonical address; "@domain" of a catch-all */
 };
 

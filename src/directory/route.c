@@ -23,6 +23,7 @@ static bool account_copy(const struct name *n, struct arena *a, struct directory
     *out = (struct directory_account){.id = n->account.id,
                                       .address = arena_keep(a, name_text(n)),
                                       .disabled = n->disabled,
+                                      .sent_copy = n->sent_copy,
                                       .created = n->account.created};
     return !a->failed ||
            fail_set(why, FAIL_TEMP, FAIL_LIMIT, "no memory left for %u bytes of address", n->len);
@@ -272,6 +273,9 @@ bool directory_may_send_as(struct directory *d, uint64_t account, struct slice a
         *may = false;
         for (size_t i = 0; i < r.count; i++)
             *may = *may || (r.targets[i].local && r.targets[i].account == account);
+        memory_read(d);
+        *may = *may || sender_is_granted(d, account, address);
+        memory_done(d);
     }
     arena_finish(&a);
     return ok;

@@ -16,6 +16,7 @@ struct row {
     struct slice name, member; /* domain; account; alias and member */
     uint64_t id;
     bool disabled;
+    bool sent_copy;
     int64_t created;
 };
 
@@ -47,6 +48,7 @@ static void read_row(struct db_stmt *q, enum directory_sql sql, struct arena *a,
         out->name = arena_keep(a, db_col_text(q, 1));
         out->disabled = db_col_i64(q, 2) != 0;
         out->created = db_col_i64(q, 3);
+        out->sent_copy = db_col_i64(q, 4) != 0;
     } else {
         out->name = arena_keep(a, db_col_text(q, 0));
         if (sql == SQL_ALIAS_PAGE)
@@ -115,7 +117,8 @@ bool directory_each_account(struct directory *d, bool (*each)(void *ctx, const s
             const struct row *r = &p.rows[i];
             more = each(ctx,
                         &(struct directory_account){
-                            .id = r->id, .address = r->name, .disabled = r->disabled, .created = r->created});
+                            .id = r->id, .address = r->name, .disabled = r->disabled, .sent_copy = r->sent_copy,
+                            .created = r->created});
         }
     }
     page_finish(&p);

@@ -76,7 +76,8 @@ int command_serve(struct cli *cli), command_init(struct cli *cli), command_demo(
 int command_domain_add(struct cli *cli), command_domain_list(struct cli *cli), command_domain_remove(struct cli *cli);
 int command_account_add(struct cli *cli), command_account_passwd(struct cli *cli), command_account_list(struct cli *cli),
     command_account_disable(struct cli *cli), command_account_enable(struct cli *cli),
-    command_account_remove(struct cli *cli), command_account_quota(struct cli *cli),
+    command_account_remove(struct cli *cli), command_account_quota(struct cli *cli), command_account_sender(struct cli *cli),
+    command_account_sent_copy(struct cli *cli),
     command_account_app_password(struct cli *cli);
 int command_alias_add(struct cli *cli), command_alias_list(struct cli *cli), command_alias_remove(struct cli *cli);
 int command_session_list(struct cli *cli), command_session_kick(struct cli *cli);

@@ -228,6 +228,14 @@ static void log_accepted(struct smtp_session *s, const struct delivery *d)
               LOG_U64("recipients", d->recipient_count), LOG_U64("size", body_size(d->body)));
 }
 
+static bool wants_copy(const struct smtp_session *s)
+{
+    struct directory_account account;
+
+    return s->account != 0 && s->service->kind == SMTP_SUBMISSION &&
+           directory_account(s->service->directory, s->account, &s->tx->arena, &account, NULL) && account.sent_copy;
+}
+
 static bool deliver(struct smtp_session *s, const struct delivery_recipient *recipients, size_t count,
                     struct fail *why)
 {
@@ -247,6 +255,8 @@ static bool deliver(struct smtp_session *s, const struct delivery_recipient *rec
     if (d.options.body == BODY_BINARYMIME)
         d.options.body = BODY_8BITMIME; /* it is no longer, see encode_binary */
 
+    if (wants_copy(s))
+        (void)deliver_want_copy(s->service->deliver, &tx->hold, s->account, body_size(tx->body), &d.copy);
     if (!deliver_message(s->service->deliver, &d, why))
         return false;
     s->errors = 0;

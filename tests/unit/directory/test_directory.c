@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "directory/directory.h"
+#include "storage/db.h"
 #include "tests/unit/check.h"
 
 /* In two pieces, or the c would belong to the escape before it. */
@@ -399,6 +400,75 @@ static void test_many(void)
     (void)pthread_join(thread, NULL);
 }
 
+static bool may(uint64_t account, const char *address)
+{
+    bool yes = false;
+
+    CHECK(address, directory_may_send_as(d, account, slice_of(address), &yes, &why));
+    return yes;
+}
+
+static void test_grants(void)
+{
+    struct directory_account bob;
+    struct slice *list;
+    size_t count = 0;
+
+    CHECK("bob", directory_login(d, SLICE("bob@example.org"), &arena, &bob, &why) && !bob.sent_copy);
+    CHECK("not yet", !may(bob.id, "sales@far.example"));
+    CHECK("granted", directory_sender_add(d, bob.id, SLICE("Sales@FAR.example"), &why) &&
+                         directory_sender_add(d, bob.id, SLICE("@near.example"), &why));
+    CHECK("once", !directory_sender_add(d, bob.id, SLICE("sales@far.example"), &why) && why.reason == FAIL_EXISTS);
+    CHECK("nonsense", !directory_sender_add(d, bob.id, SLICE("sales"), &why) && why.reason == FAIL_INVALID);
+    CHECK("to nobody", !directory_sender_add(d, 4711, SLICE("@"), &why) && why.reason == FAIL_NOT_FOUND);
+    CHECK("copies", directory_account_sent_copy(d, bob.id, true, &why));
+    open_again();
+    CHECK("kept", may(bob.id, "SALES@far.example") && may(bob.id, "any@near.example"));
+    CHECK("no more than that", !may(bob.id, "any@far.example") && !may(bob.id, "any@sub.near.example"));
+    CHECK("his alone", !may(bob.id + 1, "sales@far.example") && !may(bob.id * 10, "sales@far.example"));
+    CHECK("list", directory_senders(d, bob.id, &arena, &list, &count, &why) && count == 2);
+    CHECK_SLICE("first", list[0], SLICE("@near.example"));
+    CHECK("copies are kept", directory_account(d, bob.id, &arena, &bob, &why) && bob.sent_copy);
+    CHECK("any", directory_sender_add(d, bob.id, SLICE("@"), &why) && may(bob.id, "x@y.example"));
+    CHECK("taken back", directory_sender_remove(d, bob.id, SLICE("@"), &why) && !may(bob.id, "x@y.example"));
+    CHECK("was not there", !directory_sender_remove(d, bob.id, SLICE("@"), &why) && why.reason == FAIL_NOT_FOUND);
+
+    uint64_t id;
+    CHECK("another", directory_account_add(d, SLICE("tmp@example.org"), &id, &why) &&
+                         directory_sender_add(d, id, SLICE("t@far.example"), &why) &&
+                         directory_account_remove(d, id, &why));
+    CHECK("goes with the account", !may(id, "t@far.example") && may(bob.id, "sales@far.example"));
+    CHECK("from the file too", directory_senders(d, id, &arena, &list, &count, &why) && count == 0);
+}
+
+/* A file of format 1, as the version before wrote it. */
+static void test_upgrade(void)
+{
+    static const struct db_schema before = {
+        .what = "directory",
+        .version = 1,
+        .create = "CREATE TABLE domain (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;"
+                  "CREATE TABLE account (id INTEGER PRIMARY KEY, address TEXT NOT NULL UNIQUE,"
+                  " disabled INTEGER NOT NULL DEFAULT 0, created INTEGER NOT NULL) STRICT;"
+                  "CREATE TABLE alias (address TEXT NOT NULL, member TEXT NOT NULL, PRIMARY KEY (address, member)) STRICT;"
+                  "CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;"
+                  "INSERT INTO counter VALUES ('account', 1), ('domain', 1);"
+                  "INSERT INTO domain VALUES (1, 'old.example');"
+                  "INSERT INTO account VALUES (1, 'ann@old.example', 0, 1700000000);",
+    };
+    struct directory_account ann;
+    struct db *db;
+
+    CHECK("old file", db_open(path, &before, NULL, &db, &why));
+    db_close(&db);
+    open_again();
+    CHECK("read", directory_login(d, SLICE("ann@old.example"), &arena, &ann, &why) && ann.created == 1700000000);
+    CHECK("new things work", !ann.sent_copy && directory_account_sent_copy(d, 1, true, &why) &&
+                                 directory_sender_add(d, 1, SLICE("@"), &why));
+    directory_close(&d);
+    (void)unlink(path);
+}
+
 int main(void)
 {
     char dir[] = "/tmp/directory-XXXXXX";
@@ -408,6 +478,7 @@ int main(void)
     (void)snprintf(path, sizeof path, "%s/directory.db", dir);
     arena_init(&arena, 1 << 20);
     buf_init(&walked, 1 << 16);
+    test_upgrade();
     open_again();
     {
         struct route r;
@@ -424,6 +495,7 @@ int main(void)
     test_send_as();
     test_walks();
     test_removal();
+    test_grants();
     test_many();
     directory_close(&d);
     arena_finish(&arena);

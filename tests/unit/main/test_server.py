@@ -106,6 +106,19 @@ class Server:
         return status
 
 
+def sent_copy(server):
+    client = smtplib.SMTP("127.0.0.1", server.base + 587)
+    client.login("ann@other.test", "seven words")
+    client.sendmail("ann@other.test", ["ann@other.test"], "From: ann@other.test\r\nSubject: copy\r\n\r\ntext\r\n")
+    client.quit()
+    box = server.login("ann@other.test", "seven words")
+
+    def there():
+        box.select("Sent", readonly=True)
+        return box.search(None, "SEEN", "SUBJECT", "copy")[1] == [b"1"]
+    return until(there) and box.select("INBOX", readonly=True)[1] == [b"1"]
+
+
 def test_commands(server):
     run = server.run
     check("demo says ready", server.said[-1:] == ["ready"], server.said)
@@ -123,10 +136,20 @@ def test_commands(server):
     check("alias member removed", run("alias", "remove", "info@other.test", "u0@example.test").returncode == 0)
     check("alias removed", run("alias", "remove", "info@other.test").returncode == 0)
     check("no alias left", server.json("alias", "list")["aliases"] == [])
+    sender = ["account", "sender"]
+    check("sender add", run(*sender, "add", "ann@other.test", "sales@far.example").returncode == 0)
+    check("sender list", server.json(*sender, "list", "ann@other.test")["senders"] == ["sales@far.example"])
+    check("sender remove", run(*sender, "remove", "ann@other.test", "sales@far.example").returncode == 0)
+    check("sender remove again", run(*sender, "remove", "ann@other.test", "sales@far.example").returncode == 1)
+    check("sender usage", run(*sender, "add", "ann@other.test").returncode == 2)
+    check("sent copy", run("account", "sent-copy", "on", "ann@other.test").returncode == 0)
+    check("sent copy usage", run("account", "sent-copy", "perhaps", "ann@other.test").returncode == 2)
+    check("what it sends is in Sent too", sent_copy(server))
     check("no such account", run("account", "disable", "nobody@other.test").returncode == 1)
     check("failure as JSON", "error" in server.json("account", "disable", "nobody@other.test"))
     check("status", server.json("status")["running"] is True)
-    check("check", run("check").returncode == 0)
+    checked = run("check")
+    check("check", checked.returncode == 0, checked.stdout)
     for words in (["bogus"], ["account"], ["account", "add"], ["account", "add", "a@b", "c@d"], ["check", "--bogus"],
                   ["session", "kick", "--config"], ["demo", "--accounts", "0"]):
         wrong = subprocess.run([POSTHORN, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
