@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@ struct body {
     uint64_t           flushed; /* bytes in the spool file */
     uint64_t           room;    /* bytes of the file that were asked for */
     int                fd;      /* the spool file; -1 until there is one */
+    atomic_uint        owners;
 };
 
 enum { ROOM_STEP = 1024 * 1024 }; /* room is asked for so much at a time */
@@ -33,19 +35,28 @@ struct body *body_create(const struct body_limits *limits)
 
     b->limits = *limits;
     b->fd = -1;
+    atomic_init(&b->owners, 1);
     buf_init(&b->memory, limits->memory_max);
     return b;
 }
 
 void body_destroy(struct body **b)
 {
-    if (*b == NULL)
-        return;
-    if ((*b)->fd >= 0)
-        (void)close((*b)->fd);
-    buf_finish(&(*b)->memory);
-    free(*b);
+    struct body *last = *b;
+
     *b = NULL;
+    if (last == NULL || atomic_fetch_sub(&last->owners, 1) > 1)
+        return;
+    if (last->fd >= 0)
+        (void)close(last->fd);
+    buf_finish(&last->memory);
+    free(last);
+}
+
+struct body *body_share(struct body *b)
+{
+    (void)atomic_fetch_add(&b->owners, 1);
+    return b;
 }
 
 /* A file without a name: gone with its last descriptor, whatever happens. */

@@ -26,6 +26,8 @@ struct body_limits {
 };
 
 struct body *body_create(const struct body_limits *limits);
+/* One more owner: each ends with body_destroy.  Nobody adds to a body that is shared. */
+struct body *body_share(struct body *b);
 /* Fine on NULL; leaves *b NULL. */
 void body_destroy(struct body **b);
 

@@ -18,6 +18,7 @@
 #include "main/config_fetch.h"
 #include "main/config_sending.h"
 #include "main/config_limits.h"
+#include "main/config_policy.h"
 #include "main/config_route.h"
 #include "main/config_syntax.h"
 
@@ -270,7 +271,8 @@ static void limit_options(const char *room, cfg_opt_t options[ROOM_OPTIONS_MAX])
 }
 
 static const char *const limit_rooms[] = {"net",    "ipc",     "dns",       "smtp",      "imap", "store",
-                                          "volume", "deliver", "directory", "auth", "content", "fetch", "relay", "smtp_client"};
+                                          "volume", "deliver", "directory", "auth", "content", "fetch", "policy", "relay",
+                                          "smtp_client"};
 
 static cfg_t *make_parser(void)
 {
@@ -313,11 +315,13 @@ static cfg_t *make_parser(void)
         CFG_SEC("listener", listener, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
         CFG_SEC("route", route, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     };
-    cfg_opt_t options[ARRAY_LEN(fixed) + ARRAY_LEN(limit_rooms) + 1];
+    cfg_opt_t options[ARRAY_LEN(fixed) + ARRAY_LEN(limit_rooms) + CONFIG_POLICY_SECTIONS + 1];
     size_t n = ARRAY_LEN(fixed);
     memcpy(options, fixed, sizeof fixed);
     for (size_t i = 0; i < ARRAY_LEN(limit_rooms); i++)
         options[n++] = (cfg_opt_t)CFG_SEC(limit_rooms[i], rooms[i], CFGF_NONE);
+    config_policy_sections(&options[n]);
+    n += CONFIG_POLICY_SECTIONS;
     options[n] = (cfg_opt_t)CFG_END();
 
     cfg_t *cfg = cfg_init(options, CFGF_NONE);
@@ -346,6 +350,7 @@ static void set_checks(cfg_t *cfg)
 
     for (size_t i = 0; i < ARRAY_LEN(checks); i++)
         (void)cfg_set_validate_func(cfg, checks[i].option, checks[i].check);
+    config_policy_set_checks(cfg);
     for (size_t i = 0; i < config_limit_count; i++) {
         (void)snprintf(name, sizeof name, "%s|%s", config_limits[i].room, config_limits[i].name);
         (void)cfg_set_validate_func(cfg, name, validate_limit);
@@ -504,6 +509,7 @@ static void take_all(struct config *c, cfg_t *cfg)
     config_route_take(c, cfg);
     config_limits_default(c);
     take_limits(c, cfg);
+    config_policy_take(c, cfg);
     take_listeners(c, cfg);
 }
 
@@ -527,7 +533,8 @@ static bool check_whole(const struct config *c, struct fail *why)
             what = "believes PROXY headers, so proxy_from must name their sources";
     }
     if (what == NULL)
-        return auth_limits_check(&c->auth, why) || fail_at(why, "%s: auth", c->path);
+        return (auth_limits_check(&c->auth, why) || fail_at(why, "%s: auth", c->path)) &&
+               (policy_limits_check(&c->policy, why) || fail_at(why, "%s: policy", c->path));
     if (name[0] != '\0')
         return fail_set(why, FAIL_PERM, FAIL_INVALID, "%s: listener \"%s\" %s", c->path, name, what);
     return fail_set(why, FAIL_PERM, FAIL_INVALID, "%s: %s", c->path, what);

@@ -21,6 +21,7 @@
 #include "net/dns.h"
 #include "net/ipc.h"
 #include "net/net.h"
+#include "policy/config.h"
 #include "relay/relay.h"
 #include "smtp/server.h"
 #include "storage/volume.h"
@@ -85,6 +86,7 @@ struct config {
 
     struct config_sending   sending;
 
+    struct policy_config    admission; /* who may come in */
     struct net_limits       net;
     struct ipc_limits       ipc;
     struct dns_limits       dns;
@@ -99,6 +101,7 @@ struct config {
     struct auth_limits      auth;
     struct content_limits   content;
     struct fetch_limits     fetch;
+    struct policy_limits    policy;
 
     struct arena arena; /* everything above */
 };

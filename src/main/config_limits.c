@@ -164,6 +164,33 @@ const struct config_limit config_limits[] = {
     BYTES(fetch, answer_bytes, 64 * KB, 64 * MB),
     COUNT(fetch, seconds, 1, 600),
     COUNT(fetch, requests, 1, 256),
+
+    COUNT(policy, threads, 1, 1024),
+    COUNT(policy, waiting, 1, 1000000),
+    COUNT(policy, helper_failures, 1, 1000),
+    COUNT(policy, helper_pause_seconds, 1, 3600),
+    COUNT(policy, dnslist_threshold, 1, 100000),
+    TEXT(policy, helo_check),
+    BOOL(policy, sender_domain_check),
+    BOOL(policy, greylist),
+    COUNT(policy, greylist_delay_seconds, 1, DAY),
+    COUNT(policy, greylist_retry_hours, 1, 8760),
+    COUNT(policy, greylist_keep_days, 1, 36500),
+    COUNT(policy, greylist_auto_allow, 0, MANY),
+    COUNT(policy, greylist_entries, 100, 100000000),
+    COUNT(policy, connections_per_minute, 0, 1000000),
+    COUNT(policy, messages_per_hour, 0, 1000000),
+    COUNT(policy, recipients_per_hour, 0, 1000000),
+    COUNT(policy, network_connections_per_minute, 0, 1000000),
+    COUNT(policy, network_messages_per_hour, 0, 1000000),
+    COUNT(policy, network_recipients_per_hour, 0, 1000000),
+    COUNT(policy, rate_entries, 100, 100000000),
+    COUNT(policy, account_messages_per_hour, 0, MANY),
+    COUNT(policy, account_messages_per_day, 0, MANY),
+    COUNT(policy, account_recipients_per_hour, 0, MANY),
+    COUNT(policy, account_recipients_per_day, 0, MANY),
+    COUNT(policy, save_seconds, 1, DAY),
+    COUNT(policy, table_entries, 1, 100000000),
 };
 const size_t config_limit_count = ARRAY_LEN(config_limits);
 
@@ -183,6 +210,7 @@ void config_limits_default(struct config *c)
     auth_limits_default(&c->auth);
     content_limits_default(&c->content);
     fetch_limits_default(&c->fetch);
+    policy_limits_default(&c->policy);
 }
 
 const struct config_limit *config_limit_find(const char *room, const char *name)

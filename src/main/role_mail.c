@@ -22,9 +22,11 @@
 #include "main/intake.h"
 #include "main/role.h"
 #include "net/tls.h"
+#include "policy/policy.h"
 #include "queue/queue.h"
 
 enum {
+    POLICY_BODY_MEMORY = 256 << 10, /* of a changed message; what is larger lies in a spool file */
     STOP_SECONDS = 20, /* for sessions to finish, and again for what they delivered */
     LOCK_SECONDS = 2 * STOP_SECONDS + 20, /* for a predecessor to finish */
 };
@@ -39,6 +41,9 @@ struct mail_work {
     struct deliver      *deliver;
     struct auth_client  *auth;
     struct content_client *content;
+    struct dns_client   *dns;
+    struct fetch_client *fetch;
+    struct policy       *policy;
     struct text_source   text;
     struct tls_context  *tls;
     struct net          *net;
@@ -102,6 +107,7 @@ static void make_services(struct mail_work *w, struct config *c, const char *spo
             .directory = w->directory,
             .deliver = w->deliver,
             .volumes = w->volumes,
+            .policy = w->policy,
             .login = kind == SMTP_SUBMISSION ? &w->login : NULL,
             .srs = w->srs,
             .relay_networks = c->sending.relay_networks,
@@ -207,6 +213,9 @@ static void mail_stop(void *work)
     /* `auth` may still speak of changed passwords: first its client ends, then what it would call. */
     auth_client_destroy(&w->auth);
     net_destroy(&w->net);
+    policy_close(&w->policy);
+    fetch_client_destroy(&w->fetch);
+    dns_client_destroy(&w->dns);
     tls_context_destroy(&w->tls);
     deliver_close(&w->deliver, STOP_SECONDS);
     srs_close(&w->srs);
@@ -268,6 +277,33 @@ static bool open_intake(struct mail_work *w, struct config *c, struct fail *why)
     return intake_start(&setting, &w->intake, why);
 }
 
+static bool has_room(void *volumes, uint64_t bytes, struct fail *why)
+{
+    return volume_has_space(volumes, bytes, why);
+}
+
+/* Who may come in, and whom that must ask. */
+static bool open_policy(struct mail_work *w, struct config *c, struct fail *why)
+{
+    w->dns = dns_client_create(&c->dns, &c->ipc, why);
+    w->fetch = w->dns != NULL ? fetch_client_create(&c->fetch, &c->ipc, why) : NULL;
+    if (w->fetch == NULL)
+        return false;
+    const struct policy_setting setting = {
+        .config = &c->admission,
+        .dir = config_data_path(c, "mail/policy"),
+        .hostname = c->hostname,
+        .body = {.memory_max = POLICY_BODY_MEMORY,
+                 .size_max = c->smtp.message_bytes,
+                 .spool_dir = config_data_path(c, "mail/spool"),
+                 .has_room = has_room,
+                 .room_ctx = w->volumes},
+        .dns = w->dns,
+        .fetch = w->fetch,
+    };
+    return policy_open(&setting, &w->policy, why);
+}
+
 static bool open_network(struct mail_work *w, struct config *c, const struct role_start *start, struct fail *why)
 {
     if (start->listener_count != c->listener_count)
@@ -287,6 +323,8 @@ static bool open_network(struct mail_work *w, struct config *c, const struct rol
         return false;
     auth_client_on_change(w->auth, end_sessions, w);
     auth_client_offer(w->auth, &c->auth);
+    if (!open_policy(w, c, why))
+        return false;
     make_services(w, c, config_data_path(c, "mail/spool"));
     return listen_all(w, c, start->listeners, why) && store_index_start(w->store, why) &&
            open_intake(w, c, why) && net_start(w->net, why);
@@ -327,7 +365,11 @@ static void mail_note(void *work, const struct role_note *note)
 {
     struct mail_work *w = work;
 
-    if (role_asks(note, ROLE_CONTENT))
+    if (role_asks(note, ROLE_RESOLVER))
+        dns_client_attach(w->dns, note->fd);
+    else if (role_asks(note, ROLE_FETCH))
+        fetch_client_attach(w->fetch, note->fd);
+    else if (role_asks(note, ROLE_CONTENT))
         content_client_attach(w->content, note->fd);
     else if (role_asks(note, ROLE_AUTH))
         auth_client_attach(w->auth, note->fd);

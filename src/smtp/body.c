@@ -32,6 +32,18 @@ static void body_over(struct smtp_session *s)
         conn_set_phase(s->conn, CONN_READY, 0);
 }
 
+static void answer_data(struct smtp_session *s, const struct policy_verdict *verdict)
+{
+    if (smtp_verdict_ok(s, verdict, SLICE(""))) {
+        smtp_transaction_begin_body(s, true);
+        conn_write(s->conn, SLICE("354 end with <CRLF>.<CRLF>\r\n"));
+        expect_body(s, READING_DATA, s->tx->announced > 0 ? s->tx->announced : s->service->limits.message_bytes);
+    } else {
+        smtp_transaction_end(s);
+    }
+    smtp_check_over(s);
+}
+
 /* data = "DATA" CRLF */
 void smtp_data(struct smtp_session *s, struct slice args)
 {
@@ -40,9 +52,21 @@ void smtp_data(struct smtp_session *s, struct slice args)
         smtp_reply(s, 503, "5.5.1", "BODY=BINARYMIME is sent with BDAT");
         return;
     }
-    smtp_transaction_begin_body(s, true);
-    conn_write(s->conn, SLICE("354 end with <CRLF>.<CRLF>\r\n"));
-    expect_body(s, READING_DATA, s->tx->announced > 0 ? s->tx->announced : s->service->limits.message_bytes);
+    smtp_check(s, POLICY_DATA, SLICE(""), answer_data);
+}
+
+/* The chunk is on its way already: a no is said at its end, and to all chunks after it. */
+static void begin_chunks(struct smtp_session *s, const struct policy_verdict *verdict)
+{
+    smtp_transaction_begin_body(s, false);
+    if (verdict != NULL && verdict->action != POLICY_ACCEPT && verdict->action != POLICY_DISCARD) {
+        struct fail why;
+        const unsigned code = smtp_verdict_fail(verdict, &why);
+        smtp_log_by(s, "data", SLICE(""), &why, verdict->by);
+        smtp_transaction_lose(s, &why, code);
+    }
+    expect_body(s, READING_CHUNK, s->chunk_size);
+    smtp_check_over(s);
 }
 
 /*
@@ -70,8 +94,9 @@ void smtp_bdat(struct smtp_session *s, struct slice args)
     s->chunk_left = s->chunk_size;
     s->chunk_dropped = s->tx == NULL || s->tx->recipient_count == 0;
     if (!s->chunk_dropped && !s->tx->begun)
-        smtp_transaction_begin_body(s, false);
-    expect_body(s, READING_CHUNK, s->chunk_size);
+        smtp_check(s, POLICY_DATA, SLICE(""), begin_chunks);
+    else
+        expect_body(s, READING_CHUNK, s->chunk_size);
 }
 
 /* Feeds `in` to the message and says how much of it belonged there. */
@@ -123,7 +148,8 @@ static void end_chunk(struct smtp_session *s)
         smtp_transaction_add(s, data_scan_finish(&s->tx->scanner));
         smtp_transaction_finish(s);
     } else if (s->tx->lost) {
-        smtp_reply_fail(s, &s->tx->why, 452, 552);
+        const unsigned code = s->tx->code;
+        smtp_reply_fail(s, &s->tx->why, code != 0 ? code : 452, code != 0 ? code : 552);
     } else {
         smtp_reply(s, 250, "2.0.0", "%llu bytes taken", (unsigned long long)s->chunk_size);
     }

@@ -137,6 +137,13 @@ static void reply_login_needed(struct smtp_session *s)
         smtp_reply(s, 530, "5.7.0", "authentication required");
 }
 
+static void reply_unknown(struct smtp_session *s, const struct policy_verdict *verdict)
+{
+    if (smtp_verdict_ok(s, verdict, SLICE("")))
+        smtp_reply(s, 500, "5.5.1", "command not known");
+    smtp_check_over(s);
+}
+
 static const struct smtp_command *find_command(const struct smtp_session *s, struct slice name)
 {
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
@@ -161,10 +168,12 @@ void smtp_dispatch(struct smtp_session *s, struct slice line)
 
     const struct smtp_command *c = find_command(s, name);
     args = slice_trim(args);
-    if (!is_clean(line))
+    if (s->refused && c != NULL && c->run != quit)
+        smtp_reply(s, 503, "5.5.1", "you were refused: only QUIT is left");
+    else if (!is_clean(line))
         smtp_reply(s, 500, "5.5.2", "control characters in a command");
     else if (c == NULL)
-        smtp_reply(s, 500, "5.5.1", "command not known");
+        smtp_check(s, POLICY_UNKNOWN, line, reply_unknown);
     else if ((c->needs & NEEDS_LOGIN) != 0 && s->service->kind == SMTP_SUBMISSION && s->user == NULL)
         reply_login_needed(s);
     else if ((c->states & state_of(s)) == 0)

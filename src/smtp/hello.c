@@ -19,9 +19,27 @@ static bool take_name(struct smtp_session *s, struct slice name)
     smtp_transaction_end(s);
     free(s->client_name);
     s->client_name = xslicedup(name);
+    return true;
+}
+
+/* Was it a yes?  Who is refused has no name and may try another. */
+static bool may_enter(struct smtp_session *s, const struct policy_verdict *verdict)
+{
+    if (!smtp_verdict_ok(s, verdict, SLICE(""))) {
+        free(s->client_name);
+        s->client_name = NULL;
+        return false;
+    }
     if (s->service->kind != SMTP_SUBMISSION)
         conn_set_phase(s->conn, CONN_READY, 0); /* there, AUTH does */
     return true;
+}
+
+static void answer_helo(struct smtp_session *s, const struct policy_verdict *verdict)
+{
+    if (may_enter(s, verdict))
+        conn_printf(s->conn, "250 %s\r\n", s->service->hostname);
+    smtp_check_over(s);
 }
 
 /* helo = "HELO" SP Domain                                     RFC 5321 section 4.1.1.1 */
@@ -30,7 +48,7 @@ void smtp_helo(struct smtp_session *s, struct slice args)
     if (!take_name(s, args))
         return;
     s->extended = false;
-    conn_printf(s->conn, "250 %s\r\n", s->service->hostname);
+    smtp_check(s, POLICY_HELO, SLICE(""), answer_helo);
 }
 
 /* futurerelease-keyword = "FUTURERELEASE" SP max-interval SP max-date-time     RFC 4865 section 3 */
@@ -45,14 +63,10 @@ static void write_future_release(struct smtp_session *s)
         conn_printf(s->conn, "250-FUTURERELEASE %u %s\r\n", seconds, text);
 }
 
-/* ehlo = "EHLO" SP ( Domain / address-literal )     RFC 5321 section 4.1.1.1, RFC 2033 section 4.1 */
-void smtp_ehlo(struct smtp_session *s, struct slice args)
+static void say_what_there_is(struct smtp_session *s)
 {
     const struct smtp_limits *limits = &s->service->limits;
 
-    if (!take_name(s, args))
-        return;
-    s->extended = true;
     conn_printf(s->conn,
                 "250-%s\r\n"
                 "250-PIPELINING\r\n"
@@ -76,4 +90,20 @@ void smtp_ehlo(struct smtp_session *s, struct slice args)
     if (smtp_offers_holding(s))
         write_future_release(s);
     conn_printf(s->conn, "250 LIMITS MAILMAX=%u RCPTMAX=%u\r\n", limits->transactions, limits->recipients);
+}
+
+static void answer_ehlo(struct smtp_session *s, const struct policy_verdict *verdict)
+{
+    if (may_enter(s, verdict))
+        say_what_there_is(s);
+    smtp_check_over(s);
+}
+
+/* ehlo = "EHLO" SP ( Domain / address-literal )     RFC 5321 section 4.1.1.1, RFC 2033 section 4.1 */
+void smtp_ehlo(struct smtp_session *s, struct slice args)
+{
+    if (!take_name(s, args))
+        return;
+    s->extended = true;
+    smtp_check(s, POLICY_HELO, SLICE(""), answer_ehlo);
 }

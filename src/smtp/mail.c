@@ -40,6 +40,21 @@ static bool begin(struct smtp_session *s, struct smtp_transaction *tx, struct sl
     return smtp_mail_parameters(s, tx, args) && may_begin(s, tx);
 }
 
+static void answer_mail(struct smtp_session *s, const struct policy_verdict *verdict)
+{
+    if (smtp_verdict_ok(s, verdict, SLICE(""))) {
+        s->transactions++;
+        if (s->tx->lowered)
+            smtp_reply(s, 250, "2.3.6", "%d is the priority: a higher one is for those who signed in",
+                       s->tx->options.priority);
+        else
+            smtp_reply(s, 250, "2.1.0", "sender ok");
+    } else {
+        smtp_transaction_end(s);
+    }
+    smtp_check_over(s);
+}
+
 void smtp_mail(struct smtp_session *s, struct slice args)
 {
     if (s->transactions >= s->service->limits.transactions) {
@@ -51,10 +66,5 @@ void smtp_mail(struct smtp_session *s, struct slice args)
         smtp_transaction_end(s);
         return;
     }
-    s->transactions++;
-    if (s->tx->lowered)
-        smtp_reply(s, 250, "2.3.6", "%d is the priority: a higher one is for those who signed in",
-                   s->tx->options.priority);
-    else
-        smtp_reply(s, 250, "2.1.0", "sender ok");
+    smtp_check(s, POLICY_MAIL, SLICE(""), answer_mail);
 }

@@ -137,6 +137,31 @@ static bool read_recipient(struct smtp_session *s, struct slice args, struct smt
     return true;
 }
 
+/* Policy has nothing against it: is there room? */
+static void take_recipient(struct smtp_session *s)
+{
+    struct smtp_transaction *tx = s->tx;
+    const struct delivery_recipient *r = &tx->asked;
+    struct fail why = {0};
+
+    if (!deliver_may(s->service->deliver, &tx->hold, r, tx->announced, &why)) {
+        smtp_reply_fail(s, &why, why.reason == FAIL_NO_SPACE || why.reason == FAIL_OVER_QUOTA ? 452 : 451,
+                        why.reason == FAIL_OVER_QUOTA ? 552 : 550);
+        smtp_log_refused(s, "rcpt", r->address, why.code, why.text);
+        return;
+    }
+    tx->recipients[tx->recipient_count++] = *r;
+    tx->leaves = tx->leaves || leaves(&r->route);
+    smtp_reply(s, 250, "2.1.5", "recipient ok");
+}
+
+static void answer_rcpt(struct smtp_session *s, const struct policy_verdict *verdict)
+{
+    if (smtp_verdict_ok(s, verdict, s->tx->asked.address))
+        take_recipient(s);
+    smtp_check_over(s);
+}
+
 void smtp_rcpt(struct smtp_session *s, struct slice args)
 {
     struct smtp_transaction *tx = s->tx;
@@ -166,13 +191,6 @@ void smtp_rcpt(struct smtp_session *s, struct slice args)
         reply_too_many(s);
         return;
     }
-    if (!deliver_may(s->service->deliver, &tx->hold, &r, tx->announced, &why)) {
-        smtp_reply_fail(s, &why, why.reason == FAIL_NO_SPACE || why.reason == FAIL_OVER_QUOTA ? 452 : 451,
-                        why.reason == FAIL_OVER_QUOTA ? 552 : 550);
-        smtp_log_refused(s, "rcpt", r.address, why.code, why.text);
-        return;
-    }
-    tx->recipients[tx->recipient_count++] = r;
-    tx->leaves = tx->leaves || leaves(&r.route);
-    smtp_reply(s, 250, "2.1.5", "recipient ok");
+    tx->asked = r;
+    smtp_check(s, POLICY_RCPT, r.address, answer_rcpt);
 }

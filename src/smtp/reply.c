@@ -59,6 +59,15 @@ bool smtp_refuse(struct smtp_session *s, const char *stage, struct slice recipie
 void smtp_log_refused(struct smtp_session *s, const char *stage, struct slice recipient, const char *code,
                       const char *text)
 {
+    struct fail why = {0};
+
+    (void)snprintf(why.code, sizeof why.code, "%s", code);
+    (void)snprintf(why.text, sizeof why.text, "%s", text);
+    smtp_log_by(s, stage, recipient, &why, SLICE("-"));
+}
+
+void smtp_log_by(struct smtp_session *s, const char *stage, struct slice recipient, const struct fail *why, struct slice by)
+{
     struct log_id session = conn_session_id(s->conn);
     struct conn_address peer = conn_peer_text(s->conn);
     const bool has_sender = s->tx != NULL;
@@ -66,5 +75,5 @@ void smtp_log_refused(struct smtp_session *s, const char *stage, struct slice re
     log_event(LOG_INFO, "smtp.refused", LOG_CSTR("session", session.text),
               LOG_CSTR("trace", has_sender ? s->tx->trace.text : "-"), LOG_CSTR("peer", peer.text),
               LOG_CSTR("stage", stage), LOG_TEXT("from", has_sender ? s->tx->sender.address : SLICE("-")),
-              LOG_TEXT("to", recipient), LOG_CSTR("code", code), LOG_CSTR("reason", text));
+              LOG_TEXT("to", recipient), LOG_CSTR("code", why->code), LOG_CSTR("reason", why->text), LOG_TEXT("by", by));
 }

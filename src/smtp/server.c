@@ -25,6 +25,27 @@ void smtp_limits_default(struct smtp_limits *l)
                               .check_from = true};
 }
 
+/* RFC 5321 section 3.1: who is refused with 554 may still say QUIT. */
+static void greet(struct smtp_session *s, const struct policy_verdict *verdict)
+{
+    const struct smtp_service *service = s->service;
+    struct fail why;
+
+    if (verdict == NULL || verdict->action == POLICY_ACCEPT) {
+        conn_printf(s->conn, "220 %s %s Posthorn\r\n", service->hostname,
+                    service->kind == SMTP_LMTP ? "LMTP" : "ESMTP");
+    } else {
+        unsigned code = smtp_verdict_fail(verdict, &why);
+        smtp_log_by(s, "connect", SLICE(""), &why, verdict->by);
+        if (why.kind == FAIL_TEMP)
+            smtp_close(s, why.code, why.text);
+        else
+            smtp_reply(s, code == 550 ? 554 : code, why.code, "%s", why.text);
+        s->refused = !s->closing;
+    }
+    smtp_check_over(s);
+}
+
 static void *session_open(void *ctx, struct conn *c)
 {
     const struct smtp_service *service = ctx;
@@ -34,8 +55,9 @@ static void *session_open(void *ctx, struct conn *c)
     s->service = service;
     s->conn = c;
     conn_set_phase(c, CONN_BEFORE_LOGIN, 0);
-    conn_printf(c, "220 %s %s Posthorn\r\n", service->hostname,
-                service->kind == SMTP_LMTP ? "LMTP" : "ESMTP");
+    smtp_check(s, POLICY_CONNECT, SLICE(""), greet);
+    if (s->reading == READING_POLICY)
+        waker_wake(conn_waker(c)); /* the client may be silent until it is greeted */
     return s;
 }
 
@@ -76,6 +98,7 @@ static bool take_some(struct smtp_session *s)
     case READING_COMMANDS:
     case READING_SASL: return take_line(s);
     case READING_LOGIN: return smtp_login_continue(s);
+    case READING_POLICY: return smtp_check_continue(s);
     case READING_DATA:
     case READING_CHUNK: return smtp_take_body(s);
     }
@@ -93,7 +116,7 @@ static enum turn session_input(void *ctx)
         if (!take_some(s)) {
             if (conn_at_eof(s->conn))
                 return TURN_CLOSE;
-            return s->reading == READING_LOGIN ? TURN_WAIT : TURN_PARK;
+            return s->reading == READING_LOGIN || s->reading == READING_POLICY ? TURN_WAIT : TURN_PARK;
         }
         if (!s->closing && s->errors >= s->service->limits.errors)
             smtp_close(s, "4.7.0", "too many errors");
@@ -128,7 +151,9 @@ static void session_close(void *ctx, enum conn_close why)
                   LOG_CSTR("trace", s->tx->trace.text), LOG_TEXT("from", s->tx->sender.address),
                   LOG_CSTR("reason", conn_close_text(why)));
     }
+    policy_check_end(&s->check);
     smtp_transaction_end(s);
+    policy_session_end(&s->policy);
     if (s->login != NULL)
         login_destroy(&s->login);
     free(s->client_name);

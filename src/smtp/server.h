@@ -11,6 +11,7 @@
 #include "policy/login.h"
 
 struct deliver;
+struct policy;
 struct srs;
 struct volumes;
 
@@ -38,6 +39,7 @@ struct smtp_service {
     struct directory *directory;
     struct deliver *deliver;
     struct volumes *volumes;
+    struct policy *policy;               /* NULL: everybody may come in */
     const struct login_service *login;   /* NULL where AUTH is not offered */
     const struct srs *srs;               /* bounces of what was forwarded find their way back; NULL: none */
     const struct net_block *relay_networks; /* clients that may send to anybody */

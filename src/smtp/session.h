@@ -12,6 +12,7 @@
 #include "base/body.h"
 #include "base/fail.h"
 #include "deliver/deliver.h"
+#include "policy/policy.h"
 #include "smtp/data.h"
 #include "smtp/path.h"
 #include "smtp/server.h"
@@ -23,10 +24,15 @@ enum smtp_reading {
     READING_LOGIN, /* nothing: auth is being asked */
     READING_DATA,
     READING_CHUNK, /* BDAT */
+    READING_POLICY, /* nothing: policy is being asked */
 };
 
 enum { SMTP_ADDED_MAX = 64 << 10 }; /* header lines of our own, over the size limit */
 enum { SMTP_LISTS = 6 }; /* in one message: with the sender's and SRS's, a record has eight reverse-paths */
+
+struct smtp_session;
+/* How a command goes on once policy has spoken; NULL: nothing is said against it. */
+typedef void (*smtp_then)(struct smtp_session *s, const struct policy_verdict *verdict);
 
 /* From MAIL to the final reply. */
 struct smtp_transaction {
@@ -42,6 +48,7 @@ struct smtp_transaction {
     struct deliver_hold hold; /* room for them */
     struct slice owners[SMTP_LISTS]; /* reverse-paths of lists among them that leave */
     size_t owner_count;
+    struct delivery_recipient asked; /* RCPT: whom policy is being asked about */
 
     /* from DATA or the first BDAT on */
     bool begun;
@@ -50,6 +57,10 @@ struct smtp_transaction {
     struct body *body; /* NULL before that and once the message is lost */
     struct buf header; /* submission: the header, until it is whole and mended */
     bool holding_header;
+    size_t reply_count; /* LMTP: of final replies (RFC 2033 section 4.2) */
+    bool junk;          /* policy has tagged it */
+    bool readdressed;   /* policy has changed the recipients */
+    unsigned code;      /* of the reply that says `why`; 0: what suits it */
     bool lost; /* for `why`: the rest is read and dropped */
     struct fail why;
 };
@@ -64,10 +75,16 @@ struct smtp_session {
     uint64_t account;
     unsigned errors, transactions, failed_logins;
     enum smtp_reading reading;
+    enum smtp_reading check_reading; /* READING_POLICY: what comes after it */
+    struct policy_session *policy;   /* NULL until policy has something to keep */
+    struct policy_check *check;      /* READING_POLICY */
+    smtp_then check_then;
+    uint8_t check_stage;
     uint64_t chunk_size, chunk_left; /* READING_CHUNK */
     bool chunk_last, chunk_dropped;
     bool extended; /* EHLO or LHLO, not HELO */
     bool closing;
+    bool refused; /* by a 554 greeting: only QUIT is answered (RFC 5321 section 3.1) */
     bool starting_tls; /* nothing more is read in this turn */
 };
 
@@ -86,6 +103,25 @@ bool smtp_refuse(struct smtp_session *s, const char *stage, struct slice recipie
 /* Only the log line. */
 void smtp_log_refused(struct smtp_session *s, const char *stage, struct slice recipient, const char *code,
                       const char *text);
+
+/* The same with who said so. */
+void smtp_log_by(struct smtp_session *s, const char *stage, struct slice recipient, const struct fail *why, struct slice by);
+
+/* ---- check.c ---- */
+
+/*
+ * Asks policy about this stage (`about`: the recipient of POLICY_RCPT, the line of POLICY_UNKNOWN; lives as long as the
+ * transaction or the turn) and goes on with `then`, at once or when the word has come.
+ */
+void smtp_check(struct smtp_session *s, enum policy_stage stage, struct slice about, smtp_then then);
+/* READING_POLICY: false while there is no verdict. */
+bool smtp_check_continue(struct smtp_session *s);
+/* `then` calls it when it is done with the verdict; fine if there was no check. */
+void smtp_check_over(struct smtp_session *s);
+/* Is it a yes?  A no is answered and logged. */
+bool smtp_verdict_ok(struct smtp_session *s, const struct policy_verdict *v, struct slice recipient);
+/* A no as a failure with its status code; returns the reply code. */
+unsigned smtp_verdict_fail(const struct policy_verdict *v, struct fail *out);
 
 /* ---- commands.c ---- */
 
@@ -149,8 +185,16 @@ void smtp_transaction_end(struct smtp_session *s);
 void smtp_transaction_begin_body(struct smtp_session *s, bool dots);
 /* What the scanner gave: is added to the message, or makes it `lost`. */
 void smtp_transaction_add(struct smtp_session *s, struct slice piece);
+/* It cannot come in for that reason (reply code `code`): the rest of it is read and dropped. */
+void smtp_transaction_lose(struct smtp_session *s, const struct fail *why, unsigned code);
 /* The message is whole: decides, delivers, answers, ends the transaction. */
 void smtp_transaction_finish(struct smtp_session *s);
+
+/* ---- verdict.c ---- */
+
+/* Changes the message and its envelope as policy has said; false: it cannot be done. */
+bool smtp_apply_verdict(struct smtp_session *s, const struct policy_verdict *v, struct fail *why);
+void smtp_log_discarded(struct smtp_session *s, struct slice by);
 
 /* ---- trace.c, submit.c ---- */
 

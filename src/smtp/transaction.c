@@ -39,6 +39,7 @@ void smtp_transaction_end(struct smtp_session *s)
 {
     if (s->tx == NULL)
         return;
+    policy_session_reset(s->policy);
     drop_content(s->tx);
     deliver_hold_finish(s->service->deliver, &s->tx->hold);
     arena_finish(&s->tx->arena);
@@ -58,6 +59,13 @@ static void lose(struct smtp_transaction *tx)
 {
     tx->lost = true;
     drop_content(tx);
+}
+
+void smtp_transaction_lose(struct smtp_session *s, const struct fail *why, unsigned code)
+{
+    s->tx->why = *why;
+    s->tx->code = code;
+    lose(s->tx);
 }
 
 static void keep(struct smtp_transaction *tx, struct slice s)
@@ -158,20 +166,26 @@ static unsigned reply_code(const struct fail *why)
 
 static void answer(struct smtp_session *s, const struct fail *why)
 {
-    smtp_reply_fail(s, why, reply_code(why), reply_code(why));
+    const unsigned code = s->tx->code != 0 ? s->tx->code : reply_code(why);
+
+    smtp_reply_fail(s, why, code, code);
 }
 
 /* One reply; over LMTP one for each recipient (RFC 2033 section 4.2). */
-static void refuse_all(struct smtp_session *s, const struct fail *why)
+static void refuse_by(struct smtp_session *s, const struct fail *why, struct slice by)
 {
     const unsigned errors = s->errors;
-    const size_t replies = s->service->kind == SMTP_LMTP ? s->tx->recipient_count : 1;
+    const size_t replies = s->service->kind == SMTP_LMTP ? s->tx->reply_count : 1;
 
     for (size_t i = 0; i < replies; i++)
         answer(s, why);
     s->errors = errors + (why->kind == FAIL_PERM); /* one message is one error */
-    smtp_log_refused(s, "data", s->tx->recipient_count == 1 ? s->tx->recipients[0].address : SLICE(""),
-                     why->code, why->text);
+    smtp_log_by(s, "data", s->tx->recipient_count == 1 ? s->tx->recipients[0].address : SLICE(""), why, by);
+}
+
+static void refuse_all(struct smtp_session *s, const struct fail *why)
+{
+    refuse_by(s, why, SLICE("-"));
 }
 
 /*
@@ -264,6 +278,14 @@ static bool deliver(struct smtp_session *s, const struct delivery_recipient *rec
     return true;
 }
 
+static void reply_kept(struct smtp_session *s)
+{
+    const size_t replies = s->service->kind == SMTP_LMTP ? s->tx->reply_count : 1;
+
+    for (size_t i = 0; i < replies; i++)
+        smtp_reply(s, 250, "2.0.0", "kept as %s", s->tx->trace.text);
+}
+
 static void finish_smtp(struct smtp_session *s)
 {
     struct smtp_transaction *tx = s->tx;
@@ -276,7 +298,7 @@ static void finish_smtp(struct smtp_session *s)
         }
     }
     if (deliver(s, tx->recipients, tx->recipient_count, &why))
-        smtp_reply(s, 250, "2.0.0", "kept as %s", tx->trace.text);
+        reply_kept(s);
     else
         refuse_all(s, &why);
 }
@@ -318,20 +340,54 @@ static void finish_lmtp(struct smtp_session *s)
     }
 }
 
+/* All is said but policy's word: keeps the message, or not. */
+static void finish_allowed(struct smtp_session *s, const struct policy_verdict *verdict)
+{
+    struct fail why = {0};
+
+    if (verdict != NULL && !smtp_apply_verdict(s, verdict, &why)) {
+        refuse_all(s, &why);
+    } else if (s->tx->recipient_count == 0) { /* policy has taken them all away */
+        smtp_log_discarded(s, verdict != NULL ? verdict->by : SLICE("-"));
+        reply_kept(s);
+    } else if (s->service->kind == SMTP_LMTP && !s->tx->readdressed) {
+        finish_lmtp(s);
+    } else {
+        finish_smtp(s); /* who were named anew share one fate */
+    }
+}
+
+static void answer_message(struct smtp_session *s, const struct policy_verdict *verdict)
+{
+    struct fail why = {0};
+
+    if (verdict == NULL || verdict->action == POLICY_ACCEPT) {
+        finish_allowed(s, verdict);
+    } else if (verdict->action == POLICY_DISCARD) {
+        smtp_log_discarded(s, verdict->by);
+        reply_kept(s);
+    } else {
+        s->tx->code = smtp_verdict_fail(verdict, &why);
+        s->closing = s->tx->code == 421;
+        refuse_by(s, &why, verdict->by);
+    }
+    smtp_check_over(s);
+    smtp_transaction_end(s);
+}
+
 void smtp_transaction_finish(struct smtp_session *s)
 {
     struct fail why = {0};
 
+    s->tx->reply_count = s->tx->recipient_count;
     if (s->tx->holding_header)
         release_header(s);
     if (!content_ok(s, &why)) {
         /* Two servers may disagree about where this message ended: nothing more is taken from here. */
         s->closing = s->tx->scanner.dots && (s->tx->scanner.bare_cr || s->tx->scanner.bare_lf);
         refuse_all(s, &why);
-    } else if (s->service->kind == SMTP_LMTP) {
-        finish_lmtp(s);
+        smtp_transaction_end(s);
     } else {
-        finish_smtp(s);
+        smtp_check(s, POLICY_MESSAGE, SLICE(""), answer_message);
     }
-    smtp_transaction_end(s);
 }
