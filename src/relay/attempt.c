@@ -183,10 +183,10 @@ static bool no_reply(const struct batch *b)
 }
 
 /*
- * All that this host has not seen.  false: the connection was dead from the beginning; with `kept` that says nothing about
- * the host, which may close what lies idle, so nothing is noted.
+ * All that this host has not seen, as far as it listens.  A connection that breaks without a word, after it carried a message,
+ * says nothing about the others: hosts close what lies idle, or has carried enough.  They are as they were.
  */
-static bool send_over(struct attempt *a, struct link *link, bool kept)
+static void send_over(struct attempt *a, struct link *link)
 {
     const struct queue_claim *c = a->claim;
     size_t most = a->relay->setting.limits.recipients < c->recipient_count ? a->relay->setting.limits.recipients : c->recipient_count;
@@ -197,7 +197,7 @@ static bool send_over(struct attempt *a, struct link *link, bool kept)
     b.recipients = arena_new_array(a->arena, struct smtp_client_recipient, most);
     b.index = arena_new_array(a->arena, size_t, most);
     if (b.recipients == NULL || b.index == NULL)
-        return true;
+        return;
     while (a->open > 0 && smtp_client_usable(link->client) && next_batch(a, &b)) {
         struct smtp_client_message m = {
             .sender = c->sender,
@@ -207,15 +207,13 @@ static bool send_over(struct attempt *a, struct link *link, bool kept)
             .recipient_count = b.count,
         };
         bool whole = smtp_client_send(link->client, &m, a->arena, &why);
-        if (!whole && kept && link->messages > 0 && no_reply(&b))
-            return false;
-        kept = false;
+        if (!whole && link->messages > 0 && no_reply(&b))
+            return;
         link->messages++;
         const char *broke = whole ? NULL : arena_cstr(a->arena, slice_of(why.text));
         for (size_t i = 0; i < b.count; i++)
             take_reply(a, &a->fates[b.index[i]], &b.recipients[i], link, broke);
     }
-    return true;
 }
 
 /* ---- the hosts ---- */
@@ -248,8 +246,8 @@ static void try_hosts(struct attempt *a, struct link **link)
         if (*link == NULL)
             return;
         size_t before = a->open;
-        (void)send_over(a, *link, false);
-        if (!smtp_client_usable((*link)->client) || a->open > 0)
+        send_over(a, *link);
+        if (a->open > 0)
             links_close(a->relay->links, link);
         if (a->open > 0 && a->open < before && has_untried(a)) { /* it took some and hung up: the rest by another session */
             leave_deferred(a);
@@ -344,6 +342,23 @@ static void conclude(struct attempt *a, struct queue_claim **claim)
     queue_report(a->relay->setting.queue, claim, health_of(a), outcomes);
 }
 
+/* Over a connection that was kept, or that carried the message before. */
+static void send_over_kept(struct attempt *a, struct link **link)
+{
+    bool all_heard = true;
+
+    send_over(a, *link);
+    a->talked = a->open < a->claim->recipient_count;
+    for (size_t i = 0; a->open > 0 && i < a->claim->recipient_count; i++)
+        all_heard = all_heard && (a->fates[i].is != FATE_OPEN || a->fates[i].reply.code != 0);
+    if (a->open > 0 && all_heard) {
+        a->heard = arena_cstr(a->arena, slice_of((*link)->host));
+        a->talked = true;
+    }
+    if (a->open > 0)
+        links_close(a->relay->links, link);
+}
+
 void relay_attempt(struct relay *r, struct queue_claim **claim, struct link **link, struct arena *arena)
 {
     struct attempt a = {.relay = r, .claim = *claim, .arena = arena, .host = 1};
@@ -356,14 +371,8 @@ void relay_attempt(struct relay *r, struct queue_claim **claim, struct link **li
     if (!row_says_no(&a)) {
         if (*link == NULL)
             *link = links_take(r->links, a.way, a.row, strict);
-        bool kept = *link != NULL;
-        if (kept && !send_over(&a, *link, true)) {
-            links_close(r->links, link);
-            kept = false;
-        }
-        a.talked = kept;
-        if (*link != NULL && (a.open > 0 || !smtp_client_usable((*link)->client)))
-            links_close(r->links, link);
+        if (*link != NULL)
+            send_over_kept(&a, link);
         if (a.open > 0 && !atomic_load(&r->stopping))
             try_hosts(&a, link);
     }

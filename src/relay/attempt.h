@@ -35,6 +35,7 @@ struct attempt {
     struct fate            *fates;   /* one for each recipient */
     size_t                  open;    /* so many recipients */
     unsigned                host;    /* number of the host that is being tried */
+    const char             *heard;   /* a host that has said "not now" already, over a connection that was kept; NULL: none */
     struct trouble          trouble;
     bool                    talked;  /* some host listened to us */
     bool                    busy;    /* some host has too much to do */

@@ -123,6 +123,8 @@ static struct way_host *next_host(struct hosts *h)
         }
         struct way_host *host = &h->way.hosts[h->at];
         h->tried++;
+        if (h->attempt->heard != NULL && strcmp(h->attempt->heard, host->name) == 0)
+            continue;
         if (host->state == WAY_READY && choose_tls(h, host))
             return host;
         if (host->state != WAY_READY)

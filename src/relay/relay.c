@@ -24,7 +24,7 @@ static bool start_thread(struct relay *r);
 /* Is it fair, and polite, to go on over this connection? */
 static bool may_go_on(const struct relay *r, const struct link *link)
 {
-    return link != NULL && link->messages < r->setting.limits.reuse_messages && !atomic_load(&r->stopping);
+    return link != NULL && link->messages < r->setting.limits.reuse_messages && !atomic_load(&r->stopping) && smtp_client_usable(link->client);
 }
 
 static void work(struct relay *r, struct queue_claim *claim, struct arena *arena)
