@@ -208,6 +208,7 @@ void directory_close(struct directory **dp)
         return;
     db_close(&d->db);
     names_finish(&d->names);
+    aliases_file_free(&d->file);
     map_finish(&d->granted);
     while (map_next(&d->domains, &at, &name, &domain))
         free(domain);

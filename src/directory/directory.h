@@ -26,6 +26,12 @@ bool directory_open(const char *path, const struct directory_limits *limits, str
                     struct fail *why);
 void directory_close(struct directory **d);
 
+/*
+ * Aliases for the first domain from a file in the form of /etc/aliases; the database's names go first.  The file is
+ * read again when it has changed; what is wrong in it is logged and left out.
+ */
+void directory_use_aliases(struct directory *d, const char *path);
+
 /* ---- asking ---- */
 
 struct directory_account {

@@ -24,6 +24,8 @@ struct domain {
     uint64_t names; /* accounts and aliases in it */
 };
 
+struct aliases_file;
+
 struct directory {
     struct directory_limits limits;
     pthread_mutex_t change;
@@ -33,6 +35,8 @@ struct directory {
     struct domain_key first_domain; /* with the lowest id; len 0 if there is none */
     struct names names;
     struct map granted; /* see sender.c */
+    struct aliases_file *file; /* NULL: none is in use */
+    int64_t next_look;         /* at the file, clock_mono_ms; 0: never.  Atomic */
 };
 
 enum directory_sql {
@@ -62,6 +66,14 @@ enum directory_sql {
 /* One change at a time: around everything that leads to it. */
 void directory_change_begin(struct directory *d);
 void directory_change_end(struct directory *d);
+
+/* ---- aliases_file.c ---- */
+
+void aliases_file_free(struct aliases_file **f);
+/* Has it changed?  Then it is read.  Without any lock. */
+void aliases_file_look(struct directory *d);
+/* With `memory` held. */
+const struct name *aliases_file_get(const struct directory *d, struct slice address);
 
 /* ---- sender.c; with the right lock held ---- */
 

@@ -68,23 +68,31 @@ static void add_target(struct walk *w, struct route_target t)
     w->targets[w->count++] = t;
 }
 
+/* The database goes before the file. */
+static const struct name *get_name(const struct directory *d, struct slice address)
+{
+    const struct name *n = names_get(&d->names, address);
+
+    return n != NULL ? n : aliases_file_get(d, address);
+}
+
 /* The name an address of ours means, NULL if none; *detail: what stood behind the separator, in the key. */
 static const struct name *find_name(const struct directory *d, const struct address_key *key,
                                     struct slice *detail)
 {
     struct slice local = key_local(key);
     size_t plus = slice_find_char(local, d->limits.separator);
-    const struct name *n = names_get(&d->names, key_text(key));
+    const struct name *n = get_name(d, key_text(key));
     struct address_key base;
 
     *detail = SLICE("");
     if (n == NULL && d->limits.separator != '\0' && plus > 0 && plus < local.len &&
         address_key_join(slice_sub(local, 0, plus), key_domain(key), &base)) {
-        n = names_get(&d->names, key_text(&base));
+        n = get_name(d, key_text(&base));
         if (n != NULL)
             *detail = slice_from(local, plus + 1);
     }
-    return n != NULL ? n : names_get(&d->names, slice_from(key_text(key), local.len)); /* "@domain" */
+    return n != NULL ? n : get_name(d, slice_from(key_text(key), local.len)); /* "@domain" */
 }
 
 static void walk_address(struct walk *w, const struct address_key *key, unsigned depth);
@@ -94,7 +102,7 @@ static struct slice list_owner(struct walk *w, struct slice alias)
 {
     struct slice owner = arena_printf(w->arena, "owner-" PRIslice, SLICE_ARG(alias));
 
-    if (alias.ptr[0] == '@' || slice_starts(alias, SLICE("owner-")) || names_get(&w->d->names, owner) == NULL)
+    if (alias.ptr[0] == '@' || slice_starts(alias, SLICE("owner-")) || get_name(w->d, owner) == NULL)
         owner.len = 0;
     return owner;
 }
@@ -226,6 +234,7 @@ static void memory_done(struct directory *d)
 bool directory_route(struct directory *d, struct slice address, struct arena *a, struct route *out,
                      struct fail *why)
 {
+    aliases_file_look(d);
     memory_read(d);
     route_locked(d, address, a, out);
     memory_done(d);

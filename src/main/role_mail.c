@@ -234,6 +234,8 @@ static bool open_deliver(struct mail_work *w, struct config *c, struct fail *why
     if (!srs_open(config_data_path(c, "mail/srs.keys"), c->sending.srs_domain, &w->srs, why))
         return false;
     c->deliver.srs = w->srs;
+    if (c->sending.aliases_file[0] != '\0')
+        directory_use_aliases(w->directory, c->sending.aliases_file);
     return deliver_open(w->store, w->volumes, w->directory, &c->deliver, &w->deliver, why);
 }
 
