@@ -30,6 +30,7 @@ def wait_for_port(host, address, port, seconds=20):
 class Server:
     """domain, its host in the network, its address, and the user `inbox` there."""
     clear_domain = None
+    key_kind = ("ec", "-pkeyopt", "ec_paramgen_curve:P-256")
 
     def __init__(self, work, host, address, names):
         self.host, self.address, self.names = host, address, names
@@ -39,7 +40,7 @@ class Server:
         self.dir = os.path.join(work, host)
         os.mkdir(self.dir)
         os.chmod(self.dir, 0o755)
-        self.pem, self.key = names.certificate(self.name)
+        self.pem, self.key = names.certificate(self.name, kind=self.key_kind)
         names.mx(self.domain, self.name)
         names.host(self.name, address)
         names.test.append(names.tlsa(self.name, self.pem))
@@ -210,6 +211,7 @@ class Postfix(Maildir):
 
 class OpenSMTPD(Maildir):
     """From its Debian package, unpacked: it cannot be installed beside Postfix."""
+    key_kind = ("rsa:2048",)  # its key process cannot do ECDSA with OpenSSL 3
 
     def start(self):
         package = os.environ["OPENSMTPD"]
