@@ -268,6 +268,20 @@ static const EVP_MD *digest_of(enum jwt_alg alg)
     bug("alg %d", (int)alg);
 }
 
+static bool fits(const struct key *key, enum jwt_alg alg, struct slice kid)
+{
+    return (int)key->kind == algs[alg].kind && (key->alg < 0 || key->alg == (int)alg) &&
+           (kid.len == 0 || slice_eq(kid, slice_of(key->kid)));
+}
+
+bool jwks_has(const struct jwks *k, enum jwt_alg alg, struct slice kid)
+{
+    for (size_t i = 0; i < k->count; i++)
+        if (fits(&k->keys[i], alg, kid))
+            return true;
+    return false;
+}
+
 bool jwks_verify(const struct jwks *k, enum jwt_alg alg, struct slice kid, struct slice text,
                  struct slice signature)
 {
@@ -280,12 +294,9 @@ bool jwks_verify(const struct jwks *k, enum jwt_alg alg, struct slice kid, struc
             return false;
         signature = slice_make(der, (size_t)length);
     }
-    for (size_t i = 0; i < k->count && !right; i++) {
-        const struct key *key = &k->keys[i];
-        if ((int)key->kind == algs[alg].kind && (key->alg < 0 || key->alg == (int)alg) &&
-            (kid.len == 0 || slice_eq(kid, slice_of(key->kid))))
-            right = verify_one(key, digest_of(alg), text, signature);
-    }
+    for (size_t i = 0; i < k->count && !right; i++)
+        if (fits(&k->keys[i], alg, kid))
+            right = verify_one(&k->keys[i], digest_of(alg), text, signature);
     OPENSSL_free(der);
     return right;
 }

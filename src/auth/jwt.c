@@ -158,20 +158,25 @@ static bool is_verified(const json_t *claims)
     return value == NULL || json_is_true(value) || slice_eq(text_of(claims, "email_verified"), SLICE("true"));
 }
 
-static enum jwt_verdict check_claims(const json_t *claims, const struct jwt_rules *rules, int64_t now, struct arena *a,
-                                     struct slice *account, struct fail *why)
+/* Whose it is, for whom, and when: what a token says itself must be said. */
+static enum jwt_verdict check_origin(const json_t *claims, const struct jwt_rules *rules, int64_t now, struct fail *why)
 {
-    struct slice left = rules->scope;
-    char name[256];
-
     if (claims == NULL)
         return no(why, "the token's claims are no JSON object");
     if (!slice_eq(text_of(claims, "iss"), rules->issuer))
         return no(why, "the token is from another issuer");
     if (!has_text(json_object_get(claims, "aud"), rules->audience))
         return no(why, "the token is for somebody else (aud)");
-    if (!is_now(claims, now, rules->skew_seconds, why))
-        return JWT_INVALID;
+    return is_now(claims, now, rules->skew_seconds, why) ? JWT_RIGHT : JWT_INVALID;
+}
+
+/* Which account it names, and whether it is for mail. */
+static enum jwt_verdict check_account(const json_t *claims, const struct jwt_rules *rules, struct arena *a, struct slice *account,
+                                      struct fail *why)
+{
+    struct slice left = rules->scope;
+    char name[256];
+
     (void)snprintf(name, sizeof name, PRIslice, SLICE_ARG(rules->claim));
     struct slice who = text_of(claims, name);
     if (who.len == 0 || who.len > ACCOUNT_MAX || slice_find_char(who, '\0') < who.len)
@@ -189,6 +194,49 @@ static enum jwt_verdict check_claims(const json_t *claims, const struct jwt_rule
     return JWT_RIGHT;
 }
 
+bool jwt_is_one(struct slice token)
+{
+    struct slice left = token, head = slice_cut(&left, '.'), body = slice_cut(&left, '.');
+
+    return head.len > 0 && body.len > 0 && left.len > 0 && slice_find_char(left, '.') == left.len;
+}
+
+bool jwt_key_is_known(const struct jwks *keys, struct slice token)
+{
+    json_t *header = object_of(slice_sub(token, 0, slice_find_char(token, '.')));
+    enum jwt_alg alg;
+    /* A header that is none is signed by no key; others would not make it better. */
+    bool known = header == NULL || !jwt_alg_find(text_of(header, "alg"), &alg) || jwks_has(keys, alg, text_of(header, "kid"));
+
+    json_decref(header);
+    return known;
+}
+
+enum jwt_verdict jwt_introspected(const struct jwt_rules *rules, struct slice answer, int64_t now, struct arena *a,
+                                  struct slice *account, struct fail *why)
+{
+    json_t *claims = json_loadb(answer.ptr != NULL ? answer.ptr : "", answer.len, JSON_REJECT_DUPLICATES, NULL);
+    const json_t *active = json_object_get(claims, "active");
+    enum jwt_verdict said = JWT_RIGHT;
+
+    if (!json_is_boolean(active)) {
+        (void)fail_set(why, FAIL_TEMP, FAIL_OTHER, "its answer does not say whether the token is active");
+        said = JWT_NOT_NOW;
+    } else if (!json_is_true(active)) {
+        said = no(why, "the issuer says that the token is not active");
+    } else if (json_object_get(claims, "iss") != NULL && !slice_eq(text_of(claims, "iss"), rules->issuer)) {
+        said = no(why, "the token is from another issuer");
+    } else if (json_object_get(claims, "aud") != NULL && !has_text(json_object_get(claims, "aud"), rules->audience)) {
+        said = no(why, "the token is for somebody else (aud)");
+    } else if (json_object_get(claims, "exp") != NULL && !is_now(claims, now, rules->skew_seconds, why)) {
+        said = JWT_INVALID;
+    }
+    if (said == JWT_RIGHT)
+        said = check_account(claims, rules, a, account, why);
+    json_decref(claims);
+    return said;
+}
+
 /* header "." claims "." signature                                         RFC 7515 section 3.1 */
 enum jwt_verdict jwt_check(const struct jwks *keys, const struct jwt_rules *rules, struct slice token, int64_t now,
                            struct arena *a, struct slice *account, struct fail *why)
@@ -199,7 +247,7 @@ enum jwt_verdict jwt_check(const struct jwks *keys, const struct jwt_rules *rule
         return no(why, "the token is too long");
     head = slice_cut(&left, '.');
     body = slice_cut(&left, '.');
-    if (head.len == 0 || body.len == 0 || left.len == 0 || slice_find_char(left, '.') < left.len)
+    if (!jwt_is_one(token))
         return no(why, "the token is no signed JWT");
 
     json_t *header = object_of(head);
@@ -209,7 +257,9 @@ enum jwt_verdict jwt_check(const struct jwks *keys, const struct jwt_rules *rule
     if (said != JWT_RIGHT)
         return said;
     json_t *claims = object_of(body);
-    said = check_claims(claims, rules, now, a, account, why);
+    said = check_origin(claims, rules, now, why);
+    if (said == JWT_RIGHT)
+        said = check_account(claims, rules, a, account, why);
     json_decref(claims);
     return said;
 }

@@ -5,41 +5,29 @@
  */
 #include "auth/oauth.h"
 
-#include <errno.h>
 #include <jansson.h>
-#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
-#include "base/clock.h"
+#include "auth/oauth_ask.h"
+#include "auth/oauth_keys.h"
 #include "base/fail.h"
-#include "base/io.h"
-#include "base/log.h"
 
-enum { FILE_MAX = 256 * 1024 };
-
-/* What tells one version of the file from the next. */
-struct version {
-    struct timespec modified;
-    ino_t inode;
-    off_t size;
-};
+enum { ASKERS_MAX = 3 /* threads that may wait for the issuer; the others have passwords to check */ };
 
 struct oauth {
-    const char *path; /* these live as long as the config */
     struct jwt_rules rules;
-    pthread_rwlock_t lock; /* of what follows; held for reading while a signature is checked */
-    struct jwks *keys;     /* NULL: none could be read yet */
-    struct version read;   /* ... or tried to read: only another version is tried again */
-    bool tried;
+    struct oauth_keys *keys;      /* NULL: every token is asked about */
+    struct oauth_ask_setting ask; /* url "": none is */
+    struct fetch_client *fetch;
+    atomic_int askers;
 };
 
 struct oauth *oauth_create(const struct auth_limits *l)
 {
-    if (l->oauth_jwks[0] == '\0')
+    if (l->oauth_jwks[0] == '\0' && l->oauth_introspection[0] == '\0')
         return NULL;
     struct oauth *o = xcalloc(1, sizeof *o);
-    o->path = l->oauth_jwks;
     o->rules = (struct jwt_rules){
         .issuer = slice_of(l->oauth_issuer),
         .audience = slice_of(l->oauth_audience),
@@ -47,7 +35,10 @@ struct oauth *oauth_create(const struct auth_limits *l)
         .scope = slice_of(l->oauth_scope),
         .skew_seconds = l->oauth_skew_seconds,
     };
-    (void)pthread_rwlock_init(&o->lock, NULL);
+    o->ask = (struct oauth_ask_setting){
+        .url = l->oauth_introspection, .client = l->oauth_client, .secret = l->oauth_secret_file};
+    if (l->oauth_jwks[0] != '\0')
+        o->keys = oauth_keys_create(l->oauth_jwks, &o->rules);
     return o;
 }
 
@@ -55,71 +46,38 @@ void oauth_destroy(struct oauth **o)
 {
     if (*o == NULL)
         return;
-    jwks_destroy(&(*o)->keys);
-    (void)pthread_rwlock_destroy(&(*o)->lock);
+    oauth_keys_destroy(&(*o)->keys);
     free(*o);
     *o = NULL;
 }
 
-/* ---- keys ---- */
-
-static bool same_version(const struct version *a, const struct version *b)
+void oauth_use(struct oauth *o, struct fetch_client *fetch)
 {
-    return a->modified.tv_sec == b->modified.tv_sec && a->modified.tv_nsec == b->modified.tv_nsec &&
-           a->inode == b->inode && a->size == b->size;
+    o->fetch = fetch;
+    if (o->keys != NULL)
+        oauth_keys_use(o->keys, fetch);
 }
 
-/* Keeps what there is if the file cannot be used.  The lock is held for writing. */
-static void read_keys(struct oauth *o, const struct version *found)
+/* ---- the question ---- */
+
+static enum jwt_verdict ask(struct oauth *o, struct slice token, struct arena *a, struct slice *account, struct fail *why)
 {
-    struct buf text;
-    struct fail why;
+    enum jwt_verdict said = JWT_NOT_NOW;
 
-    o->read = *found;
-    o->tried = true;
-    buf_init(&text, FILE_MAX);
-    struct jwks *fresh = io_read_file(o->path, &text, &why) ? jwks_parse(buf_slice(&text), &why) : NULL;
-    buf_finish(&text);
-    if (fresh == NULL) {
-        log_event(LOG_ERROR, "auth.jwks_unusable", LOG_CSTR("file", o->path), LOG_FAIL(&why));
-        return;
-    }
-    jwks_destroy(&o->keys);
-    o->keys = fresh;
-    log_event(LOG_INFO, "auth.jwks_read", LOG_CSTR("file", o->path));
-}
-
-static void refresh_keys(struct oauth *o)
-{
-    struct stat st;
-    struct version found = {0};
-
-    if (stat(o->path, &st) == 0)
-        found = (struct version){.modified = st.st_mtim, .inode = st.st_ino, .size = st.st_size};
-    (void)pthread_rwlock_rdlock(&o->lock);
-    bool fresh = o->tried && same_version(&found, &o->read);
-    (void)pthread_rwlock_unlock(&o->lock);
-    if (fresh)
-        return;
-    (void)pthread_rwlock_wrlock(&o->lock);
-    if (!o->tried || !same_version(&found, &o->read))
-        read_keys(o, &found);
-    (void)pthread_rwlock_unlock(&o->lock);
+    if (atomic_fetch_add(&o->askers, 1) < ASKERS_MAX)
+        said = oauth_ask(o->fetch, &o->ask, &o->rules, token, a, account, why);
+    else
+        (void)fail_code(why, FAIL_TEMP, FAIL_LIMIT, "4.7.0", "too many wait for the issuer; try again later");
+    (void)atomic_fetch_sub(&o->askers, 1);
+    return said;
 }
 
 enum jwt_verdict oauth_check(struct oauth *o, struct slice token, struct arena *a, struct slice *account,
                              struct fail *why)
 {
-    enum jwt_verdict said = JWT_INVALID;
-
-    refresh_keys(o);
-    (void)pthread_rwlock_rdlock(&o->lock);
-    if (o->keys != NULL)
-        said = jwt_check(o->keys, &o->rules, token, clock_now(), a, account, why);
-    else
-        (void)fail_code(why, FAIL_PERM, FAIL_AUTH, "5.7.8", "the issuer's keys cannot be read");
-    (void)pthread_rwlock_unlock(&o->lock);
-    return said;
+    if (o->keys != NULL && (o->ask.url[0] == '\0' || jwt_is_one(token)))
+        return oauth_keys_check(o->keys, token, a, account, why);
+    return ask(o, token, a, account, why);
 }
 
 /* ---- what is said ---- */

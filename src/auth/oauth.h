@@ -1,9 +1,8 @@
 /*
  * auth/oauth.h - tokens of an issuer that the config names: OAUTHBEARER (RFC 7628) and XOAUTH2.
  *
- * Layer: auth, private to it.  Tokens are JWTs, checked against the issuer's keys in a file,
- * which is read again when it has changed.  Keys from a URL, and asking the issuer (RFC 7662), are
- * other sources of the same verdict: they will stand behind oauth_check.
+ * Layer: auth, private to it.  Tokens are JWTs, checked against the issuer's keys (auth/oauth_keys.h), or the issuer
+ * is asked about them (RFC 7662): about those that are no JWTs, and, where no keys are configured, about all.
  */
 #ifndef AUTH_OAUTH_H
 #define AUTH_OAUTH_H
@@ -16,8 +15,11 @@ struct oauth;
 /* NULL if the config names no issuer.  A key file that cannot be read is logged, and tried again when it changes. */
 struct oauth *oauth_create(const struct auth_limits *l);
 void oauth_destroy(struct oauth **o);
+struct fetch_client;
+/* Who asks the issuer; before the first check. */
+void oauth_use(struct oauth *o, struct fetch_client *fetch);
 
-/* Any thread.  As jwt_check. */
+/* Any thread.  As jwt_check, or JWT_NOT_NOW (FAIL_TEMP): the issuer could not be asked. */
 enum jwt_verdict oauth_check(struct oauth *o, struct slice token, struct arena *a, struct slice *account,
                              struct fail *why);
 

@@ -92,6 +92,12 @@ bool auth_server_open(const char *path, const struct auth_limits *limits, struct
     return true;
 }
 
+void auth_server_use(struct auth_server *s, struct fetch_client *fetch)
+{
+    if (s->oauth != NULL)
+        oauth_use(s->oauth, fetch);
+}
+
 void auth_server_close(struct auth_server **sp)
 {
     struct auth_server *s = *sp;
@@ -232,6 +238,10 @@ static void answer_token(struct auth_server *s, struct exchange **xp, const stru
     struct fail why = {0};
     enum jwt_verdict said = oauth_check(s->oauth, r->token, &x->arena, &named, &why);
 
+    if (said == JWT_NOT_NOW) {
+        answer_failed(answer, SLICE(""), 0, &why);
+        return;
+    }
     if (said == JWT_RIGHT && r->authzid.len > 0 && !verifier_same_login(&x->about, r->authzid, named)) {
         (void)fail_code(&why, FAIL_PERM, FAIL_AUTH, "5.7.8", "the token is another account's");
         said = JWT_INVALID;

@@ -27,10 +27,13 @@ struct auth_limits {
     const char *mechanisms; /* that are offered where they can be, by preference, separated by blanks */
 
     /*
-     * Tokens (OAUTHBEARER, XOAUTH2) of one issuer, off unless all of the first three are set: whose
-     * they must be, for whom, and the file (JWKS) with its keys.  RFC 7519, RFC 7517.
+     * Tokens (OAUTHBEARER, XOAUTH2) of one issuer, off unless it is said whose they must be, for whom, and how they are
+     * checked: by the issuer's keys (JWKS: a path, an https URL, or "discover"), by asking it, or both.  RFC 7519, RFC 7517.
      */
     const char *oauth_issuer, *oauth_audience, *oauth_jwks;
+    const char *oauth_introspection; /* an https URL (RFC 7662) for tokens that are no JWTs; default none */
+    const char *oauth_client;        /* the name by which the issuer knows us ... */
+    const char *oauth_secret_file;   /* ... and the file with our secret */
     const char *oauth_claim;      /* names the account; default "email" */
     const char *oauth_scope;      /* words that must be in it; default none */
     unsigned oauth_skew_seconds;  /* between the issuer's clock and ours; default 60 */
@@ -69,6 +72,11 @@ void auth_server_close(struct auth_server **s);
  */
 struct ipc_service auth_server_service(struct auth_server *s);
 struct ipc_service auth_server_control(struct auth_server *s);
+struct fetch_client;
+/* Who asks the issuer of tokens; before the first request.  Without it none is asked. */
+void auth_server_use(struct auth_server *s, struct fetch_client *fetch);
+/* Does it ask anybody at all? */
+bool auth_limits_need_fetch(const struct auth_limits *l);
 /* Who hears of changed credentials: the server that `mail` is connected to, or NULL. */
 void auth_server_tell(struct auth_server *s, struct ipc_server *mail);
 

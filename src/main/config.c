@@ -576,7 +576,7 @@ bool config_parse(const char *path, struct slice text, struct config **out, stru
     bool ok = config_syntax_check(path, text, why) && parse_text(cfg, path, text, why);
     if (ok) {
         take_all(c, cfg);
-        ok = check_whole(c, why);
+        ok = config_fetch_take_others(c, why) && check_whole(c, why);
     }
     if (ok && c->arena.failed)
         ok = fail_set(why, FAIL_PERM, FAIL_TOO_BIG, "%s: too much", path);

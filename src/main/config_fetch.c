@@ -28,6 +28,23 @@ void config_fetch_take(struct config *c, cfg_t *cfg)
         config_add_helper(c, arena_cstr(&c->arena, slice_of(cfg_getnstr(cfg, "fetch_helpers", i))));
 }
 
+/* A token's issuer may well be in our own network. */
+bool config_fetch_take_others(struct config *c, struct fail *why)
+{
+    bool              discovers = strcmp(c->auth.oauth_jwks, "discover") == 0;
+    const char *const urls[] = {discovers ? c->auth.oauth_issuer : c->auth.oauth_jwks, c->auth.oauth_introspection};
+
+    for (size_t i = 0; i < ARRAY_LEN(urls); i++) {
+        struct fetch_helper helper;
+        if (!slice_starts(slice_of(urls[i]), SLICE("https://")))
+            continue;
+        if (!fetch_helper_parse(urls[i], &helper, why))
+            return fail_at(why, "%s: auth: %s", c->path, urls[i]);
+        config_add_helper(c, urls[i]);
+    }
+    return true;
+}
+
 void config_add_helper(struct config *c, const char *helper)
 {
     const char **longer = arena_new_array(&c->arena, const char *, c->helper_count + 2); /* ends with NULL */

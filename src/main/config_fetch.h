@@ -16,5 +16,7 @@
 /* A check of libconfuse's kind, of lists and of single values. */
 int config_fetch_validate_helpers(cfg_t *cfg, cfg_opt_t *opt);
 void config_fetch_take(struct config *c, cfg_t *cfg);
+/* What other options name, once they are read; FAIL_INVALID if one is no URL. */
+bool config_fetch_take_others(struct config *c, struct fail *why);
 
 #endif

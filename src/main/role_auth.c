@@ -2,7 +2,8 @@
  * main/role_auth.c - the role that holds secrets.
  *
  * Layer: main.  Speaks with the mail role over a socket that the supervisor sends, and
- * with the administrator over its own control socket; with nobody outside.
+ * with the administrator over its own control socket; with nobody outside.  Where the config
+ * names a token issuer that must be asked, the fetch role does that.
  */
 #include <stdlib.h>
 #include <unistd.h>
@@ -10,11 +11,15 @@
 #include "main/config.h"
 #include "main/privilege.h"
 #include "main/role.h"
+#include "net/fetch.h"
+
+enum { ISSUER_THREADS = 6 }; /* that may wait for a token issuer, beside those that check passwords */
 
 struct auth_work {
     struct auth_server *server;
     struct ipc_server  *mail;    /* asks who somebody is */
     struct ipc_server  *control; /* sets passwords */
+    struct fetch_client *fetch;  /* NULL: nobody outside is asked */
 };
 
 /* ipc hands the service's own context to `admit`: what it needs besides is here.  Set once, before threads. */
@@ -35,6 +40,7 @@ static void auth_stop(void *work)
         auth_server_tell(w->server, NULL);
     ipc_server_destroy(&w->mail);
     auth_server_close(&w->server);
+    fetch_client_destroy(&w->fetch);
     free(w);
 }
 
@@ -47,6 +53,8 @@ static struct ipc_limits server_limits(const struct config *c)
 
     if (limits.threads < hashes + 2)
         limits.threads = hashes + 2;
+    if (auth_limits_need_fetch(&c->auth))
+        limits.threads += ISSUER_THREADS;
     return limits;
 }
 
@@ -57,6 +65,12 @@ static void *auth_start_role(struct config *c, const struct role_start *start, s
     bool              ok = auth_server_open(config_data_path(c, "auth/auth.db"), &c->auth, &w->server, why);
 
     admit_config = c;
+    if (ok && auth_limits_need_fetch(&c->auth)) {
+        w->fetch = fetch_client_create(&c->fetch, &c->ipc, why);
+        ok = w->fetch != NULL;
+        if (ok)
+            auth_server_use(w->server, w->fetch);
+    }
     if (ok) {
         struct ipc_service service = auth_server_service(w->server), control = auth_server_control(w->server);
 
@@ -82,8 +96,14 @@ static void auth_note(void *work, const struct role_note *note)
     struct auth_work *w = work;
     struct fail       why;
 
-    if (role_answers(note, ROLE_MAIL) && !ipc_server_attach(w->mail, note->fd, &why))
-        log_event(LOG_ERROR, "role.peer_failed", LOG_FAIL(&why));
+    if (role_answers(note, ROLE_MAIL)) {
+        if (!ipc_server_attach(w->mail, note->fd, &why))
+            log_event(LOG_ERROR, "role.peer_failed", LOG_FAIL(&why));
+    } else if (role_asks(note, ROLE_FETCH) && w->fetch != NULL) {
+        fetch_client_attach(w->fetch, note->fd);
+    } else if (note->fd >= 0) {
+        (void)close(note->fd);
+    }
 }
 
 const struct role_work role_auth = {.start = auth_start_role, .note = auth_note, .stop = auth_stop};

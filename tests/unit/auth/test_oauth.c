@@ -4,15 +4,20 @@
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "auth/oauth.h"
+#include "auth/oauth_ask.h"
+#include "auth/oauth_keys.h"
 #include "base/clock.h"
 #include "base/encode.h"
 #include "base/fail.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "tests/unit/check.h"
+#include "tests/unit/net/fake_fetch.h"
 
 static struct arena arena;
 static struct fail why;
@@ -335,6 +340,186 @@ static void test_file(void)
     (void)rmdir(dir);
 }
 
+/* ---- an issuer that is asked ---- */
+
+static _Atomic long ahead; /* seconds */
+
+/* In front of the C library's: time that does not jump, moved. */
+int clock_gettime(clockid_t clock, struct timespec *out)
+{
+    const int failed = (int)syscall(SYS_clock_gettime, clock, out);
+
+    if (clock == CLOCK_MONOTONIC)
+        out->tv_sec += ahead;
+    return failed;
+}
+
+static struct slice token_of(const char *kid)
+{
+    return token(arena_printf(&arena, "{\"alg\":\"EdDSA\",\"kid\":\"%s\"}", kid).ptr,
+                 arena_printf(&arena, "{\"iss\":\"https://issuer.example\",\"aud\":\"mail\",\"exp\":%lld,\"email\":\"ann@example.org\"}",
+                              (long long)clock_now() + 1000).ptr, ed25519, NULL);
+}
+
+static void asking(struct auth_limits *l)
+{
+    auth_limits_default(l);
+    l->oauth_issuer = "https://issuer.example";
+    l->oauth_audience = "mail";
+}
+
+#define NO_PAGE {NULL, 0, NULL, NULL, FAIL_OTHER}
+
+static void expect_token(const char *note, struct oauth *o, struct fake_fetch *f, const char *kid, enum jwt_verdict want, unsigned asked)
+{
+    struct slice account = SLICE("");
+    unsigned before = fake_fetch_asked(f);
+
+    CHECK(note, oauth_check(o, token_of(kid), &arena, &account, &why) == want);
+    CHECK(note, fake_fetch_asked(f) - before == asked);
+    if (want == JWT_NOT_NOW)
+        CHECK(note, why.kind == FAIL_TEMP && strcmp(why.code, "4.7.0") == 0);
+}
+
+static void test_url(void)
+{
+    static const struct fake_page nothing[] = {NO_PAGE};
+    const struct fake_page one[] = {{"https://issuer.example/jwks", 200, "application/json",
+                                     arena_printf(&arena, "{\"keys\":[%s]}", ed25519_row("d")).ptr, FAIL_OTHER}, NO_PAGE};
+    const struct fake_page two[] = {{"https://issuer.example/jwks", 200, "application/json",
+                                     arena_printf(&arena, "{\"keys\":[%s,%s]}", ed25519_row("d"), ed25519_row("e")).ptr, FAIL_OTHER}, NO_PAGE};
+    const struct fake_page broken[] = {{"https://issuer.example/jwks", 200, "application/json", "{", FAIL_OTHER}, NO_PAGE};
+    struct fake_fetch *f = fake_fetch_start(nothing);
+    struct auth_limits l;
+
+    asking(&l);
+    l.oauth_jwks = "http://issuer.example/jwks";
+    CHECK("not https", !auth_limits_check(&l, &why));
+    l.oauth_jwks = "https://issuer.example/jwks";
+    CHECK("all is said", auth_limits_check(&l, &why) && auth_limits_need_fetch(&l));
+    struct oauth *o = oauth_create(&l);
+    expect_token("nobody to ask", o, f, "d", JWT_NOT_NOW, 0);
+    ahead += 61;
+    oauth_use(o, f->client);
+    expect_token("nobody answers", o, f, "d", JWT_NOT_NOW, 1);
+    expect_token("not asked again at once", o, f, "d", JWT_NOT_NOW, 0);
+    fake_fetch_set(f, one);
+    ahead += 61;
+    expect_token("a minute later", o, f, "d", JWT_RIGHT, 1);
+    expect_token("kept", o, f, "d", JWT_RIGHT, 0);
+    fake_fetch_set(f, two);
+    expect_token("a key it does not have", o, f, "e", JWT_INVALID, 0);
+    ahead += 61;
+    expect_token("is asked for", o, f, "e", JWT_RIGHT, 1);
+    expect_token("one nobody has", o, f, "x", JWT_INVALID, 0);
+    ahead += 61;
+    expect_token("too", o, f, "x", JWT_INVALID, 1);
+    expect_token("but not for each token", o, f, "y", JWT_INVALID, 0);
+    fake_fetch_set(f, broken);
+    ahead += 3700;
+    expect_token("what is no key set", o, f, "d", JWT_RIGHT, 1);
+    fake_fetch_set(f, nothing);
+    ahead += 61;
+    expect_token("does not take the others away, nor does silence", o, f, "e", JWT_RIGHT, 1);
+    fake_fetch_set(f, one);
+    ahead += 61;
+    expect_token("a key that was taken back", o, f, "e", JWT_INVALID, 1);
+    oauth_destroy(&o);
+    fake_fetch_stop(&f);
+}
+
+static void test_discovery(void)
+{
+    const char *keys = arena_printf(&arena, "{\"keys\":[%s]}", ed25519_row("d")).ptr;
+    const struct fake_page openid[] = {
+        {"https://issuer.example/.well-known/openid-configuration", 200, "application/json",
+         "{\"issuer\":\"https://issuer.example\",\"jwks_uri\":\"https://keys.example/k\"}", FAIL_OTHER},
+        {"https://keys.example/k", 200, "application/json", keys, FAIL_OTHER}, NO_PAGE};
+    const struct fake_page oauth2[] = {
+        {"https://issuer.example/.well-known/oauth-authorization-server", 200, "application/json",
+         "{\"issuer\":\"https://issuer.example\",\"jwks_uri\":\"https://keys.example/k\"}", FAIL_OTHER},
+        {"https://keys.example/k", 200, "application/json", keys, FAIL_OTHER}, NO_PAGE};
+    static const char *const bad[] = {"", "{", "[]", "{\"issuer\":\"https://issuer.example\"}", "{\"jwks_uri\":\"https://keys.example/k\"}",
+                                      "{\"issuer\":\"https://issuer.example/\",\"jwks_uri\":\"https://keys.example/k\"}",
+                                      "{\"issuer\":\"https://issuer.example\",\"jwks_uri\":\"http://keys.example/k\"}",
+                                      "{\"issuer\":\"https://issuer.example\",\"jwks_uri\":7}"};
+    struct fake_fetch *f = fake_fetch_start(openid);
+    struct auth_limits l;
+    struct buf uri;
+
+    asking(&l);
+    l.oauth_jwks = "discover";
+    CHECK("all is said", auth_limits_check(&l, &why));
+    for (int round = 0; round < 2; round++) {
+        struct oauth *o = oauth_create(&l);
+        oauth_use(o, f->client);
+        expect_token(round == 0 ? "OpenID" : "RFC 8414", o, f, "d", JWT_RIGHT, round == 0 ? 2 : 3);
+        oauth_destroy(&o);
+        fake_fetch_set(f, oauth2);
+    }
+    buf_init(&uri, 1000);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        CHECK(bad[i], !oauth_metadata_parse(slice_of(bad[i]), SLICE("https://issuer.example"), &uri, &why) && uri.len == 0);
+    buf_finish(&uri);
+    l.oauth_issuer = "issuer";
+    CHECK("an issuer that is no URL", !auth_limits_check(&l, &why));
+    fake_fetch_stop(&f);
+}
+
+static void test_introspection(void)
+{
+    static const struct { const char *note; unsigned status; const char *body; enum jwt_verdict want; } cases[] = {
+        {"good", 200, "{\"active\":true,\"email\":\"ann@example.org\"}", JWT_RIGHT},
+        {"all that fits", 200, "{\"active\":true,\"iss\":\"https://issuer.example\",\"aud\":[\"x\",\"mail\"],\"exp\":99999999999,\"email\":\"ann@example.org\"}", JWT_RIGHT},
+        {"not active", 200, "{\"active\":false}", JWT_INVALID},
+        {"another issuer's", 200, "{\"active\":true,\"iss\":\"https://other.example\",\"email\":\"ann@example.org\"}", JWT_INVALID},
+        {"for somebody else", 200, "{\"active\":true,\"aud\":\"web\",\"email\":\"ann@example.org\"}", JWT_INVALID},
+        {"over", 200, "{\"active\":true,\"exp\":5,\"email\":\"ann@example.org\"}", JWT_INVALID},
+        {"nobody's", 200, "{\"active\":true}", JWT_INVALID},
+        {"not verified", 200, "{\"active\":true,\"email\":\"ann@example.org\",\"email_verified\":false}", JWT_INVALID},
+        {"active as text", 200, "{\"active\":\"true\",\"email\":\"ann@example.org\"}", JWT_NOT_NOW},
+        {"no JSON", 200, "active", JWT_NOT_NOW},
+        {"it does not know us", 401, "{\"active\":true,\"email\":\"ann@example.org\"}", JWT_NOT_NOW},
+        {"it is ill", 500, "", JWT_NOT_NOW},
+    };
+    char path[] = "/tmp/oauth-secret-XXXXXX";
+    int fd = mkstemp(path);
+    static const struct fake_page nothing[] = {NO_PAGE};
+    struct fake_fetch *f = fake_fetch_start(nothing);
+    struct auth_limits l;
+    struct slice account = SLICE("");
+    struct buf basic;
+
+    asking(&l);
+    l.oauth_introspection = "https://issuer.example/ask";
+    CHECK("by which name", !auth_limits_check(&l, &why));
+    l.oauth_client = "mail server";
+    l.oauth_secret_file = path;
+    CHECK("all is said", auth_limits_check(&l, &why) && auth_limits_need_fetch(&l));
+    CHECK("a secret", fd >= 0 && write(fd, "se:cret\n", 8) == 8);
+    struct oauth *o = oauth_create(&l);
+    CHECK("nobody to ask", oauth_check(o, SLICE("opaque"), &arena, &account, &why) == JWT_NOT_NOW && why.kind == FAIL_TEMP);
+    oauth_use(o, f->client);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const struct fake_page pages[] = {{"https://issuer.example/ask", cases[i].status, "application/json", cases[i].body, FAIL_OTHER}, NO_PAGE};
+        fake_fetch_set(f, pages);
+        CHECK(cases[i].note, oauth_check(o, SLICE("op+que/="), &arena, &account, &why) == cases[i].want);
+        CHECK(cases[i].note, (why.kind == FAIL_TEMP) == (cases[i].want == JWT_NOT_NOW) || cases[i].want == JWT_RIGHT);
+        fake_fetch_set(f, nothing);
+    }
+    CHECK_SLICE("what was asked", buf_slice(&f->posted), SLICE("token=op%2Bque%2F%3D&token_type_hint=access_token"));
+    CHECK_SLICE("as a form", buf_slice(&f->posted_type), SLICE("application/x-www-form-urlencoded"));
+    buf_init(&basic, 1000);
+    oauth_basic(SLICE("mail server"), SLICE("se:cret"), &basic);
+    CHECK_SLICE("by whom", buf_slice(&basic), SLICE("Basic bWFpbCUyMHNlcnZlcjpzZSUzQWNyZXQ="));
+    buf_finish(&basic);
+    (void)unlink(path);
+    (void)close(fd);
+    CHECK("no secret", oauth_check(o, SLICE("opaque"), &arena, &account, &why) == JWT_NOT_NOW);
+    oauth_destroy(&o);
+    fake_fetch_stop(&f);
+}
+
 int main(void)
 {
     log_set_level(LOG_ERROR);
@@ -350,6 +535,9 @@ int main(void)
     test_key_sets();
     test_messages();
     test_file();
+    test_url();
+    test_discovery();
+    test_introspection();
     jwks_destroy(&keys);
     EVP_PKEY *made[] = {rsa, other_rsa, small_rsa, p256, ed25519};
     for (size_t i = 0; i < ARRAY_LEN(made); i++)

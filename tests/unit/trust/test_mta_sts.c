@@ -10,7 +10,7 @@
 
 #include "tests/unit/check.h"
 #include "tests/unit/net/fake_dns.h"
-#include "tests/unit/trust/fake_fetch.h"
+#include "tests/unit/net/fake_fetch.h"
 #include "trust/mta_sts.h"
 #include "trust/tls_report.h"
 

@@ -11,7 +11,7 @@
 #include "base/encode.h"
 #include "tests/unit/check.h"
 #include "tests/unit/net/fake_dns.h"
-#include "tests/unit/trust/fake_fetch.h"
+#include "tests/unit/net/fake_fetch.h"
 #include "trust/tls_report.h"
 
 #define POLICY "version: STSv1\r\nmode: testing\r\nmx: mx1.example.com\r\nmx: *.example.net\r\nmax_age: 604800\r\n"

@@ -1,5 +1,5 @@
 /*
- * tests/unit/trust/fake_fetch.h - a fetch role inside a test: a fetch_client that answers from a table.
+ * tests/unit/net/fake_fetch.h - a fetch role inside a test: a fetch_client that answers from a table.
  */
 #ifndef TESTS_FAKE_FETCH_H
 #define TESTS_FAKE_FETCH_H

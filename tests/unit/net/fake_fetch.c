@@ -1,5 +1,5 @@
 /* See fake_fetch.h. */
-#include "tests/unit/trust/fake_fetch.h"
+#include "tests/unit/net/fake_fetch.h"
 
 #include <stdlib.h>
 #include <unistd.h>
