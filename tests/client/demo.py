@@ -123,10 +123,8 @@ class Configured(Demo):
         config = os.path.join(self.folder, "data", "posthorn.conf")
         with open(config) as file:
             text = file.read()
-        head = "\n%s {\n" % self.section
-        text = text.replace(head, head + self.settings) if head in text else "%s\n%s%s}\n" % (text, head, self.settings)
         with open(config, "w") as file:
-            file.write(text)
+            file.write(self.edit(text))
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told, open(self.log_path, "ab") as log:
             told.bind(os.path.join(self.folder, "notify"))
             told.settimeout(120)
@@ -135,6 +133,10 @@ class Configured(Demo):
             while b"READY=1" not in told.recv(4096):
                 pass
         return self
+
+    def edit(self, text):
+        head = "\n%s {\n" % self.section
+        return text.replace(head, head + self.settings) if head in text else "%s\n%s%s}\n" % (text, head, self.settings)
 
 
 class Client:
