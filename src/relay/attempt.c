@@ -183,7 +183,7 @@ static bool no_reply(const struct batch *b)
 }
 
 /*
- * All that this host has not seen, as far as it listens.  A connection that breaks without a word, after it carried a message,
+ * All that this host has not seen, as far as it listens (when this is called it does).  A connection that breaks without a word, after it carried a message,
  * says nothing about the others: hosts close what lies idle, or has carried enough.  They are as they were.
  */
 static void send_over(struct attempt *a, struct link *link)
@@ -198,7 +198,7 @@ static void send_over(struct attempt *a, struct link *link)
     b.index = arena_new_array(a->arena, size_t, most);
     if (b.recipients == NULL || b.index == NULL)
         return;
-    while (a->open > 0 && smtp_client_usable(link->client) && next_batch(a, &b)) {
+    for (bool first = true; a->open > 0 && (first || smtp_client_usable(link->client)) && next_batch(a, &b); first = false) {
         struct smtp_client_message m = {
             .sender = c->sender,
             .options = c->options,
@@ -258,6 +258,12 @@ static void try_hosts(struct attempt *a, struct link **link)
 
 /* ---- the end ---- */
 
+/* A status of the class that goes with "later" (RFC 3463 section 2): 535 5.7.8 of a smart host is no verdict on the mail. */
+static struct slice for_now(const struct attempt *a, struct slice status)
+{
+    return status.len > 0 && status.ptr[0] == '5' ? arena_printf(a->arena, "4" PRIslice, SLICE_ARG(slice_from(status, 1))) : status;
+}
+
 static struct queue_outcome put_off(const struct attempt *a, const struct fate *f)
 {
     const struct trouble *t = &a->trouble;
@@ -287,7 +293,11 @@ static struct queue_outcome outcome_of(const struct attempt *a, const struct fat
     struct queue_outcome o = {.code = f->reply.code, .status = f->reply.status, .remote = slice_of(f->host), .text = f->reply.text};
 
     switch (f->is) {
-    case FATE_OPEN: return put_off(a, f);
+    case FATE_OPEN:
+        o = put_off(a, f);
+        if (o.fate == QUEUE_LATER)
+            o.status = for_now(a, o.status);
+        break;
     case FATE_SENT: o.fate = QUEUE_SENT; break;
     case FATE_RELAYED: o.fate = QUEUE_RELAYED; break;
     case FATE_NEVER: o.fate = QUEUE_NEVER; break;

@@ -81,15 +81,6 @@ void host_memory_dead(struct host_memory *m, struct slice where, unsigned second
     (void)pthread_mutex_unlock(&m->lock);
 }
 
-void host_memory_alive(struct host_memory *m, struct slice where)
-{
-    (void)pthread_mutex_lock(&m->lock);
-    struct place *p = map_get(&m->places, where);
-    if (p != NULL)
-        p->dead_until = 0;
-    (void)pthread_mutex_unlock(&m->lock);
-}
-
 const char *host_memory_is_dead(struct host_memory *m, struct slice where, struct arena *a)
 {
     const char *why = NULL;

@@ -14,7 +14,6 @@ void host_memory_destroy(struct host_memory **m);
 
 /* `where`: the address as text, with its port. */
 void host_memory_dead(struct host_memory *m, struct slice where, unsigned seconds, const char *why);
-void host_memory_alive(struct host_memory *m, struct slice where);
 /* Why nobody answered there a moment ago, in the arena; NULL: nothing is known. */
 const char *host_memory_is_dead(struct host_memory *m, struct slice where, struct arena *a);
 
