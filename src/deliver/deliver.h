@@ -59,6 +59,12 @@ struct delivery_recipient {
 };
 
 /*
+ * Where an address leads: directory_route(), and return addresses of forwards back to their senders (deliver/srs.h).
+ * FAIL_NOT_FOUND: a return address that is not ours or too old.  In the arena.
+ */
+bool deliver_find(struct deliver *d, struct slice address, struct arena *a, struct route *out, struct fail *why);
+
+/*
  * What one transaction has reserved in the accounts its recipients lead to, so
  * that others who come at the same time cannot have that room too.  Whatever is
  * left is given back by deliver_hold_finish (fine more than once).

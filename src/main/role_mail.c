@@ -4,30 +4,29 @@
  * Layer: main.  Opens the rooms from the bottom up and closes them from the top down.
  * Offline (a command found no server running) it is the same without a network.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "admin/admin.h"
 #include "auth/client.h"
-#include "base/clock.h"
 #include "base/io.h"
-#include "base/scoped.h"
 #include "content/client.h"
+#include "deliver/home.h"
 #include "deliver/srs.h"
 #include "main/config.h"
 #include "main/control.h"
+#include "main/folder_lock.h"
 #include "main/intake.h"
 #include "main/role.h"
 #include "net/tls.h"
 #include "policy/policy.h"
+#include "queue/client.h"
 #include "queue/queue.h"
 
 enum {
     POLICY_BODY_MEMORY = 256 << 10, /* of a changed message; what is larger lies in a spool file */
     STOP_SECONDS = 20, /* for sessions to finish, and again for what they delivered */
+    HOME_BESIDE = 1024 * 1024, /* what a notification holds beside the message that it returns */
     LOCK_SECONDS = 2 * STOP_SECONDS + 20, /* for a predecessor to finish */
 };
 
@@ -44,6 +43,10 @@ struct mail_work {
     struct dns_client   *dns;
     struct fetch_client *fetch;
     struct policy       *policy;
+    struct queue_client *queue;
+    struct deliver_outbound outbound;
+    struct home_server  *home;
+    struct ipc_server   *home_ipc; /* the queue role asks */
     struct text_source   text;
     struct tls_context  *tls;
     struct net          *net;
@@ -55,29 +58,6 @@ struct mail_work {
     struct smtp_service  smtp[3]; /* by enum smtp_kind */
     struct imap_service  imap;
 };
-
-/* ---- the data folder's lock ---- */
-
-/*
- * One process at a time has the data folder.  A successor waits until its predecessor is gone;
- * there is no way to hear of that but to ask again.
- */
-static bool lock_folder(struct mail_work *w, const char *path, struct fail *why)
-{
-    int64_t give_up = clock_mono_ms() + LOCK_SECONDS * 1000;
-
-    w->lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (w->lock < 0)
-        return fail_errno(why, errno, "%s", path);
-    while (flock(w->lock, LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK && errno != EINTR)
-            return fail_errno(why, errno, "%s", path);
-        if (clock_mono_ms() >= give_up)
-            return fail_set(why, FAIL_TEMP, FAIL_OTHER, "%s is in use by another process", path);
-        (void)usleep(20000);
-    }
-    return true;
-}
 
 /* ---- services ---- */
 
@@ -109,7 +89,6 @@ static void make_services(struct mail_work *w, struct config *c, const char *spo
             .volumes = w->volumes,
             .policy = w->policy,
             .login = kind == SMTP_SUBMISSION ? &w->login : NULL,
-            .srs = w->srs,
             .relay_networks = c->sending.relay_networks,
             .relay_network_count = c->sending.relay_network_count,
             .relay_domains = c->sending.relay_domains,
@@ -217,7 +196,10 @@ static void mail_stop(void *work)
     fetch_client_destroy(&w->fetch);
     dns_client_destroy(&w->dns);
     tls_context_destroy(&w->tls);
+    ipc_server_destroy(&w->home_ipc);
+    home_server_destroy(&w->home);
     deliver_close(&w->deliver, STOP_SECONDS);
+    queue_client_destroy(&w->queue); /* which deliver asked */
     srs_close(&w->srs);
     directory_close(&w->directory);
     store_close(&w->store);
@@ -228,6 +210,11 @@ static void mail_stop(void *work)
     free(w);
 }
 
+static bool hand_over(void *ctx, const struct queue_message *messages, size_t count, bool *taken, struct fail *why)
+{
+    return queue_client_take(ctx, messages, count, taken, why);
+}
+
 /* With what it needs to give mail away. */
 static bool open_deliver(struct mail_work *w, struct config *c, struct fail *why)
 {
@@ -236,6 +223,11 @@ static bool open_deliver(struct mail_work *w, struct config *c, struct fail *why
     c->deliver.srs = w->srs;
     if (c->sending.aliases_file[0] != '\0')
         directory_use_aliases(w->directory, c->sending.aliases_file);
+    w->queue = queue_client_create(&c->ipc, why);
+    if (w->queue == NULL)
+        return false;
+    w->outbound = (struct deliver_outbound){.take = hand_over, .ctx = w->queue};
+    c->deliver.outbound = &w->outbound;
     return deliver_open(w->store, w->volumes, w->directory, &c->deliver, &w->deliver, why);
 }
 
@@ -245,7 +237,7 @@ static bool open_rooms(struct mail_work *w, struct config *c, struct fail *why)
 
     c->deliver.note_path = config_data_path(c, "mail/parsing");
     c->deliver.hostname = c->hostname;
-    if (!lock_folder(w, mail, why) || !io_make_dirs(config_data_path(c, "mail/spool"), 0700, why) ||
+    if (!folder_lock(mail, LOCK_SECONDS, &w->lock, why) || !io_make_dirs(config_data_path(c, "mail/spool"), 0700, why) ||
         !volumes_open(config_data_path(c, "mail/volumes"), &c->volume, &w->volumes, why) ||
         !store_open(mail, w->volumes, &c->store, &w->store, why) || !open_text_source(w, c, why) ||
         !directory_open(config_data_path(c, "mail/directory.db"), &c->directory, &w->directory, why) ||
@@ -306,6 +298,15 @@ static bool open_policy(struct mail_work *w, struct config *c, struct fail *why)
     return policy_open(&setting, &w->policy, why);
 }
 
+/* The queue role's notifications and reports. */
+static bool open_home(struct mail_work *w, struct config *c, struct fail *why)
+{
+    w->home = home_server_create(w->deliver, config_data_path(c, "mail/spool"), c->smtp.message_bytes + HOME_BESIDE);
+    struct ipc_service service = home_server_service(w->home);
+    w->home_ipc = ipc_server_create(&c->ipc, &service, why);
+    return w->home_ipc != NULL;
+}
+
 static bool open_network(struct mail_work *w, struct config *c, const struct role_start *start, struct fail *why)
 {
     if (start->listener_count != c->listener_count)
@@ -329,7 +330,7 @@ static bool open_network(struct mail_work *w, struct config *c, const struct rol
         return false;
     make_services(w, c, config_data_path(c, "mail/spool"));
     return listen_all(w, c, start->listeners, why) && store_index_start(w->store, why) &&
-           open_intake(w, c, why) && net_start(w->net, why);
+           open_home(w, c, why) && open_intake(w, c, why) && net_start(w->net, why);
 }
 
 static void *mail_start(struct config *c, const struct role_start *start, struct fail *why)
@@ -363,18 +364,36 @@ static void reload_certificate(struct mail_work *w)
         log_event(LOG_ERROR, "tls.reload_failed", LOG_FAIL(&why));
 }
 
+/* A role that is there (again); takes the descriptor. */
+static void take_peer(struct mail_work *w, const struct role_note *note)
+{
+    struct fail why;
+
+    if (role_asks(note, ROLE_RESOLVER)) {
+        dns_client_attach(w->dns, note->fd);
+    } else if (role_asks(note, ROLE_FETCH)) {
+        fetch_client_attach(w->fetch, note->fd);
+    } else if (role_asks(note, ROLE_CONTENT)) {
+        content_client_attach(w->content, note->fd);
+    } else if (role_asks(note, ROLE_AUTH)) {
+        auth_client_attach(w->auth, note->fd);
+    } else if (role_asks(note, ROLE_QUEUE)) {
+        queue_client_attach(w->queue, note->fd);
+        deliver_queue_is_back(w->deliver);
+    } else if (role_answers(note, ROLE_QUEUE)) {
+        if (!ipc_server_attach(w->home_ipc, note->fd, &why))
+            log_event(LOG_ERROR, "role.peer_failed", LOG_FAIL(&why));
+    } else {
+        (void)close(note->fd);
+    }
+}
+
 static void mail_note(void *work, const struct role_note *note)
 {
     struct mail_work *w = work;
 
-    if (role_asks(note, ROLE_RESOLVER))
-        dns_client_attach(w->dns, note->fd);
-    else if (role_asks(note, ROLE_FETCH))
-        fetch_client_attach(w->fetch, note->fd);
-    else if (role_asks(note, ROLE_CONTENT))
-        content_client_attach(w->content, note->fd);
-    else if (role_asks(note, ROLE_AUTH))
-        auth_client_attach(w->auth, note->fd);
+    if (note->fd >= 0)
+        take_peer(w, note);
     else if (note->what == ROLE_RELOAD)
         reload_certificate(w);
 }

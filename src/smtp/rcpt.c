@@ -4,7 +4,6 @@
  * Layer: smtp.  What can be refused is refused here, so that a 250 at the end
  * holds for everybody.
  */
-#include "deliver/srs.h"
 #include "smtp/session.h"
 
 enum { FIRST_RECIPIENTS = 4 };
@@ -53,35 +52,6 @@ static bool accept_route(struct smtp_session *s, const struct delivery_recipient
     case ROUTE_INVALID: return smtp_refuse(s, "rcpt", to, 553, "5.1.3", "that is not a valid address");
     }
     return false;
-}
-
-/*
- * A bounce of what was forwarded comes to the address that stood in for its sender's: on to him, wherever he is.
- */
-static bool find_route(struct smtp_session *s, const struct smtp_path *path, struct delivery_recipient *r,
-                       struct fail *why)
-{
-    struct smtp_transaction *tx = s->tx;
-    struct directory *d = s->service->directory;
-    struct slice sender;
-
-    r->address = path->address;
-    if (s->service->srs == NULL || !srs_is(path->local) ||
-        !(srs_is_domain(s->service->srs, path->domain) || directory_is_local_domain(d, path->domain)))
-        return directory_route(d, path->address, &tx->arena, &r->route, why);
-    switch (srs_reverse(s->service->srs, path->local, &tx->arena, &sender)) {
-    case SRS_NOT: break;
-    case SRS_GOOD:
-        if (!directory_route(d, sender, &tx->arena, &r->route, why))
-            return false;
-        if (r->route.kind == ROUTE_REMOTE)
-            r->route.kind = ROUTE_LOCAL; /* an address of ours that leads there, as an alias does */
-        return true;
-    case SRS_BAD:
-        return fail_code(why, FAIL_PERM, FAIL_NOT_FOUND, "5.1.1",
-                         "that return address is not one of ours, or is too old");
-    }
-    return directory_route(d, path->address, &tx->arena, &r->route, why);
 }
 
 /* Room for one more; the arena keeps the old array until the transaction ends. */
@@ -176,7 +146,8 @@ void smtp_rcpt(struct smtp_session *s, struct slice args)
     }
     if (!read_recipient(s, args, &path, &r.options))
         return;
-    if (!find_route(s, &path, &r, &why)) {
+    r.address = path.address;
+    if (!deliver_find(s->service->deliver, path.address, &tx->arena, &r.route, &why)) {
         if (tx->arena.failed) {
             reply_too_many(s);
         } else {

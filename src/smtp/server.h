@@ -12,7 +12,6 @@
 
 struct deliver;
 struct policy;
-struct srs;
 struct volumes;
 
 enum smtp_kind { SMTP_MX, SMTP_SUBMISSION, SMTP_LMTP };
@@ -41,7 +40,6 @@ struct smtp_service {
     struct volumes *volumes;
     struct policy *policy;               /* NULL: everybody may come in */
     const struct login_service *login;   /* NULL where AUTH is not offered */
-    const struct srs *srs;               /* bounces of what was forwarded find their way back; NULL: none */
     const struct net_block *relay_networks; /* clients that may send to anybody */
     size_t relay_network_count;
     const char *const *relay_domains;    /* for which mail is taken and sent on, from anybody; ".example.org": what is below */
