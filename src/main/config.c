@@ -344,6 +344,8 @@ static void set_checks(cfg_t *cfg)
         {"relay_domains", config_sending_validate_domains}, {"srs_domain", config_sending_validate_domain},
         {"aliases_file", validate_path},
         {"fetch_helpers", config_fetch_validate_helpers}, {"fetch_authorities", validate_path},
+        {"tls_authorities", validate_path},
+        {"tls_report_contact", config_fetch_validate_contact},
         {"dns_servers", validate_dns_servers}, {"route", config_route_validate},
     };
     char name[100];

@@ -83,6 +83,10 @@ struct config {
     const char **helpers; /* that `fetch` may reach, from every option that names one; NULL-ended, or NULL */
     size_t       helper_count;
     const char  *fetch_authorities; /* a PEM file; "": the system's */
+    const char  *tls_authorities;   /* the same for the certificates of mail servers */
+    bool         mta_sts;           /* policies of other domains are asked for (RFC 8461) */
+    bool         tls_reports;       /* counted and sent (RFC 8460) */
+    const char  *tls_report_contact; /* "": postmaster at the host name */
 
     struct config_sending   sending;
 

@@ -5,6 +5,7 @@
  */
 #include "main/config_fetch.h"
 
+#include "base/address.h"
 #include "fetch/where.h"
 
 int config_fetch_validate_helpers(cfg_t *cfg, cfg_opt_t *opt)
@@ -20,8 +21,27 @@ int config_fetch_validate_helpers(cfg_t *cfg, cfg_opt_t *opt)
     return 0;
 }
 
+/* It goes into header fields as it is. */
+int config_fetch_validate_contact(cfg_t *cfg, cfg_opt_t *opt)
+{
+    struct slice       contact = slice_of(cfg_opt_getnstr(opt, cfg_opt_size(opt) - 1));
+    struct address_key key;
+    bool               ok = contact.len == 0 || address_key_parse(contact, &key);
+
+    for (size_t i = 0; i < contact.len; i++)
+        ok = ok && contact.ptr[i] > ' ' && contact.ptr[i] <= '~';
+    if (ok)
+        return 0;
+    cfg_error(cfg, "%s: \"%s\" is no address", cfg_opt_name(opt), contact.ptr);
+    return -1;
+}
+
 void config_fetch_take(struct config *c, cfg_t *cfg)
 {
+    c->tls_authorities = arena_cstr(&c->arena, slice_of(cfg_getstr(cfg, "tls_authorities")));
+    c->mta_sts = cfg_getbool(cfg, "mta_sts") != cfg_false;
+    c->tls_reports = cfg_getbool(cfg, "tls_reports") != cfg_false;
+    c->tls_report_contact = arena_cstr(&c->arena, slice_of(cfg_getstr(cfg, "tls_report_contact")));
     c->fetch_authorities = arena_cstr(&c->arena, slice_of(cfg_getstr(cfg, "fetch_authorities")));
     c->helper_count = 0;
     for (unsigned i = 0; i < cfg_size(cfg, "fetch_helpers"); i++)
