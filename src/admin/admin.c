@@ -37,6 +37,7 @@ static const struct {
     {"session.kick", admin_session_kick, true},
     {"session.list", admin_session_list, true},
     {"status", admin_status, false},
+    {"trace", admin_trace, false},
 };
 
 bool admin_run(const struct admin *a, const json_t *request, const struct admin_progress *progress, json_t **result,

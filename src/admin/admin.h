@@ -22,6 +22,11 @@ struct queue;
 struct store;
 struct volumes;
 
+struct admin_limits {
+    unsigned trace_days; /* that lines for `posthorn trace` are kept; 0: none are; default 14 */
+};
+void admin_limits_default(struct admin_limits *l);
+
 /* What the commands work on; all of it outlives them. */
 struct admin {
     struct directory *directory;
@@ -29,6 +34,7 @@ struct admin {
     struct volumes   *volumes;
     struct deliver   *deliver; /* NULL while the server is not running */
     struct net       *net;     /* NULL while the server is not running */
+    const char       *trace_dir; /* where this role keeps its lines (main/trace_file.h); NULL: nowhere */
     struct queue     *queue;   /* in the queue role, which has nothing else of these; NULL in the mail role */
 };
 

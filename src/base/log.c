@@ -27,6 +27,7 @@ enum {
 /* Set by main/ at start, before any thread; atomic so that nobody need know. */
 static _Atomic int  least_level = LOG_INFO;
 static _Atomic int  log_fd = STDERR_FILENO;
+static void (*_Atomic trace_keeper)(struct slice line);
 static char         role[ROLE_MAX_BYTES];
 static _Atomic uint64_t next_id; /* 0: not begun */
 
@@ -148,12 +149,20 @@ static const char *level_name(enum log_level level)
     bug("log level %d", (int)level);
 }
 
-void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t count)
+static bool has_trace(const struct log_field *fields, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(fields[i].key, "trace") == 0)
+            return true;
+    }
+    return false;
+}
+
+static void write_line(enum log_level level, bool logged, void (*keep)(struct slice line), const char *event,
+                       const struct log_field *fields, size_t count)
 {
     struct line l;
 
-    if ((int)level < atomic_load_explicit(&least_level, memory_order_relaxed))
-        return;
     l.len = 0;
     put_time(&l);
     put_text(&l, level_name(level));
@@ -165,9 +174,36 @@ void log_write(enum log_level level, const char *event, const struct log_field *
     for (size_t i = 0; i < count; i++)
         put_field(&l, &fields[i]);
     l.text[l.len++] = '\n';
+    if (keep != NULL)
+        keep(slice_make(l.text, l.len));
     /* A log that cannot be written has nobody to tell: the line is lost. */
-    while (write(atomic_load_explicit(&log_fd, memory_order_relaxed), l.text, l.len) < 0 && errno == EINTR)
+    while (logged && write(atomic_load_explicit(&log_fd, memory_order_relaxed), l.text, l.len) < 0 && errno == EINTR)
         ;
+}
+
+void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t count)
+{
+    bool logged = (int)level >= atomic_load_explicit(&least_level, memory_order_relaxed);
+    void (*keep)(struct slice line) = atomic_load_explicit(&trace_keeper, memory_order_relaxed);
+
+    if (keep != NULL && (level < LOG_INFO || !has_trace(fields, count)))
+        keep = NULL;
+    if (logged || keep != NULL)
+        write_line(level, logged, keep, event, fields, count);
+}
+
+void log_write_trace(const char *event, const struct log_field *fields, size_t count)
+{
+    bool logged = LOG_DEBUG >= atomic_load_explicit(&least_level, memory_order_relaxed);
+    void (*keep)(struct slice line) = atomic_load_explicit(&trace_keeper, memory_order_relaxed);
+
+    if (logged || keep != NULL)
+        write_line(LOG_DEBUG, logged, keep, event, fields, count);
+}
+
+void log_set_trace(void (*keep)(struct slice line))
+{
+    atomic_store(&trace_keeper, keep);
 }
 
 void log_set_level(enum log_level level)

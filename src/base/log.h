@@ -36,6 +36,15 @@ struct log_field {
     log_write((level), (event), (const struct log_field[]){__VA_ARGS__},                          \
               sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field))
 
+/*
+ * The same for a line that only those want who follow one message (`posthorn trace`): it goes to log_set_trace's
+ * keeper and, at debug, to the log.  The first field is its trace id.
+ */
+#define log_trace(event, ...)                                                                     \
+    log_write_trace((event), (const struct log_field[]){__VA_ARGS__},                             \
+                    sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field))
+
+void log_write_trace(const char *event, const struct log_field *fields, size_t count);
 void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t count);
 
 /* Below `level` nothing is written.  For main/ at start only. */
@@ -44,6 +53,9 @@ void log_set_level(enum log_level level);
 void log_set_role(const char *role);
 /* The descriptor lines go to, 2 unless told; for main/ and tests. */
 void log_set_fd(int fd);
+
+/* Gets every line (with its line end) that has a field "trace", whatever the level; from any thread.  For main/ at start only. */
+void log_set_trace(void (*keep)(struct slice line));
 
 /* A short process-unique id for sessions and traces ("k3f9"), NUL-terminated. */
 struct log_id { char text[14]; };

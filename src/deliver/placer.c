@@ -13,6 +13,7 @@ enum { BATCH_MAX = 256 };
 struct batch {
     struct item *items[BATCH_MAX];
     struct place_item place[BATCH_MAX];
+    struct placed_at at[BATCH_MAX];
     bool failed[BATCH_MAX];
     size_t count;
 };
@@ -23,13 +24,16 @@ static void batch_fill(struct batch *b, struct item *first)
     for (struct item *i = first; i != NULL; i = i->next) {
         const struct job *j = i->job;
         b->items[b->count] = i;
+        b->at[b->count].uid = 0;
         b->failed[b->count] = false;
-        b->place[b->count++] = (struct place_item){.ref = j->ref,
-                                                   .target = i->target,
-                                                   .reserved = i->reserved,
-                                                   .facts = &j->facts,
-                                                   .internal_date = j->record.internal_date,
-                                                   .internal_zone = j->record.internal_zone};
+        b->place[b->count] = (struct place_item){.ref = j->ref,
+                                                 .target = i->target,
+                                                 .reserved = i->reserved,
+                                                 .facts = &j->facts,
+                                                 .internal_date = j->record.internal_date,
+                                                 .internal_zone = j->record.internal_zone,
+                                                 .at = &b->at[b->count]};
+        b->count++;
     }
 }
 
@@ -77,6 +81,17 @@ static void place(struct deliver *d, uint64_t account, struct batch *b, struct f
     account_release(&a);
 }
 
+/* For whoever follows a message to its mailbox. */
+static void tell_placed(const struct batch *b, uint64_t account)
+{
+    for (size_t i = 0; i < b->count; i++) {
+        if (!b->failed[i] && b->at[i].uid != 0)
+            log_trace("deliver.placed", LOG_TEXT("trace", b->items[i]->job->record.trace),
+                      LOG_TEXT("to", b->items[i]->target->recipient), LOG_U64("account", account),
+                      LOG_CSTR("mailbox", b->at[i].mailbox), LOG_U64("uid", b->at[i].uid));
+    }
+}
+
 /* What has failed for too long is returned, and then as good as placed. */
 static void give_up_old(struct deliver *d, struct batch *b, const struct fail *why)
 {
@@ -119,6 +134,7 @@ static void work_on(struct deliver *d, struct account_queue *q, struct batch *b)
     (void)pthread_mutex_unlock(&d->lock);
     batch_fill(b, first);
     place(d, q->account, b, &why);
+    tell_placed(b, q->account);
     give_up_old(d, b, &why);
     (void)pthread_mutex_lock(&d->lock);
     d->busy_placers--;

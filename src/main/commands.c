@@ -67,6 +67,8 @@ const struct command commands[] = {
     {"alias", "remove", "ADDRESS [MEMBER]", 1, 2, "remove an alias or one of its members", command_alias_remove, {{0}}},
     {"session", "list", "", 0, 0, "list who is connected", command_session_list, {{0}}},
     {"session", "kick", "ID|ADDRESS", 1, 1, "end a session, or all of an account", command_session_kick, {{0}}},
+    {"trace", NULL, "TRACE|MESSAGE-ID", 1, 1, "the whole way of a message: received, placed, sent, returned", command_trace,
+     {{0}}},
     {"sendmail", NULL, "[OPTION...] [RECIPIENT...]", 0, RAW_WORDS,
      "send a message from standard input, as programs expect of /usr/sbin/sendmail", command_sendmail, {{0}}},
     {"config", "check", "", 0, 0, "is the config file right?", command_config_check, {{0}}},

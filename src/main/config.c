@@ -270,7 +270,7 @@ static void limit_options(const char *room, cfg_opt_t options[ROOM_OPTIONS_MAX])
     options[n] = (cfg_opt_t)CFG_END();
 }
 
-static const char *const limit_rooms[] = {"net",    "ipc",     "dns",       "smtp",      "imap", "store",
+static const char *const limit_rooms[] = {"admin", "net",    "ipc",     "dns",       "smtp",      "imap", "store",
                                           "volume", "deliver", "directory", "auth", "content", "fetch", "policy", "relay",
                                           "smtp_client"};
 

@@ -8,6 +8,7 @@
 #ifndef MAIN_CONFIG_H
 #define MAIN_CONFIG_H
 
+#include "admin/admin.h"
 #include "auth/server.h"
 #include "base/arena.h"
 #include "base/fail.h"
@@ -91,6 +92,7 @@ struct config {
     struct config_sending   sending;
 
     struct policy_config    admission; /* who may come in */
+    struct admin_limits     admin;
     struct net_limits       net;
     struct ipc_limits       ipc;
     struct dns_limits       dns;

@@ -20,6 +20,8 @@
 enum { DAY = 24 * 3600, MANY = 1000000000 };
 
 const struct config_limit config_limits[] = {
+    COUNT(admin, trace_days, 0, 3650),
+
     COUNT(net, workers, 0, 1024),
     COUNT(net, workers_max, 1, 4096),
     COUNT(net, connections_max, 0, MANY),
@@ -199,6 +201,7 @@ const size_t config_limit_count = ARRAY_LEN(config_limits);
 
 void config_limits_default(struct config *c)
 {
+    admin_limits_default(&c->admin);
     net_limits_default(&c->net);
     ipc_limits_default(&c->ipc);
     dns_limits_default(&c->dns);

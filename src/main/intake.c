@@ -65,6 +65,7 @@ struct taking {
     bool                 trusted;
     uint64_t             account;
     struct slice         sender; /* reverse-path */
+    struct slice         message_id;
     struct body         *body;
     struct dsn_recipient      *refused;
     size_t                     refused_count;
@@ -220,6 +221,7 @@ static bool make_body(struct taking *t, struct fail *why)
                                        .spool_dir = s->spool_dir, .has_room = has_room, .room_ctx = s->volumes};
     struct slice message = slice_from(buf_slice(&t->head), (size_t)t->message_at);
     struct slice header = slice_sub(message, 0, header_length(message));
+    struct header_field field;
     struct buf   out;
     char         last = '\0';
 
@@ -228,7 +230,10 @@ static bool make_body(struct taking *t, struct fail *why)
     buf_init(&out, 4 * (size_t)HEADER_MAX);
     buf_addf(&out, "Received: by %s (from user %s)\r\n\tid %s; %s\r\n", s->hostname, t->user, t->trace.text,
              clock_rfc5322(clock_now()).text);
+    size_t top = out.len;
     intake_complete_header(&out, &t->arena, header, &t->author, s->hostname, (int64_t)t->st.st_mtime);
+    if (header_find(slice_from(buf_slice(&out), top), SLICE("Message-ID"), &field))
+        t->message_id = arena_keep(&t->arena, header_message_id(field.body));
     t->drop.options.account = t->account;
     t->drop.options.utf8 = !slice_is_ascii(t->sender) || !slice_is_ascii(header);
     t->body = body_create(&limits);
@@ -318,7 +323,7 @@ static bool deliver(struct taking *t, struct fail *why)
     if (ok && t->taker_count > 0)
         log_event(LOG_INFO, "sendmail.accepted", LOG_CSTR("trace", t->trace.text), LOG_CSTR("user", t->user),
                   LOG_TEXT("from", t->sender), LOG_TEXT("to", t->takers[0].address), LOG_U64("recipients", t->taker_count),
-                  LOG_U64("size", body_size(t->body)));
+                  LOG_U64("size", body_size(t->body)), LOG_TEXT("message_id", t->message_id));
     deliver_hold_finish(s->deliver, &hold);
     return ok;
 }

@@ -20,6 +20,7 @@
 #include "base/scoped.h"
 #include "main/config.h"
 #include "main/privilege.h"
+#include "main/trace_file.h"
 #include "net/ipc.h"
 
 enum { FIXED_WORDS = 5, LISTENERS_MAX = 1000, CONFIG_MAX = 1024 * 1024 };
@@ -282,6 +283,20 @@ static void run(const struct role_work *work, void *at_work, int supervisor)
     work->stop(at_work);
 }
 
+/* What those roles log of a message's way is kept beside what else they keep. */
+static bool keep_traces(struct config *c, const struct role_start *start, struct fail *why)
+{
+    switch (start->role) {
+    case ROLE_MAIL: return start->offline || trace_file_open(config_data_path(c, "mail/trace"), c->admin.trace_days, why);
+    case ROLE_QUEUE: return start->offline || trace_file_open(config_data_path(c, "queue/trace"), c->admin.trace_days, why);
+    case ROLE_AUTH:
+    case ROLE_CONTENT:
+    case ROLE_FETCH:
+    case ROLE_RESOLVER: return true;
+    }
+    bug("role %d", (int)start->role);
+}
+
 int role_main(int argc, char **argv)
 {
     static int        listeners[LISTENERS_MAX];
@@ -304,7 +319,7 @@ int role_main(int argc, char **argv)
     void *at_work = NULL;
     if (read_config(start.config, &config, &why)) {
         log_set_level(start.offline ? LOG_ERROR : config->log_level);
-        if (privilege_drop(config, start.role, &why))
+        if (privilege_drop(config, start.role, &why) && keep_traces(config, &start, &why))
             at_work = roles[start.role].work->start(config, &start, &why);
     }
     if (at_work == NULL) {

@@ -248,6 +248,7 @@ static bool open_rooms(struct mail_work *w, struct config *c, struct fail *why)
         .store = w->store,
         .volumes = w->volumes,
         .deliver = w->deliver,
+        .trace_dir = config_data_path(c, "mail/trace"),
     };
     return true;
 }

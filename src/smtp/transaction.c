@@ -9,11 +9,13 @@
 #include "base/clock.h"
 #include "base/unicode.h"
 #include "message/binary.h"
+#include "message/header.h"
 #include "net/net.h"
 #include "smtp/session.h"
 #include "storage/volume.h"
 
 enum {
+    TRACED_MAX = 100, /* recipients that are noted one by one for `posthorn trace` */
     ARENA_MAX = 16 << 20, /* recipients and where they lead */
     BODY_MEMORY = 256 << 10,
 };
@@ -231,15 +233,34 @@ static bool content_ok(const struct smtp_session *s, struct fail *why)
     return !binary || encode_binary(s, why);
 }
 
+/* Its id, by which people ask what became of it; into `room`. */
+static struct slice message_id(const struct body *body, char *room, size_t size)
+{
+    struct header_field field;
+    struct slice text;
+    size_t n = 0;
+
+    if (!body_in_memory(body, &text)) {
+        (void)body_read(body, 0, room, size, &n, NULL);
+        text = slice_make(room, n);
+    }
+    return header_find(text, SLICE("Message-ID"), &field) ? header_message_id(field.body) : SLICE("");
+}
+
 static void log_accepted(struct smtp_session *s, const struct delivery *d)
 {
+    char head[8192]; /* of a large message: its id stands near the top */
     struct log_id session = conn_session_id(s->conn);
     struct conn_address peer = conn_peer_text(s->conn);
 
     log_event(LOG_INFO, "smtp.accepted", LOG_CSTR("session", session.text), LOG_TEXT("trace", d->trace),
               LOG_CSTR("peer", peer.text), LOG_CSTR("user", s->user != NULL ? s->user : "-"),
               LOG_TEXT("from", d->sender), LOG_TEXT("to", d->recipients[0].address),
-              LOG_U64("recipients", d->recipient_count), LOG_U64("size", body_size(d->body)));
+              LOG_U64("recipients", d->recipient_count), LOG_U64("size", body_size(d->body)),
+              LOG_TEXT("tls", conn_has_tls(s->conn) ? conn_tls_version(s->conn) : SLICE("none")),
+              LOG_TEXT("message_id", message_id(d->body, head, sizeof head)));
+    for (size_t i = 1; i < d->recipient_count && i < TRACED_MAX; i++)
+        log_trace("smtp.recipient", LOG_TEXT("trace", d->trace), LOG_TEXT("to", d->recipients[i].address));
 }
 
 static bool wants_copy(const struct smtp_session *s)

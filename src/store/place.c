@@ -5,6 +5,8 @@
  * accepted.  A mailbox that is gone means INBOX; keywords that do not fit are
  * left out.
  */
+#include <stdio.h>
+
 #include "store/internal.h"
 
 struct placing {
@@ -84,6 +86,15 @@ static bool is_in_mailbox(struct db *db, uint64_t message_id, uint64_t mailbox_i
     return db_done(q, why);
 }
 
+static void note_place(const struct change *c, uint64_t mailbox, uint32_t uid, struct placed_at *out)
+{
+    const struct mailbox_state *box = state_mailbox(c->account->state, mailbox);
+    struct slice                name = box != NULL ? box->row.name : SLICE("");
+
+    (void)snprintf(out->mailbox, sizeof out->mailbox, PRIslice, SLICE_ARG(name));
+    out->uid = uid;
+}
+
 static bool place_one(struct change *c, const struct place_item *item, const struct message_facts *facts,
                       struct fail *why)
 {
@@ -98,7 +109,7 @@ static bool place_one(struct change *c, const struct place_item *item, const str
         .flags = t->flags,
     };
     uint64_t id;
-    uint32_t uid;
+    uint32_t uid = 0;
     bool there = false;
 
     if (box == NULL || !find_message(c->db, item->ref, &id, why) ||
@@ -108,6 +119,8 @@ static bool place_one(struct change *c, const struct place_item *item, const str
     if (!there && (!keywords_of(c, t->keywords, &m.keyword_set, why) ||
                    (id == 0 && !row_add_message(c, &m, &id, why)) || !row_add_entry(c, box, id, &m, &uid, why)))
         return false;
+    if (item->at != NULL)
+        note_place(c, box->row.id, there ? 0 : uid, item->at);
     c->returned.bytes += item->reserved.bytes;
     c->returned.messages += item->reserved.messages;
     return true;

@@ -279,6 +279,11 @@ bool store_has_space(struct store *st, uint64_t bytes, struct fail *why);
 
 /* A delivery that is on stable storage already becomes a row. */
 struct record_target;
+/* Where a message went; uid 0: it was there already. */
+struct placed_at {
+    uint32_t uid;
+    char mailbox[80]; /* its name, cut, NUL-terminated */
+};
 struct place_item {
     uint64_t ref;                       /* volume_ref of the record; also the delivery id */
     struct quota_amount reserved;       /* for it; no more once it is placed */
@@ -286,6 +291,7 @@ struct place_item {
     const struct message_facts *facts;  /* NULL: they are computed from the record */
     int64_t internal_date;
     int internal_zone;
+    struct placed_at *at;               /* filled in; NULL: nobody wants to know */
 };
 /* Repeating is harmless: a delivery id that the account has is skipped. */
 bool message_place(struct account *a, const struct place_item *items, size_t count, struct fail *why);

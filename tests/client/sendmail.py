@@ -20,6 +20,7 @@ def run(c):
         forms(s)
         bad(s)
         refused(s)
+        trace(s)
         smtp(s)
         mutt(s)
         other_user(s)
@@ -146,6 +147,28 @@ def refused(s):
     s.send("-N never", ["-f", "u1@example.test", "-N", "never", "nosuch@example.test"], "Subject: gone\n\nz\n")
     s.send("-N never: marker", ["u1@example.test"], "Subject: marker\n\nz\n")
     s.c.ok("-N never: nobody is told", "Subject: marker" in s.arrives("-N never: one message", "u1@example.test")[0])
+
+
+def trace(s):
+    def told(*words, want=0):
+        status, said = s.c.command([s.server.program, "trace", *words], env={"POSTHORN_CONFIG": s.server.config})
+        s.c.ok("trace %s: status" % words[-1], status == want, said)
+        return said.decode()
+
+    ident = "<way=of.a.message@x.example>"
+    s.send("trace: a message", ["-f", "u1@example.test", "u0", "nosuch@example.test"], "Message-ID: %s\nSubject: way\n\nz\n" % ident)
+    s.arrives("trace: arrives", s.to)
+    s.arrives("trace: the sender is told", "u1@example.test")
+    said = told(ident)
+    s.c.ok("trace: accepted", "accepted from user %s" % s.user in said and "Message-ID " + ident in said, said)
+    s.c.ok("trace: placed", re.search(r"placed for <u0@example.test> in INBOX, UID \d+", said), said)
+    s.c.ok("trace: refused", "refused for <nosuch@example.test>" in said, said)
+    s.c.ok("trace: the notification", "<u1@example.test> is told" in said and "placed for <u1@example.test>" in said, said)
+    ids = set(re.findall(r"^\S+Z  (\S+) ", said, re.M))
+    s.c.ok("trace: one trace", len(ids) == 1, ids)
+    s.c.same("trace: by its trace id", told(ids.pop()), said)
+    s.c.ok("trace: JSON", '"event": "deliver.placed"' in told("--json", ident))
+    told("<nothing@x.example>", want=1)
 
 
 def smtp(s):
