@@ -107,6 +107,7 @@ struct delivery {
     struct slice trace;      /* the session's log id */
     struct envelope_options options;
     struct delivery_copy copy;
+    bool junk; /* into the \Junk mailbox of who has one (RFC 6154), with $Junk */
     struct deliver_hold *hold; /* what was reserved for the recipients; becomes the delivery's.  NULL: nothing */
 };
 /*

@@ -181,7 +181,7 @@ bool deliver_may(struct deliver *d, struct deliver_hold *h, const struct deliver
     return false;
 }
 
-static uint64_t sent_mailbox(struct account *a, struct fail *why)
+uint64_t mailbox_for_use(struct account *a, enum special_use use, struct fail *why)
 {
     const struct mailbox_list *list;
     uint64_t id = 0;
@@ -189,11 +189,11 @@ static uint64_t sent_mailbox(struct account *a, struct fail *why)
     if (!mailbox_list(a, &list, why))
         return 0;
     for (size_t i = 0; i < list->count && id == 0; i++)
-        if (list->items[i].use == USE_SENT && !list->items[i].no_select)
+        if (list->items[i].use == use && !list->items[i].no_select)
             id = list->items[i].id;
     mailbox_list_release(&list);
     if (id == 0)
-        (void)fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "there is no mailbox for what was sent");
+        (void)fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "there is no such mailbox");
     return id;
 }
 
@@ -205,7 +205,7 @@ bool deliver_want_copy(struct deliver *d, struct deliver_hold *h, uint64_t accou
     bool ok = open_account(d, account, &a, &why);
 
     if (ok) {
-        const uint64_t mailbox = sent_mailbox(a, &why);
+        const uint64_t mailbox = mailbox_for_use(a, USE_SENT, &why);
         ok = mailbox != 0 && reserve(h, a, size, &why);
         if (ok)
             *out = (struct delivery_copy){.account = account, .mailbox = mailbox};

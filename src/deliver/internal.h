@@ -116,6 +116,9 @@ struct deliver {
 /* What was reserved in that account is the caller's from here on. */
 struct quota_amount hold_take(struct deliver_hold *h, uint64_t account);
 
+/* The mailbox of that special use; 0: `why`. */
+uint64_t mailbox_for_use(struct account *a, enum special_use use, struct fail *why);
+
 /* ---- job.c ---- */
 
 /* The job of a message that came in: targets, prefixes, facts.  NULL: `why`. */

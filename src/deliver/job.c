@@ -127,17 +127,32 @@ static struct slice options_text(struct job *j, const struct recipient_options *
     return kept;
 }
 
+/* Where junk goes; 0: INBOX, for who has no mailbox for it. */
+static uint64_t junk_mailbox(struct deliver *d, uint64_t account)
+{
+    struct account *a = NULL;
+    uint64_t id = 0;
+
+    if (store_account(d->store, account, &a, NULL)) {
+        id = mailbox_for_use(a, USE_JUNK, NULL);
+        account_release(&a);
+    }
+    return id;
+}
+
 /*
  * One row for each account, whatever many recipients lead there.  A detail
  * (ann+lists) does not choose a mailbox: all mail goes to INBOX, as with Postfix
  * and Dovecot as they come; filters will choose.
  */
-static void add_local(struct job *j, const struct delivery_recipient *r, const struct route_target *t,
-                      struct slice sender)
+static void add_local(struct deliver *d, struct job *j, const struct delivery *in, const struct delivery_recipient *r,
+                      const struct route_target *t, struct slice sender)
 {
     add_target(j, &(struct record_target){
                       .kind = RECORD_LOCAL,
                       .account = t->account,
+                      .mailbox = in->junk ? junk_mailbox(d, t->account) : 0,
+                      .keywords = in->junk ? SLICE("$Junk") : SLICE(""),
                       .recipient = arena_keep(&j->arena, r->address),
                       .prefix = arena_printf(&j->arena,
                                              "Return-Path: <" PRIslice ">\r\nDelivered-To: " PRIslice "\r\n",
@@ -188,7 +203,8 @@ static void add_outbound(struct deliver *d, struct job *j, const struct delivery
     add_target(j, &leaves);
 }
 
-static void add_recipient(struct deliver *d, struct job *j, struct met *met, const struct delivery_recipient *r)
+static void add_recipient(struct deliver *d, struct job *j, struct met *met, const struct delivery *in,
+                          const struct delivery_recipient *r)
 {
     for (size_t i = 0; i < r->route.count; i++) {
         const struct route_target *t = &r->route.targets[i];
@@ -196,7 +212,7 @@ static void add_recipient(struct deliver *d, struct job *j, struct met *met, con
         const struct slice sender =
             t->owner.len > 0 && j->record.sender.len > 0 ? t->owner : j->record.sender;
         if (t->local && !met_account(met, t->account))
-            add_local(j, r, t, sender);
+            add_local(d, j, in, r, t, sender);
         else if (!t->local && !met_address(met, t->address))
             add_outbound(d, j, r, t, sender);
     }
@@ -250,7 +266,7 @@ static void add_all(struct deliver *d, struct job *j, const struct delivery *in)
     idmap_init(&met.accounts);
     map_init(&met.addresses);
     for (size_t i = 0; i < in->recipient_count && !j->arena.failed; i++)
-        add_recipient(d, j, &met, &in->recipients[i]);
+        add_recipient(d, j, &met, in, &in->recipients[i]);
     add_copy(j, &met, &in->copy);
     j->owners = (unsigned)met.accounts.count + (j->outbound_count > 0);
     idmap_finish(&met.accounts);

@@ -26,14 +26,6 @@ static bool note_owners(struct smtp_transaction *tx, const struct route *r)
     return true;
 }
 
-static bool leaves(const struct route *r)
-{
-    for (size_t i = 0; i < r->count; i++)
-        if (!r->targets[i].local)
-            return true;
-    return false;
-}
-
 static bool accept_route(struct smtp_session *s, const struct delivery_recipient *r)
 {
     const struct slice to = r->address;
@@ -121,7 +113,6 @@ static void take_recipient(struct smtp_session *s)
         return;
     }
     tx->recipients[tx->recipient_count++] = *r;
-    tx->leaves = tx->leaves || leaves(&r->route);
     smtp_reply(s, 250, "2.1.5", "recipient ok");
 }
 

@@ -41,7 +41,6 @@ struct smtp_transaction {
     struct smtp_path sender;
     struct envelope_options options; /* what MAIL asked for */
     bool lowered;       /* MT-PRIORITY was more than this client may have */
-    bool leaves;        /* some recipient leads elsewhere */
     uint64_t announced; /* SIZE; 0: not said */
     struct delivery_recipient *recipients;
     size_t recipient_count, recipient_cap;

@@ -73,7 +73,7 @@ void smtp_transaction_lose(struct smtp_session *s, const struct fail *why, unsig
 static void keep(struct smtp_transaction *tx, struct slice s)
 {
     /* The next server wants to know, also where the client did not say so. */
-    if (tx->leaves && tx->options.body == BODY_7BIT && !slice_is_ascii(s))
+    if (tx->options.body == BODY_7BIT && !slice_is_ascii(s))
         tx->options.body = BODY_8BITMIME;
     if (!tx->lost && s.len > 0 && !body_add(tx->body, s, &tx->why))
         lose(tx);
@@ -283,6 +283,7 @@ static bool deliver(struct smtp_session *s, const struct delivery_recipient *rec
                          .received = tx->received,
                          .trace = slice_of(tx->trace.text),
                          .options = tx->options,
+                         .junk = tx->junk,
                          .hold = &tx->hold};
 
     d.options.account = s->account;
@@ -307,6 +308,13 @@ static void reply_kept(struct smtp_session *s)
         smtp_reply(s, 250, "2.0.0", "kept as %s", s->tx->trace.text);
 }
 
+/* Of an account so many messages and recipients in an hour and a day. */
+static bool may_send_so_much(const struct smtp_session *s, struct fail *why)
+{
+    return s->account == 0 || s->service->kind != SMTP_SUBMISSION ||
+           policy_rate_take(s->service->policy, s->account, (unsigned)s->tx->recipient_count, why);
+}
+
 static void finish_smtp(struct smtp_session *s)
 {
     struct smtp_transaction *tx = s->tx;
@@ -318,7 +326,7 @@ static void finish_smtp(struct smtp_session *s)
             return;
         }
     }
-    if (deliver(s, tx->recipients, tx->recipient_count, &why))
+    if (may_send_so_much(s, &why) && deliver(s, tx->recipients, tx->recipient_count, &why))
         reply_kept(s);
     else
         refuse_all(s, &why);
