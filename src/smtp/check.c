@@ -20,7 +20,7 @@ static enum policy_kind kind_of(const struct smtp_session *s)
 
 static void take_peer(const struct smtp_session *s, struct policy_facts *f)
 {
-    const struct sockaddr_storage peer = conn_peer(s->conn);
+    const struct sockaddr_storage peer = smtp_peer(s);
 
     if (peer.ss_family == AF_INET6) {
         const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&peer;
@@ -56,7 +56,7 @@ void smtp_check(struct smtp_session *s, enum policy_stage stage, struct slice ab
         return;
     }
     struct log_id session = conn_session_id(s->conn);
-    struct conn_address peer = conn_peer_text(s->conn);
+    struct conn_address peer = smtp_peer_text(s);
     struct policy_facts f = {
         .kind = kind_of(s),
         .peer = slice_of(peer.text),

@@ -80,6 +80,7 @@ static const struct smtp_command {
     {"QUIT", quit, ANYWHERE, IN_BOTH, NO_ARGUMENT},
     {"VRFY", vrfy, ANYWHERE, IN_BOTH, NEEDS_LOGIN},
     {"EXPN", expn, ANYWHERE, IN_BOTH, NEEDS_LOGIN},
+    {"XCLIENT", smtp_xclient, AT_START | AT_REST, IN_SMTP, 0},
     {"HELP", help, ANYWHERE, IN_BOTH, 0},
 };
 
@@ -93,7 +94,7 @@ static void help(struct smtp_session *s, struct slice args)
     (void)args;
     conn_write(s->conn, SLICE("214-2.0.0 Commands:"));
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-        if (is_known_to(&commands[i], s))
+        if (is_known_to(&commands[i], s) && (commands[i].run != smtp_xclient || smtp_offers_xclient(s)))
             conn_printf(s->conn, " %s", commands[i].name);
     conn_write(s->conn, SLICE("\r\n214 2.0.0 RFC 5321 tells the rest\r\n"));
 }

@@ -87,6 +87,8 @@ static void say_what_there_is(struct smtp_session *s)
         conn_write(s->conn, SLICE("250-DSN\r\n250-DELIVERBY\r\n250-MT-PRIORITY\r\n"));
     if (smtp_offers_requiretls(s))
         conn_write(s->conn, SLICE("250-REQUIRETLS\r\n"));
+    if (smtp_offers_xclient(s))
+        conn_write(s->conn, SLICE("250-XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT\r\n"));
     if (smtp_offers_holding(s))
         write_future_release(s);
     conn_printf(s->conn, "250 LIMITS MAILMAX=%u RCPTMAX=%u\r\n", limits->transactions, limits->recipients);

@@ -10,7 +10,7 @@
 
 bool smtp_in_blocks(const struct smtp_session *s, const struct net_block *blocks, size_t count)
 {
-    const struct sockaddr_storage peer = conn_peer(s->conn);
+    const struct sockaddr_storage peer = smtp_peer(s);
 
     for (size_t i = 0; i < count; i++)
         if (net_block_contains(&blocks[i], &peer))

@@ -69,7 +69,7 @@ void smtp_log_refused(struct smtp_session *s, const char *stage, struct slice re
 void smtp_log_by(struct smtp_session *s, const char *stage, struct slice recipient, const struct fail *why, struct slice by)
 {
     struct log_id session = conn_session_id(s->conn);
-    struct conn_address peer = conn_peer_text(s->conn);
+    struct conn_address peer = smtp_peer_text(s);
     const bool has_sender = s->tx != NULL;
 
     log_event(LOG_INFO, "smtp.refused", LOG_CSTR("session", session.text),

@@ -46,6 +46,11 @@ static void greet(struct smtp_session *s, const struct policy_verdict *verdict)
     smtp_check_over(s);
 }
 
+void smtp_begin(struct smtp_session *s)
+{
+    smtp_check(s, POLICY_CONNECT, SLICE(""), greet);
+}
+
 static void *session_open(void *ctx, struct conn *c)
 {
     const struct smtp_service *service = ctx;
@@ -55,7 +60,7 @@ static void *session_open(void *ctx, struct conn *c)
     s->service = service;
     s->conn = c;
     conn_set_phase(c, CONN_BEFORE_LOGIN, 0);
-    smtp_check(s, POLICY_CONNECT, SLICE(""), greet);
+    smtp_begin(s);
     if (s->reading == READING_POLICY)
         waker_wake(conn_waker(c)); /* the client may be silent until it is greeted */
     return s;
@@ -158,6 +163,7 @@ static void session_close(void *ctx, enum conn_close why)
         login_destroy(&s->login);
     free(s->client_name);
     free(s->user);
+    free(s->told);
 }
 
 const struct conn_protocol smtp_protocol = {.name = "smtp",

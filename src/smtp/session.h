@@ -71,6 +71,7 @@ struct smtp_session {
     struct login *login;         /* NULL but while signing in */
     char *client_name;           /* of EHLO; NULL before */
     char *user;                  /* the account's address; NULL before AUTH */
+    struct smtp_told *told;      /* what a proxy has said; NULL: nothing */
     uint64_t account;
     unsigned errors, transactions, failed_logins;
     enum smtp_reading reading;
@@ -105,6 +106,11 @@ void smtp_log_refused(struct smtp_session *s, const char *stage, struct slice re
 
 /* The same with who said so. */
 void smtp_log_by(struct smtp_session *s, const char *stage, struct slice recipient, const struct fail *why, struct slice by);
+
+/* ---- server.c ---- */
+
+/* Greets the client if policy lets it in: at the start, and after XCLIENT. */
+void smtp_begin(struct smtp_session *s);
 
 /* ---- check.c ---- */
 
@@ -148,6 +154,14 @@ bool smtp_offers_auth_parameter(const struct smtp_session *s);
 bool smtp_offers_dsn(const struct smtp_session *s); /* DELIVERBY and MT-PRIORITY too */
 bool smtp_offers_holding(const struct smtp_session *s);
 bool smtp_offers_requiretls(const struct smtp_session *s);
+
+/* ---- xclient.c ---- */
+
+void smtp_xclient(struct smtp_session *s, struct slice args);
+bool smtp_offers_xclient(const struct smtp_session *s);
+/* The client, as far as anybody but net/ is concerned: who is connected, or whom a proxy speaks for. */
+struct sockaddr_storage smtp_peer(const struct smtp_session *s);
+struct conn_address smtp_peer_text(const struct smtp_session *s);
 
 /* ---- header.c ---- */
 

@@ -25,7 +25,7 @@ static void write_protocol(struct buf *out, const struct smtp_session *s)
 /* TCP-info = address-literal                                  RFC 5321 section 4.4 */
 static void write_peer(struct buf *out, const struct smtp_session *s)
 {
-    struct conn_address peer = conn_peer_text(s->conn);
+    struct conn_address peer = smtp_peer_text(s);
 
     if (strcmp(peer.text, "local") == 0)
         buf_add(out, SLICE("local"));

@@ -251,7 +251,7 @@ static void log_accepted(struct smtp_session *s, const struct delivery *d)
 {
     char head[8192]; /* of a large message: its id stands near the top */
     struct log_id session = conn_session_id(s->conn);
-    struct conn_address peer = conn_peer_text(s->conn);
+    struct conn_address peer = smtp_peer_text(s);
 
     log_event(LOG_INFO, "smtp.accepted", LOG_CSTR("session", session.text), LOG_TEXT("trace", d->trace),
               LOG_CSTR("peer", peer.text), LOG_CSTR("user", s->user != NULL ? s->user : "-"),
@@ -275,7 +275,7 @@ static bool deliver(struct smtp_session *s, const struct delivery_recipient *rec
                     struct fail *why)
 {
     struct smtp_transaction *tx = s->tx;
-    struct conn_address peer = conn_peer_text(s->conn);
+    struct conn_address peer = smtp_peer_text(s);
     struct delivery d = {.sender = tx->sender.address,
                          .recipients = recipients,
                          .recipient_count = count,
@@ -308,13 +308,6 @@ static void reply_kept(struct smtp_session *s)
         smtp_reply(s, 250, "2.0.0", "kept as %s", s->tx->trace.text);
 }
 
-/* Of an account so many messages and recipients in an hour and a day. */
-static bool may_send_so_much(const struct smtp_session *s, struct fail *why)
-{
-    return s->account == 0 || s->service->kind != SMTP_SUBMISSION ||
-           policy_rate_take(s->service->policy, s->account, (unsigned)s->tx->recipient_count, why);
-}
-
 static void finish_smtp(struct smtp_session *s)
 {
     struct smtp_transaction *tx = s->tx;
@@ -326,7 +319,7 @@ static void finish_smtp(struct smtp_session *s)
             return;
         }
     }
-    if (may_send_so_much(s, &why) && deliver(s, tx->recipients, tx->recipient_count, &why))
+    if (deliver(s, tx->recipients, tx->recipient_count, &why))
         reply_kept(s);
     else
         refuse_all(s, &why);

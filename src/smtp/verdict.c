@@ -74,7 +74,7 @@ void smtp_log_discarded(struct smtp_session *s, struct slice by)
 {
     const struct smtp_transaction *tx = s->tx;
     struct log_id session = conn_session_id(s->conn);
-    struct conn_address peer = conn_peer_text(s->conn);
+    struct conn_address peer = smtp_peer_text(s);
 
     log_event(LOG_INFO, "smtp.discarded", LOG_CSTR("session", session.text), LOG_CSTR("trace", tx->trace.text),
               LOG_CSTR("peer", peer.text), LOG_TEXT("from", tx->sender.address),
