@@ -362,7 +362,7 @@ bool tls_link_open(struct tls_client *c, int fd, const char *sni, const char *ke
     }
     /* RFC 7672 section 8.1: the TLSA base domain, which SSL_dane_enable has set already, goes first. */
     if (rule->check != TLS_CHECK_DANE && is_host_name(sni))
-        (void)SSL_set_tlsext_host_name(l->ssl, sni);
+        (void)SSL_ctrl(l->ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, (void *)(uintptr_t)sni); /* the macro casts const away */
     l->has_key = key != NULL && make_key(key, rule, &l->key);
     if (l->has_key)
         tls_sessions_use(c->sessions, &l->key, l->ssl);

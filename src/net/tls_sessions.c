@@ -97,7 +97,8 @@ static int session_came(SSL *ssl, SSL_SESSION *session)
     }
     if (h->count == TLS_SESSIONS_OF_KEY) {
         SSL_SESSION_free(h->held[0]);
-        memmove(&h->held[0], &h->held[1], (TLS_SESSIONS_OF_KEY - 1) * sizeof(h->held[0]));
+        for (size_t i = 1; i < h->count; i++)
+            h->held[i - 1] = h->held[i];
         h->count--;
         s->count--;
     }

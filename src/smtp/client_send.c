@@ -345,7 +345,6 @@ static void forget_full(struct sending *s, struct transaction *t)
 static bool run(struct sending *s, struct transaction *t, struct fail *why)
 {
     const bool lockstep = !(s->c->can & SMTP_CAN_PIPELINING);
-    struct smtp_reply_text last_word = {0};
 
     while (gather(s, t)) {
         bool ok = say_recipients(s, t, lockstep, why) && send_message(s, t, why);
@@ -353,7 +352,8 @@ static bool run(struct sending *s, struct transaction *t, struct fail *why)
         if (!ok || s->c->closing) {
             /* 421 may have been the answer to anything: it is everybody's who has none. */
             if (s->c->closing && s->c->wire.reader.code >= 400) {
-                last_word = reply_reader_take(&s->c->wire.reader, s->a);
+                struct smtp_reply_text last_word = reply_reader_take(&s->c->wire.reader, s->a);
+
                 for (size_t i = 0; i < s->m->recipient_count; i++)
                     if (recipient(s, i)->reply.code == 0)
                         recipient(s, i)->reply = last_word;
