@@ -42,6 +42,7 @@ struct downconvert {
     struct step *steps;
     size_t step_count;
     bool header_8bit, needed;
+    uint64_t eight; /* octets outside of ASCII in headers and leaves */
 };
 
 /* ---- looking ---- */
@@ -130,13 +131,14 @@ static enum treatment encoding_for(const struct mime_part *part, const struct si
     return text && !s->nul && s->eight <= size / 4 ? TO_QP : TO_BASE64;
 }
 
-static bool treat_leaf(const struct downconvert *d, const struct mime_part *part, enum treatment *out, struct fail *why)
+static bool treat_leaf(struct downconvert *d, const struct mime_part *part, enum treatment *out, struct fail *why)
 {
     enum transfer_encoding e = transfer_encoding_of(part->encoding);
     struct sight s;
 
     if (!look(d, part->body_offset, part->end_offset, &s, why))
         return false;
+    d->eight += s.eight;
     bool eight = s.eight > 0 && d->to == DOWNCONVERT_7BIT;
     bool unruly = s.nul || (e == ENCODING_BINARY && (s.bare || s.long_line));
 
@@ -185,6 +187,7 @@ static bool plan_part(struct downconvert *d, const struct mime_part *part, struc
     if (!look(d, part->header_offset, part->body_offset, &s, why))
         return false;
     d->header_8bit |= s.eight > 0;
+    d->eight += s.eight;
     step->treatment = treat_container(d, part);
     if (leaf && !treat_leaf(d, part, &step->treatment, why))
         return false;
@@ -202,7 +205,7 @@ static bool look_at_gaps(struct downconvert *d, struct fail *why)
 
     if (!look(d, 0, d->source.size, &s, why))
         return false;
-    d->needed |= s.eight > 0 && d->to == DOWNCONVERT_7BIT;
+    d->needed |= s.eight > d->eight && d->to == DOWNCONVERT_7BIT;
     return true;
 }
 

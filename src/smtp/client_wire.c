@@ -85,7 +85,7 @@ int wire_connect(const struct smtp_peer *peer, unsigned seconds, struct fail *wh
     }
     if (connect(fd, (const struct sockaddr *)&peer->address, peer->address_len) == 0)
         return fd;
-    if (errno == EINPROGRESS || errno == EAGAIN) {
+    if (errno == EINPROGRESS) { /* EAGAIN: a Unix socket whose queue is full; waiting would not connect it */
         int got = wait_events(fd, POLLOUT, deadline_in(seconds), peer->stop, why);
 
         if (got > 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error == 0)

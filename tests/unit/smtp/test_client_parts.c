@@ -316,8 +316,41 @@ static void test_usable(const char *note, const char *last, bool usable)
     arena_finish(&a);
 }
 
+/* A peer that says too little: each time limit, set to nothing, is over at once. */
+static void test_silence(const char *note, const char *const *script, const char *why_not, bool opens)
+{
+    struct smtp_peer to = {.host = "mx", .helo = "us.example"};
+    struct smtp_client_recipient r = {.address = SLICE("b@peer.example")};
+    struct smtp_client_message m = {.sender = SLICE("a@us.example"), .recipients = &r, .recipient_count = 1};
+    struct smtp_client_limits limits;
+    struct smtp_reply_text reply;
+    struct peer *peer = calloc(1, sizeof(*peer));
+    struct arena a;
+    struct fail why = {0};
+
+    smtp_client_limits_default(&limits);
+    if (!opens)
+        limits.greeting_seconds = 0;
+    arena_init(&a, 1 << 20);
+    peer_start(peer, script, false);
+    struct smtp_client *c = smtp_client_adopt(peer->client_fd, &to, NULL, &limits, &reply, &a, &why);
+    CHECK(note, (c != NULL) == opens);
+    if (c != NULL) {
+        c->limits.command_seconds = 0;
+        CHECK(note, !smtp_client_send(c, &m, &a, &why) && why.kind == FAIL_TEMP && r.reply.code == 0);
+        CHECK(note, !smtp_client_usable(c));
+    }
+    CHECK(note, strstr(why.text, why_not) != NULL);
+    smtp_client_close(&c);
+    peer_join(peer, note);
+    buf_finish(&peer->message);
+    free(peer);
+    arena_finish(&a);
+}
+
 int main(void)
 {
+    static const char *const nothing[] = {NULL}, *const no_mail[] = {"> 220 a", "< EHLO us.example", "> 250 a", "< MAIL FROM:<a@us.example>", NULL};
     struct tls_client *tls = NULL;
     struct fail why;
 
@@ -330,6 +363,8 @@ int main(void)
     for (size_t i = 0; i < ARRAY_LEN(openings); i++)
         test_opening(&openings[i], tls);
     tls_client_destroy(&tls);
+    test_silence("no greeting", nothing, "greeting: no reply within 0 seconds", false);
+    test_silence("no reply to MAIL", no_mail, "no reply within 0 seconds", true);
     test_usable("nothing new", NULL, true);
     test_usable("421 meanwhile", "> 421 bye", false);
     test_usable("closed meanwhile", "!", false);
