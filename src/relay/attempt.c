@@ -144,7 +144,7 @@ static bool next_batch(struct attempt *a, struct batch *b)
     return b->count > 0;
 }
 
-static void settle(struct attempt *a, struct fate *f, int fate)
+static void settle(struct attempt *a, struct fate *f, enum fate_is fate)
 {
     f->is = fate;
     a->open--;

@@ -10,8 +10,9 @@
 #include "relay/tls_choice.h"
 
 /* What is known of one recipient so far. */
+enum fate_is { FATE_OPEN, FATE_SENT, FATE_RELAYED, FATE_NEVER, FATE_OTHERS /* of another way: not now */ };
 struct fate {
-    enum { FATE_OPEN, FATE_SENT, FATE_RELAYED, FATE_NEVER, FATE_OTHERS /* of another way: not now */ } is;
+    enum fate_is           is;
     unsigned               tried;     /* on the host of this number */
     struct smtp_reply_text reply;     /* open: the first host's "not now", or what we found that cannot work */
     const char            *broke;     /* open: how the connection broke; NULL: it did not */

@@ -130,7 +130,8 @@ static bool set_path(const char *path, struct route_host *out)
     struct sockaddr_un un = {.sun_family = AF_UNIX};
     size_t n = strlen(path);
 
-    if (n >= sizeof un.sun_path || n >= sizeof out->name)
+    _Static_assert(sizeof un.sun_path <= sizeof out->name, "a path fits the name");
+    if (n >= sizeof un.sun_path)
         return false;
     memcpy(un.sun_path, path, n + 1);
     memcpy(out->name, path, n + 1);
