@@ -117,12 +117,15 @@ static bool ask_once(struct fetch_server *s, const struct order *o, struct slice
 {
     struct fetch_url          to;
     struct reach              at;
-    const struct web_library *web = library(s, why);
+    const struct web_library *web;
 
-    if (web == NULL || !fetch_url_parse(url, &to, why))
+    if (!fetch_url_parse(url, &to, why))
         return false;
     bool helper = is_helper(s, &to);
     if (!may_ask(&to, helper, why) || !reach_find(s->setting.dns, &to, helper, a, &at, why))
+        return false;
+    web = library(s, why);
+    if (web == NULL)
         return false;
     const struct web_request q = {
         .url = url,
