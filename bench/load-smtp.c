@@ -80,7 +80,12 @@ static unsigned account_of(const struct options *o, unsigned message, unsigned r
 
 static void send_rcpt(struct run *r, struct session *s)
 {
-    buf_addf(&s->out, "RCPT TO:<u%u@%s>\r\n", account_of(r->o, s->message, s->rcpts_sent++), r->o->domain);
+    if (r->o->domains > 0)
+        buf_addf(&s->out, "RCPT TO:<u%u@d%u.%s>\r\n", s->rcpts_sent, (s->message + s->rcpts_sent) % r->o->domains,
+                 r->o->domain);
+    else
+        buf_addf(&s->out, "RCPT TO:<u%u@%s>\r\n", account_of(r->o, s->message, s->rcpts_sent), r->o->domain);
+    s->rcpts_sent++;
 }
 
 /* The next message on this session, or its end. */

@@ -22,6 +22,7 @@ struct options {
     unsigned accounts;
     unsigned stay;       /* messages in a row for the same account */
     unsigned recipients; /* of one message */
+    unsigned domains;    /* smtp: recipients are in so many, d0.DOMAIN and so on; 0: accounts of DOMAIN */
     unsigned relogin;    /* log in anew after so many commands; 0: never */
     const char *domain;
     bool new_connection; /* for each message */
@@ -43,6 +44,7 @@ int load_commands(const struct options *o);
 int load_idle(const struct options *o);
 int load_mixed(const struct options *o);
 int load_logins(const struct options *o);
+int load_sink(const struct options *o);
 
 /* ---- common ---- */
 
