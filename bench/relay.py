@@ -88,7 +88,7 @@ class Theirs:
 
     def reset(self, table):
         side = self.side
-        side.stop()
+        self.stop()
         shutil.rmtree(side.dir / "postfix/queue", ignore_errors=True)
         side.configure()
         etc = side.dir / "postfix/etc"
@@ -105,7 +105,9 @@ class Theirs:
         wait_for_port(self.smtp)
 
     def stop(self):
-        self.side.stop()
+        if self.side.running:
+            self.side.postfix("stop")  # and no Dovecot, which was not started
+            self.side.running = False
 
     def roots(self):
         return [int((self.side.dir / "postfix/queue/pid/master.pid").read_text())]
@@ -138,7 +140,7 @@ class Sink:
 
 
 def smtp_sink(port, messages):
-    sink = Sink(["smtp-sink", "-4", "-M", str(messages), f"127.0.0.1:{port}", "1024"])
+    sink = Sink(["smtp-sink", "-u", "nobody", "-4", "-M", str(messages), f"127.0.0.1:{port}", "1024"])
     wait_for_port(port, sink.process)
     return sink
 
