@@ -45,8 +45,10 @@ struct ipc_client {
     struct idmap calls;               /* by id */
     struct ipc_call *oldest, *newest; /* all wait equally long, so the oldest expires first */
     uint64_t last_id;
+    int64_t last_call_ms;
+    bool looks_again; /* the thread waits until a time, and no longer than a call that is made now */
     bool stopping;
-    int event; /* eventfd: another socket, a first call, or the end */
+    int event; /* eventfd: another socket, a first call after a while, or the end */
     pthread_t thread;
     struct ipc_limits limits;
     char *peer;
@@ -104,17 +106,23 @@ static void drop_socket(struct ipc_client *c, const char *story)
         finish(c->oldest, NULL, &why);
 }
 
-/* Fails what has waited too long; returns ms until the next one has, -1: nobody waits. */
+/*
+ * Fails what has waited too long; returns ms until the next one may have, -1: nobody waits, nor did of late.  Who
+ * asks now need not wake the thread for it: it looks again before the new call has waited too long.
+ */
 static int expire(struct ipc_client *c)
 {
-    int64_t now = clock_mono_ms();
+    int64_t now = clock_mono_ms(), until = c->last_call_ms + (int64_t)c->limits.timeout_seconds * 1000;
     struct fail why;
 
     fail_set(&why, FAIL_TEMP, FAIL_OTHER, "%s did not answer within %u seconds", c->peer,
              c->limits.timeout_seconds);
     while (c->oldest != NULL && c->oldest->expires_at <= now)
         finish(c->oldest, NULL, &why);
-    return c->oldest != NULL ? (int)(c->oldest->expires_at - now) : -1;
+    if (c->oldest != NULL)
+        until = c->oldest->expires_at;
+    c->looks_again = c->oldest != NULL || until > now;
+    return c->looks_again ? (int)(until - now) : -1;
 }
 
 /* ---- the thread ---- */
@@ -173,7 +181,8 @@ static void *client_main(void *arg)
         (void)pthread_mutex_unlock(&c->lock);
 
         (void)poll(fds, 2, timeout);
-        (void)eventfd_read(c->event, &count);
+        if (fds[0].revents != 0)
+            (void)eventfd_read(c->event, &count);
         bool usable = s == NULL || fds[1].revents == 0 || take_packets(c, s->fd);
 
         (void)pthread_mutex_lock(&c->lock);
@@ -269,8 +278,10 @@ static struct ipc_call *add_call(struct ipc_client *c, struct waker w, struct ip
         c->newest = call;
         (void)idmap_put(&c->calls, call->id, call);
         *socket = hold(c);
-        if (c->oldest == call)
-            (void)eventfd_write(c->event, 1); /* the thread waits without a time */
+        c->last_call_ms = clock_mono_ms();
+        if (!c->looks_again)
+            (void)eventfd_write(c->event, 1);
+        c->looks_again = true;
     }
     (void)pthread_mutex_unlock(&c->lock);
     return call;

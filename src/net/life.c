@@ -3,7 +3,6 @@
  *
  * Layer: net.
  */
-#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -11,20 +10,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "net/loop.h"
-
-/* Answers at once rather than when a packet is full; notices clients that have vanished without a word. */
-static void set_options(int fd)
-{
-    const struct {
-        int level, name, value;
-    } options[] = {
-        {IPPROTO_TCP, TCP_NODELAY, 1},    {SOL_SOCKET, SO_KEEPALIVE, 1}, {IPPROTO_TCP, TCP_KEEPIDLE, 300},
-        {IPPROTO_TCP, TCP_KEEPINTVL, 60}, {IPPROTO_TCP, TCP_KEEPCNT, 5},
-    };
-
-    for (size_t i = 0; i < ARRAY_LEN(options); i++)
-        (void)setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(options[i].value));
-}
 
 static bool in_blocks(const struct net_block *blocks, size_t count, const struct sockaddr_storage *address)
 {
@@ -102,8 +87,6 @@ struct conn *conn_create(struct net *n, int fd, const struct net_listener *row,
     c->fd = fd;
     c->row = row;
     conn_set_peer(c, peer);
-    if (peer->ss_family != AF_UNIX)
-        set_options(fd);
     struct sockaddr_storage plain = conn_peer(c);
     bool proxied = row->proxy && in_blocks(row->proxy_sources, row->proxy_source_count, &plain);
     if (!proxied && !conn_count_peer(c)) {
