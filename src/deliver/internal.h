@@ -48,6 +48,8 @@ struct job {
     size_t item_count, outbound_count;
     unsigned owners;               /* of the record: accounts, and the queue role; 0: not known */
     struct job *next_outbound;
+    int64_t hold_until;            /* its rows are not written before (RFC 4865); 0: at once */
+    struct job *next_held;
     struct message_facts facts;    /* where there are items */
     size_t left; /* rows that are missing, 1 for all that leaves; for a replay also: 1 while it scans */
 };
@@ -97,6 +99,8 @@ struct deliver {
     struct account_queue *retries;
     struct job *first_job, *last_job; /* by floor: the first one's is the low-water mark */
     struct outbound_queue outbound;
+    struct job *held; /* whose rows wait for their time, in no order */
+    int64_t next_held; /* seconds since 1970: the soonest of them */
     uint64_t next_number;
     uint64_t waiting, retrying; /* items */
     unsigned idle_placers, busy_placers;
@@ -143,6 +147,8 @@ void job_unregister(struct deliver *d, struct job *j);
 
 /* Every row of `j` waits for its account from here on; wakes placers. */
 void rows_job(struct deliver *d, struct job *j);
+/* Rows of held jobs whose time has come wait like others; milliseconds until the next one's, or -1. */
+int64_t rows_held_due(struct deliver *d);
 /* The next queue with something to do, NULL if there is none.  The caller has it until rows_done. */
 struct account_queue *rows_next(struct deliver *d);
 /* Takes up to `max` items of a queue. */

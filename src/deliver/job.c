@@ -285,6 +285,7 @@ struct job *job_create(struct deliver *d, const struct delivery *in, struct fail
     j->record.internal_date = in->received;
     j->record.internal_zone = clock_zone_minutes(in->received);
     j->record.size = body_size(in->body);
+    j->hold_until = in->options.hold_until;
     add_all(d, j, in);
 
     if (j->arena.failed || j->record.target_count == 0 || outbound_senders(&j->record, senders) > JOB_SENDERS) {
@@ -332,6 +333,7 @@ struct job *job_recover(struct deliver *d, volume_ref ref, const struct record *
                         size_t wanted_count)
 {
     struct job *j = job_new(wanted_count);
+    struct envelope_options options;
 
     j->ref = j->floor = ref;
     j->record.internal_date = rec->internal_date;
@@ -353,6 +355,8 @@ struct job *job_recover(struct deliver *d, volume_ref ref, const struct record *
     }
     if (j->item_count > 0)
         recover_facts(d, j);
+    if (envelope_options_read(&j->arena, rec->options, &options))
+        j->hold_until = options.hold_until;
     return j;
 }
 

@@ -143,7 +143,8 @@ bool notice_give_up(struct deliver *d, struct item *i, const struct fail *reason
     struct fail why;
     struct arena arena;
 
-    if (clock_now() - j->record.internal_date < (int64_t)d->limits.lifetime_seconds)
+    const int64_t since = j->hold_until > j->record.internal_date ? j->hold_until : j->record.internal_date;
+    if (clock_now() - since < (int64_t)d->limits.lifetime_seconds)
         return false;
     arena_init(&arena, NOTICE_ARENA);
     bool ok = tell_of_failure(d, j, i->target, &arena, &why) &&

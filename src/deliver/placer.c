@@ -149,7 +149,10 @@ void *placer_run(void *deliver)
 
     (void)pthread_mutex_lock(&d->lock);
     for (;;) {
-        int64_t retry_in = d->retries != NULL ? rows_retry_due(d, clock_mono_ms()) : -1;
+        int64_t retry_in = d->retries != NULL ? rows_retry_due(d, clock_mono_ms()) : -1,
+                held_in = rows_held_due(d);
+        if (held_in >= 0 && (retry_in < 0 || held_in < retry_in))
+            retry_in = held_in;
         struct account_queue *q = rows_next(d);
 
         if (q != NULL) {

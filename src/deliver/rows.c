@@ -10,7 +10,10 @@
 #include "base/log.h"
 #include "deliver/internal.h"
 
-enum { BACK_OFF_MAX = 300 }; /* seconds */
+enum {
+    BACK_OFF_MAX = 300, /* seconds */
+    HELD_LOOK = 60,
+};
 
 static void list_init(struct item_list *l)
 {
@@ -49,7 +52,8 @@ static void make_ready(struct deliver *d, struct account_queue *q)
     d->last_ready = &q->next_ready;
 }
 
-void rows_job(struct deliver *d, struct job *j)
+/* Every row of it waits for its account. */
+static void queue_rows(struct deliver *d, struct job *j)
 {
     const size_t count = j->item_count;
 
@@ -61,8 +65,50 @@ void rows_job(struct deliver *d, struct job *j)
     d->waiting += count;
     if (count > 0 && d->idle_placers > 0)
         (void)(count == 1 ? pthread_cond_signal(&d->work) : pthread_cond_broadcast(&d->work));
+}
+
+/* Out of the backlog, which is of what can be done now; the low-water mark stays below it. */
+static void hold_rows(struct deliver *d, struct job *j)
+{
+    j->next_held = d->held;
+    d->held = j;
+    if (d->next_held == 0 || j->hold_until < d->next_held)
+        d->next_held = j->hold_until;
+    (void)pthread_cond_signal(&d->work); /* whoever sleeps must know the new time */
+}
+
+void rows_job(struct deliver *d, struct job *j)
+{
+    if (j->hold_until > 0 && j->item_count > 0 && j->hold_until > clock_now())
+        hold_rows(d, j);
+    else
+        queue_rows(d, j);
     if (j->outbound_count > 0)
         outbound_queue_job(d, j);
+}
+
+int64_t rows_held_due(struct deliver *d)
+{
+    const int64_t now = clock_now();
+    struct job *j = d->held;
+
+    if (j == NULL)
+        return -1;
+    if (now >= d->next_held) {
+        d->held = NULL;
+        d->next_held = 0;
+        while (j != NULL) {
+            struct job *next = j->next_held;
+            if (j->hold_until > now)
+                hold_rows(d, j);
+            else
+                queue_rows(d, j);
+            j = next;
+        }
+    }
+    /* The machine's clock may be set: it is looked at now and then. */
+    const int64_t left = d->next_held - now;
+    return d->held == NULL ? -1 : (left < HELD_LOOK ? left : HELD_LOOK) * 1000;
 }
 
 struct account_queue *rows_next(struct deliver *d)
@@ -198,4 +244,9 @@ void rows_finish(struct deliver *d)
         free(q);
     }
     idmap_finish(&d->queues);
+    for (struct job *j = d->held; j != NULL;) {
+        struct job *next = j->next_held;
+        job_drop(j, j->item_count);
+        j = next;
+    }
 }
