@@ -119,6 +119,28 @@ def sent_copy(server):
     return until(there) and box.select("INBOX", readonly=True)[1] == [b"1"]
 
 
+def answer_to(server, sender, to, text):
+    """What is said to a message from another server."""
+    client = smtplib.SMTP("127.0.0.1", server.base + 25)
+    client.ehlo()
+    client.mail(sender)
+    code, said = client.rcpt(to)
+    if code == 250:
+        code, said = client.data(text)
+    client.quit()
+    return code, said.split(b" ")[0]
+
+
+def forwards(server):
+    server.run("alias", "add", "away@other.test", "bob@far.example")
+    check("forward", answer_to(server, "x@far.example", "away@other.test", "Subject: a\r\n\r\nb\r\n")[0] == 250)
+    loop = answer_to(server, "x@far.example", "away@other.test", "Delivered-To: AWAY@other.test\r\nSubject: a\r\n\r\nb\r\n")
+    check("a forward that comes back is a loop", loop == (554, b"5.4.6"), loop)
+    other = answer_to(server, "x@far.example", "away@other.test", "Delivered-To: else@other.test\r\n\r\nb\r\n")
+    check("one from elsewhere is none", other[0] == 250, other)
+    server.run("alias", "remove", "away@other.test")
+
+
 def test_commands(server):
     run = server.run
     check("demo says ready", server.said[-1:] == ["ready"], server.said)
@@ -145,6 +167,7 @@ def test_commands(server):
     check("sent copy", run("account", "sent-copy", "on", "ann@other.test").returncode == 0)
     check("sent copy usage", run("account", "sent-copy", "perhaps", "ann@other.test").returncode == 2)
     check("what it sends is in Sent too", sent_copy(server))
+    forwards(server)
     check("no such account", run("account", "disable", "nobody@other.test").returncode == 1)
     check("failure as JSON", "error" in server.json("account", "disable", "nobody@other.test"))
     check("status", server.json("status")["running"] is True)
