@@ -25,12 +25,12 @@ class Names:
         return subprocess.run(("openssl",) + command, cwd=self.work, check=True, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE).stdout
 
-    def certificate(self, name, signed=True, kind=("ec", "-pkeyopt", "ec_paramgen_curve:P-256")):
+    def certificate(self, name, signed=True):
         """A certificate for that name: paths of it and its key."""
         pem, key, csr, ext = (self.path(name + e) for e in (".pem", ".key", ".csr", ".ext"))
         with open(ext, "w", encoding="ascii") as f:
             f.write("subjectAltName=DNS:%s\n" % name)
-        self.openssl("req", "-newkey", *kind, "-nodes", "-keyout", key, "-out", csr, "-subj", "/CN=" + name)
+        self.openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", csr, "-subj", "/CN=" + name)
         by = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial") if signed else ("-signkey", key)
         self.openssl("x509", "-req", "-in", csr, "-out", pem, "-days", "20", "-extfile", ext, *by)
         os.chmod(key, 0o600)
