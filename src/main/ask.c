@@ -93,6 +93,18 @@ bool ask_password(const char *whose, bool from_stdin, struct buf *out, struct fa
     return ok;
 }
 
+bool ask_password_once(const char *whose, bool from_stdin, struct buf *out, struct fail *why)
+{
+    char question[300];
+
+    if (from_stdin)
+        return read_line(out, why);
+    if (!ask_possible())
+        return fail_set(why, FAIL_PERM, FAIL_INVALID, "no terminal to ask for a password (use --password-stdin)");
+    (void)snprintf(question, sizeof question, "Password of %s", whose);
+    return read_hidden(question, out, why);
+}
+
 bool ask_yes(const char *question)
 {
     struct buf answer;

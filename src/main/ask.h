@@ -19,6 +19,9 @@ bool ask_line(const char *question, const char *otherwise, struct buf *out, stru
 /* Twice, without showing it.  `from_stdin`: one line of standard input instead, once. */
 bool ask_password(const char *whose, bool from_stdin, struct buf *out, struct fail *why);
 
+/* One that is set elsewhere, so once. */
+bool ask_password_once(const char *whose, bool from_stdin, struct buf *out, struct fail *why);
+
 /* "yes" or not. */
 bool ask_yes(const char *question);
 

@@ -149,6 +149,8 @@ static bool take_words(struct cli *cli, int argc, char **argv, int from, bool *h
         } else if (!options_over && strncmp(argv[at], "--", 2) == 0) {
             if (!take_option(cli, argc, argv, &at, help))
                 return false;
+        } else if (!options_over && strcmp(argv[at], "-v") == 0 && find_option(cli->command, SLICE("verbose")) != NULL) {
+            set_option(cli, find_option(cli->command, SLICE("verbose")), "", help);
         } else if (!options_over && strcmp(argv[at], "-h") == 0) {
             *help = true;
         } else if (!options_over && argv[at][0] == '-' && argv[at][1] != '\0') {

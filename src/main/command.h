@@ -82,6 +82,7 @@ int command_account_add(struct cli *cli), command_account_passwd(struct cli *cli
 int command_alias_add(struct cli *cli), command_alias_list(struct cli *cli), command_alias_remove(struct cli *cli);
 int command_session_list(struct cli *cli), command_session_kick(struct cli *cli);
 int command_trace(struct cli *cli);
+int command_probe(struct cli *cli);
 int command_sendmail(struct cli *cli);
 int command_config_check(struct cli *cli), command_check(struct cli *cli), command_rebuild(struct cli *cli),
     command_status(struct cli *cli), command_version(struct cli *cli);
