@@ -271,7 +271,7 @@ static void limit_options(const char *room, cfg_opt_t options[ROOM_OPTIONS_MAX])
 }
 
 static const char *const limit_rooms[] = {"admin", "net",    "ipc",     "dns",       "smtp",      "imap", "store",
-                                          "volume", "deliver", "directory", "auth", "content", "fetch", "policy", "relay",
+                                          "volume", "deliver", "directory", "auth", "content", "fetch", "policy", "queue", "relay",
                                           "smtp_client"};
 
 static cfg_t *make_parser(void)

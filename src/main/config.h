@@ -96,6 +96,7 @@ struct config {
     struct net_limits       net;
     struct ipc_limits       ipc;
     struct dns_limits       dns;
+    struct queue_limits     queue;
     struct relay_limits     relay;
     struct smtp_client_limits smtp_client;
     struct smtp_limits      smtp;

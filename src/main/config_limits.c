@@ -43,6 +43,20 @@ const struct config_limit config_limits[] = {
     COUNT(dns, questions, 1, 1024),
     BOOL(dns, unbound),
 
+    COUNT(queue, retry_first_seconds, 1, DAY),
+    COUNT(queue, retry_most_seconds, 1, 30 * DAY),
+    COUNT(queue, lifetime_seconds, 60, 365 * DAY),
+    COUNT(queue, bounce_lifetime_seconds, 60, 365 * DAY),
+    COUNT(queue, delay_warning_seconds, 0, 365 * DAY),
+    COUNT(queue, destination_sessions, 1, 10000),
+    COUNT(queue, sessions, 1, 10000),
+    COUNT(queue, cold_sessions, 1, 10000),
+    COUNT(queue, destination_per_minute, 0, MANY),
+    COUNT(queue, source_per_minute, 0, MANY),
+    COUNT(queue, future_release_seconds, 0, 365 * DAY),
+    COUNT(queue, undo_seconds, 0, 3600),
+    BYTES(queue, fresh_bytes, 0, 64 * GB),
+
     COUNT(relay, hosts, 1, 1000),
     COUNT(relay, addresses, 1, 1000),
     COUNT(relay, recipients, 1, 1000000),
@@ -205,6 +219,7 @@ void config_limits_default(struct config *c)
     net_limits_default(&c->net);
     ipc_limits_default(&c->ipc);
     dns_limits_default(&c->dns);
+    queue_limits_default(&c->queue);
     relay_limits_default(&c->relay);
     smtp_client_limits_default(&c->smtp_client);
     smtp_limits_default(&c->smtp);

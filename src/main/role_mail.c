@@ -70,9 +70,6 @@ static void end_sessions(void *ctx, uint64_t account)
 
 static void make_services(struct mail_work *w, struct config *c, const char *spool)
 {
-    struct queue_limits queue;
-
-    queue_limits_default(&queue);
     w->login = (struct login_service){
         .auth = w->auth,
         .directory = w->directory,
@@ -95,7 +92,7 @@ static void make_services(struct mail_work *w, struct config *c, const char *spo
             .relay_domain_count = c->sending.relay_domain_count,
             .xclient_from = c->sending.xclient_from,
             .xclient_from_count = c->sending.xclient_from_count,
-            .future_release_seconds = queue.future_release_seconds,
+            .future_release_seconds = c->queue.future_release_seconds,
             .mend_lf_for = c->mend_lf_for,
             .mend_lf_count = c->mend_lf_count,
         };

@@ -16,6 +16,7 @@ void queue_limits_default(struct queue_limits *l)
         .destination_sessions = 20,
         .sessions = 200,
         .cold_sessions = 50,
+        .fresh_bytes = 16u << 20,
         .future_release_seconds = 7 * 24 * 3600,
     };
 }

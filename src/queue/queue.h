@@ -22,6 +22,7 @@
 #include "base/fail.h"
 #include "queue/envelope.h"
 
+struct item;
 struct queue;
 struct volume_limits;
 
@@ -34,6 +35,8 @@ struct queue_limits {
     unsigned destination_sessions; /* at once to one destination, at most; default 20 */
     unsigned sessions;             /* at once in all; default 200 */
     unsigned cold_sessions;        /* of them to destinations that do not answer, at most; default 50 */
+    uint64_t source_per_minute; /* messages of one sender a minute; 0: no limit */
+    uint64_t fresh_bytes;      /* of memory for what has just come, so that it need not be read again; default 16 MB */
     uint64_t destination_per_minute; /* messages to one destination a minute; 0: no limit */
     unsigned future_release_seconds; /* HOLDFOR's most; default 7 days */
     unsigned undo_seconds;         /* a submitted message is held so long; default 0 */
@@ -81,8 +84,13 @@ struct queue_setting {
     const struct volume_limits *volumes;
     struct queue_router router;
     struct queue_home home;
+    bool offline;         /* nothing is sent, nothing ages: for commands while the server is stopped */
 };
 bool queue_open(const struct queue_setting *setting, struct queue **out, struct fail *why);
+/* The mail role is there again: what waits for it need not wait longer. */
+void queue_home_is_back(struct queue *q);
+/* Waits until everything that was reported is on stable storage. */
+void queue_settle(struct queue *q);
 /* Waits for reports that are being written; claims must have been given back.  Fine on NULL. */
 void queue_close(struct queue **q);
 
@@ -99,6 +107,7 @@ struct queue_attempt { /* one recipient of a claim */
     struct slice             address, prefix;
     struct recipient_options options;
     unsigned                 attempts; /* before this one */
+    int64_t                  last;     /* when that was; 0: never */
 };
 struct queue_claim {
     uint64_t                message; /* the queue's own id: what the administrator sees */
@@ -109,6 +118,11 @@ struct queue_claim {
     struct queue_attempt   *recipients;
     size_t                  recipient_count;
     struct arena            arena;
+    int64_t                 expires; /* from then on what fails for now has failed for good */
+    /* The queue's own. */
+    struct item            *item;
+    uint64_t                head, delivery;
+    size_t                  charged, held_rows;
 };
 /*
  * The next message that may leave, by due time, priority, fair share between sources, and the free places of
