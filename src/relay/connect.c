@@ -184,6 +184,14 @@ static struct smtp_peer peer_of(const struct hosts *h, const struct way_host *ho
 
 /* ---- a connection ---- */
 
+/* "mx.example.org [192.0.2.1]" */
+static const char *host_text(const struct attempt *a, const struct way_host *host, const struct way_address *at)
+{
+    const char *text = host->is_name ? arena_printf(a->arena, "%s [%s]", host->name, at->text).ptr : host->name;
+
+    return text != NULL ? text : "";
+}
+
 /* Refused, silent, wrong TLS: which of them, for whom, and what is remembered. */
 static void note_failure(struct hosts *h, const struct way_host *host, const struct way_address *at, struct slice where,
                          const struct smtp_reply_text *reply, const struct fail *why)
@@ -207,9 +215,7 @@ static void note_failure(struct hosts *h, const struct way_host *host, const str
     }
     a->busy = a->busy || reply->code / 100 == 4;
     a->talked = a->talked || reply->code != 0;
-    const char *text = arena_printf(a->arena, "%s%s%s%s: %s", host->name, host->is_name ? " [" : "", host->is_name ? at->text : "",
-                                    host->is_name ? "]" : "", why->text).ptr;
-    attempt_trouble(a, for_good, status, text, host->name, reply);
+    attempt_trouble(a, for_good, status, arena_printf(a->arena, "%s: %s", host_text(a, host, at), why->text).ptr, host->name, reply);
     log_event(LOG_INFO, "relay.no_session", LOG_TEXT("trace", a->claim->trace), LOG_CSTR("host", host->name), LOG_CSTR("address", at->text),
               LOG_FAIL(why));
 }
@@ -225,7 +231,7 @@ static struct link *open_address(struct hosts *h, const struct way_host *host, c
 
     const char *dead = host_memory_is_dead(r->memory, where, a->arena);
     if (dead != NULL) {
-        attempt_trouble(a, false, "4.4.1", arena_printf(a->arena, "%s [%s]: %s (a moment ago)", host->name, at->text, dead).ptr, host->name, NULL);
+        attempt_trouble(a, false, "4.4.1", arena_printf(a->arena, "%s: %s (a moment ago)", host_text(a, host, at), dead).ptr, host->name, NULL);
         return NULL;
     }
     if (peer.tls == CLIENT_TLS_MAY && !h->choice.has_rule && host_memory_has_no_tls(r->memory, where))
