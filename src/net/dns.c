@@ -9,20 +9,24 @@
 #include "net/dns.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/block.h"
 #include "base/clock.h"
 #include "base/fail.h"
 #include "base/map.h"
 #include "net/dns_wire.h"
+#include "net/thread.h"
 
 enum {
     FAILURE_SECONDS = 5, /* a failure is believed so long (RFC 2308 section 7): a dead server must not be waited for by each */
     BYTES_EACH = 1024,   /* of a kept answer on the average, at most */
     KEY_MAX = DNS_NAME_MAX + 8,
     GRACE_SECONDS = 5,   /* the role's own time-out comes first */
+    AWAY_MS = 3000,      /* the role is waited for so long, at the start and while it is started again */
 };
 
 void dns_limits_default(struct dns_limits *l)
@@ -44,6 +48,8 @@ struct dns_client {
     struct map kept;
     struct kept *newest, *oldest;
     size_t bytes;
+    unsigned attached;       /* how often there was a new role */
+    pthread_cond_t attaching;
 };
 
 struct dns_call {
@@ -52,6 +58,7 @@ struct dns_call {
     struct ipc_call *ipc;        /* NULL: the answer is known */
     struct kept *known;          /* a copy; NULL: `story` is the answer */
     enum dns_status status;      /* without both */
+    bool lost;                   /* the role never answered */
     struct slice key;
     char text[KEY_MAX];          /* "15 example.org" */
     char story[sizeof ((struct fail *)NULL)->text];
@@ -65,6 +72,7 @@ struct dns_client *dns_client_create(const struct dns_limits *limits, const stru
     mine.timeout_seconds = limits->seconds + GRACE_SECONDS;
     c->limits = *limits;
     (void)pthread_mutex_init(&c->lock, NULL);
+    cond_init(&c->attaching);
     map_init(&c->kept);
     c->ipc = ipc_client_create(&mine, "the resolver", NULL, NULL, why);
     if (c->ipc == NULL)
@@ -85,6 +93,7 @@ void dns_client_destroy(struct dns_client **cp)
         free(k);
     }
     map_finish(&c->kept);
+    (void)pthread_cond_destroy(&c->attaching);
     (void)pthread_mutex_destroy(&c->lock);
     free(c);
     *cp = NULL;
@@ -93,6 +102,10 @@ void dns_client_destroy(struct dns_client **cp)
 void dns_client_attach(struct dns_client *c, int fd)
 {
     ipc_client_attach(c->ipc, fd);
+    (void)pthread_mutex_lock(&c->lock);
+    c->attached++;
+    (void)pthread_cond_broadcast(&c->attaching);
+    (void)pthread_mutex_unlock(&c->lock);
 }
 
 /* ---- what is kept; under the lock ---- */
@@ -186,8 +199,10 @@ static void send_question(struct dns_call *call, struct slice name, struct waker
     ipc_add_u64(&m, (uint64_t)call->type);
     call->ipc = ipc_call_start(call->client->ipc, &m, w, &why);
     ipc_message_finish(&m);
-    if (call->ipc == NULL)
+    if (call->ipc == NULL) {
         set_story(call, DNS_FAILED, why.text);
+        call->lost = true;
+    }
 }
 
 struct dns_call *dns_ask_start(struct dns_client *c, const char *name, enum dns_type type, struct waker w)
@@ -241,6 +256,7 @@ static void take_answer(struct dns_call *call, struct arena *a, struct dns_answe
     call->status = DNS_FAILED;
     ipc_call_wait(call->ipc);
     if (!ipc_call_answer(call->ipc, &r, &why)) {
+        call->lost = true;
         fail_with(call, a, out, why.text);
         return;
     }
@@ -262,29 +278,63 @@ static void take_known(const struct dns_call *call, struct arena *a, struct dns_
     out->ttl = left > 0 ? (uint32_t)left : 0;
 }
 
-void dns_call_end(struct dns_call **cp, struct arena *a, struct dns_answer *out)
+/* false: the role never answered. */
+static bool end_call(struct dns_call *call, struct arena *a, struct dns_answer *out)
 {
-    struct dns_call *call = *cp;
-
-    if (call == NULL)
-        return;
     if (out != NULL && call->known != NULL)
         take_known(call, a, out);
     else if (out != NULL && call->ipc != NULL)
         take_answer(call, a, out);
     else if (out != NULL)
         fail_with(call, a, out, call->story);
+    bool lost = call->lost;
     ipc_call_end(&call->ipc);
     free(call->known);
     free(call);
-    *cp = NULL;
+    return !lost;
 }
 
+void dns_call_end(struct dns_call **call, struct arena *a, struct dns_answer *out)
+{
+    if (*call != NULL)
+        (void)end_call(*call, a, out);
+    *call = NULL;
+}
+
+static unsigned attached(struct dns_client *c)
+{
+    (void)pthread_mutex_lock(&c->lock);
+    unsigned n = c->attached;
+    (void)pthread_mutex_unlock(&c->lock);
+    return n;
+}
+
+/* Until there is another role than the one of that number; false: there was none within a moment. */
+static bool wait_for_role(struct dns_client *c, unsigned before)
+{
+    struct timespec until = time_after_ms(AWAY_MS);
+    bool in_time = true;
+
+    block_begin();
+    (void)pthread_mutex_lock(&c->lock);
+    while (c->attached == before && in_time)
+        in_time = pthread_cond_timedwait(&c->attaching, &c->lock, &until) != ETIMEDOUT;
+    bool there = c->attached != before;
+    (void)pthread_mutex_unlock(&c->lock);
+    block_end();
+    return there;
+}
+
+/* Whoever can wait anyway does not fail because the role is just being started (again). */
 void dns_ask(struct dns_client *c, const char *name, enum dns_type type, struct arena *a, struct dns_answer *out)
 {
-    struct dns_call *call = dns_ask_start(c, name, type, (struct waker){0});
+    int64_t began = clock_mono_ms();
 
-    dns_call_end(&call, a, out);
+    for (bool again = true; again;) {
+        unsigned role = attached(c);
+        struct dns_call *call = dns_ask_start(c, name, type, (struct waker){0});
+        again = !end_call(call, a, out) && clock_mono_ms() - began < AWAY_MS && wait_for_role(c, role);
+    }
 }
 
 /* ---- names of addresses ---- */

@@ -272,11 +272,10 @@ static void take_addresses(struct way_host *h, const struct dns_answer *a4, cons
 
 static void resolve(const struct relay_setting *s, struct way_host *h, struct arena *a)
 {
-    struct dns_call *four = dns_ask_start(s->dns, h->name, DNS_A, (struct waker){0});
     struct dns_call *six = s->limits.ipv6 ? dns_ask_start(s->dns, h->name, DNS_AAAA, (struct waker){0}) : NULL;
     struct dns_answer a4, a6 = {.status = DNS_NO_DATA};
 
-    dns_call_end(&four, a, &a4);
+    dns_ask(s->dns, h->name, DNS_A, a, &a4); /* both at once */
     dns_call_end(&six, a, &a6);
     take_addresses(h, &a4, &a6, a);
     h->answer = a4.count > 0 || a6.count == 0 ? a4 : a6;

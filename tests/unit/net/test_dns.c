@@ -378,6 +378,44 @@ static void test_bounds(void)
     fake_dns_stop(&f);
 }
 
+/* Asked before the role is there, as after a start. */
+static void *attach_later(void *arg)
+{
+    struct fake_dns *f = arg;
+    struct fail why;
+    int ends[2];
+
+    if (!ipc_socket_pair(ends, &why) || !ipc_server_attach(f->server, ends[1], &why))
+        bug("%s", why.text);
+    dns_client_attach(f->client, ends[0]);
+    return NULL;
+}
+
+static void test_early(void)
+{
+    static const struct fake_dns_row rows[] = {{"x.example", DNS_A, .records = {"192.0.2.1"}}};
+    struct fake_dns *f = fake_dns_start(rows, 1);
+    struct dns_limits limits;
+    struct ipc_limits ipc;
+    struct dns_answer a;
+    struct fail why;
+    pthread_t thread;
+
+    dns_limits_default(&limits);
+    ipc_limits_default(&ipc);
+    dns_client_destroy(&f->client);
+    f->client = dns_client_create(&limits, &ipc, &why);
+    struct dns_call *call = dns_ask_start(f->client, "x.example", DNS_A, (struct waker){0});
+    CHECK("who does not wait hears so at once", dns_call_done(call));
+    dns_call_end(&call, &arena, &a);
+    CHECK("that the role is not there", a.status == DNS_FAILED && a.why[0] != '\0');
+    CHECK("thread", pthread_create(&thread, NULL, attach_later, f) == 0);
+    dns_ask(f->client, "x.example", DNS_A, &arena, &a);
+    CHECK("who waits is answered", a.status == DNS_FOUND);
+    (void)pthread_join(thread, NULL);
+    fake_dns_stop(&f);
+}
+
 /* ---- the role's answers are not believed either ---- */
 
 static void test_wire(void)
@@ -493,6 +531,7 @@ int main(void)
     test_names();
     test_client();
     test_bounds();
+    test_early();
     test_wire();
     test_system();
     arena_finish(&arena);
