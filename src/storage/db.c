@@ -316,6 +316,10 @@ bool db_open(const char *path, const struct db_schema *schema, const struct db_o
 
 static void finalize_all(struct db *d)
 {
+    for (size_t i = 0; i < DB_STEPS; i++) {
+        (void)sqlite3_finalize(d->steps[i]);
+        d->steps[i] = NULL;
+    }
     for (size_t i = 0; i < d->schema->statement_count; i++) {
         (void)sqlite3_finalize(d->statements[i].handle);
         d->statements[i].handle = NULL;

@@ -14,12 +14,16 @@ struct db_stmt {
     int status;           /* of the last bind or step: SQLITE_OK, _ROW, _DONE or what went wrong */
 };
 
+/* What transactions are made of (db_txn.c). */
+enum db_step_kind { DB_BEGIN, DB_COMMIT, DB_SAVEPOINT, DB_RELEASE, DB_STEPS };
+
 struct db {
     sqlite3 *handle; /* NULL: out of service, and it could not be opened again */
     const struct db_schema *schema;
     char *path;
     unsigned cache_pages;
     struct db_stmt *statements; /* schema->statement_count of them */
+    sqlite3_stmt *steps[DB_STEPS]; /* NULL until first used */
     uint64_t wal_bytes;
     bool out_of_service;
     bool read_only;

@@ -17,16 +17,45 @@ bool db_in_transaction(const struct db *d)
     return d->handle != NULL && sqlite3_get_autocommit(d->handle) == 0;
 }
 
+/* As sqlite3_exec(), without parsing the same words for every change. */
+static int run_step(struct db *d, enum db_step_kind kind)
+{
+    static const char *const sql[DB_STEPS] = {
+        [DB_BEGIN] = "BEGIN IMMEDIATE",
+        [DB_COMMIT] = "COMMIT",
+        [DB_SAVEPOINT] = "SAVEPOINT member",
+        [DB_RELEASE] = "RELEASE member",
+    };
+    sqlite3_stmt **q = &d->steps[kind];
+    int status = SQLITE_OK;
+
+    if (*q == NULL)
+        status = sqlite3_prepare_v3(d->handle, sql[kind], -1, SQLITE_PREPARE_PERSISTENT, q, NULL);
+    if (status != SQLITE_OK)
+        return status;
+    status = sqlite3_step(*q);
+    int said = sqlite3_reset(*q);
+    return status == SQLITE_DONE ? said : status;
+}
+
+static bool take_step(struct db *d, enum db_step_kind kind, const char *doing, struct fail *why)
+{
+    if (!db_in_service(d, why))
+        return false;
+    int status = run_step(d, kind);
+    return status == SQLITE_OK || db_failed(d, status, doing, why);
+}
+
 bool db_begin(struct db *d, struct fail *why)
 {
-    return db_in_service(d, why) && db_exec(d, "BEGIN IMMEDIATE", "begin", why);
+    return take_step(d, DB_BEGIN, "begin", why);
 }
 
 bool db_commit(struct db *d, struct fail *why)
 {
     if (!db_in_service(d, why))
         return false;
-    int status = sqlite3_exec(d->handle, "COMMIT", NULL, NULL, NULL);
+    int status = run_step(d, DB_COMMIT);
     if (status == SQLITE_OK)
         return true;
 
@@ -49,12 +78,12 @@ void db_rollback(struct db *d)
 
 bool db_savepoint(struct db *d, struct fail *why)
 {
-    return db_in_service(d, why) && db_exec(d, "SAVEPOINT member", "savepoint", why);
+    return take_step(d, DB_SAVEPOINT, "savepoint", why);
 }
 
 bool db_savepoint_release(struct db *d, struct fail *why)
 {
-    return db_in_service(d, why) && db_exec(d, "RELEASE member", "savepoint", why);
+    return take_step(d, DB_RELEASE, "savepoint", why);
 }
 
 void db_savepoint_rollback(struct db *d)
