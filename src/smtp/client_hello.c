@@ -206,9 +206,10 @@ bool client_tell_origin(struct smtp_client *c, const struct smtp_client_message 
         c->dirty = false;
     }
     client_say(c, "%s", said);
-    if (!client_hear(c, c->limits.command_seconds, &reply, a, why))
-        return fail_at(why, "XCLIENT");
-    if (reply.code / 100 != 2)
-        return client_refused(why, &reply, "XCLIENT");
-    return client_hello(c, &reply, a, why);
+    bool heard = client_hear(c, c->limits.command_seconds, &reply, a, why);
+    if (heard && reply.code / 100 == 2)
+        return client_hello(c, &reply, a, why);
+    free(c->xclient); /* it does not know: the next message must not go in another's name */
+    c->xclient = NULL;
+    return heard ? client_refused(why, &reply, "XCLIENT") : fail_at(why, "XCLIENT");
 }

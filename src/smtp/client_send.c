@@ -246,7 +246,9 @@ static bool send_data(struct sending *s, struct transaction *t, struct fail *why
     }
     if (s->in_memory) {
         sending_add_body(s);
+        atomic_store(&c->at_final, true); /* the dot may be there before we know */
         if (!wire_write(&c->wire, buf_slice(&c->out), c->limits.data_seconds, why)) {
+            atomic_store(&c->at_final, false);
             buf_reset(&c->out);
             return broke_in_message(s, t, why);
         }

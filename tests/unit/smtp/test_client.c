@@ -1,6 +1,8 @@
 /* smtp/client: whole conversations with peers that follow a script, good and bad. */
 #include "peer.h"
 
+#include "base/clock.h"
+
 struct text_source { struct slice text; bool fails; };
 
 static bool read_text(void *ctx, uint64_t offset, void *out, size_t n, struct fail *why)
@@ -32,7 +34,7 @@ static const struct scene {
     const char *message;             /* on the wire; NULL: not looked at */
     struct expected fates[5];
     const char *why;                 /* part of the story; NULL: smtp_client_send is true */
-    bool utf8, requiretls, binary, dsn, lmtp, big, slow;
+    bool utf8, requiretls, binary, dsn, lmtp, big, slow, xclient, by;
     const char *sender;
     int priority;
 } scenes[] = {
@@ -156,6 +158,21 @@ static const struct scene {
                 "> 250 ok", "< RCPT TO:<b@peer.example> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;x+2By@z.example", "> 250 ok", "< DATA", "> 354 go", "<.",
                 "> 250 ok"},
      .fates = {{250, true, ""}}},
+    {.note = "XCLIENT", .xclient = true,
+     .script = {HELLO(">>250-peer\r\n250 XCLIENT NAME ADDR PROTO LOGIN FUTURE\r\n"),
+                "< XCLIENT NAME=[UNAVAILABLE] ADDR=192.0.2.9 PROTO=ESMTP LOGIN=[UNAVAILABLE]", "> 220 peer again", "< EHLO us.example", "> 250 peer", MAIL,
+                "> 250 ok", RCPT1, "> 250 ok", "< DATA", "> 354 go", "<.", "> 250 ok"},
+     .fates = {{250, true, ""}}},
+    {.note = "XCLIENT refused", .xclient = true,
+     .script = {HELLO(">>250-peer\r\n250 XCLIENT ADDR\r\n"), "< XCLIENT ADDR=192.0.2.9", "> 550 5.7.0 not you"}, .why = "XCLIENT: 550",
+     .fates = {{0, false, ""}}},
+    {.note = "DELIVERBY with R to a peer that cannot promise", .by = true, .script = {PIPE}, .fates = {{554, false, "5.4.7"}}},
+    {.note = "DELIVERBY with R to a peer that wants more time", .by = true, .script = {HELLO(">>250-peer\r\n250 DELIVERBY 99999\r\n")},
+     .fates = {{554, false, "5.4.7"}}},
+    {.note = "DELIVERBY", .by = true,
+     .script = {HELLO(">>250-peer\r\n250 DELIVERBY\r\n"), "< MAIL FROM:<a@us.example> BY=*", "> 250 ok", RCPT1, "> 250 ok", "< DATA", "> 354 go", "<.",
+                "> 250 ok"},
+     .fates = {{250, true, ""}}},
     {.note = "an address that would be a command", .recipients = {"b@peer.example>\r\nRSET"}, .script = {PLAIN}, .fates = {{553, false, "5.1.3"}}},
     {.note = "LMTP: a reply each", .lmtp = true, .recipients = {"b@peer.example", "c@peer.example", "d@peer.example"},
      .script = {"> 220 peer", "< LHLO us.example", ">>250-peer\r\n250 PIPELINING\r\n", MAIL, RCPT1, RCPT2, "< RCPT TO:<d@*", "< DATA",
@@ -223,6 +240,12 @@ static void play(const struct scene *scene)
     to.lmtp = scene->lmtp;
     m.options = (struct envelope_options){.utf8 = scene->utf8, .requiretls = scene->requiretls, .priority = scene->priority,
                                           .body = scene->binary ? BODY_BINARYMIME : BODY_7BIT};
+    m.options.source = SLICE("192.0.2.9");
+    to.xclient = scene->xclient;
+    if (scene->by) {
+        m.options.by_mode = BY_RETURN;
+        m.options.by = clock_now() + 3600;
+    }
     if (scene->dsn) {
         m.options.ret = RET_HDRS;
         m.options.envid = SLICE("a+ b");
