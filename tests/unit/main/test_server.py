@@ -19,6 +19,10 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
+sys.dont_write_bytecode = True
+import web  # noqa: E402
+
 POSTHORN = os.path.abspath(sys.argv[1])
 PATIENCE = 30  # seconds until something that must happen is given up
 passed = failed = 0
@@ -418,6 +422,55 @@ def test_tokens(folder, base):
     check("it stops", server.wait(PATIENCE) == 0)
 
 
+def test_issuer(folder, base):
+    """An issuer on the network: its keys by discovery, then questions about tokens; then nobody."""
+    issuer = Issuer(folder)
+    with open(issuer.jwks, encoding="utf-8") as keys:
+        pages = {"*/jwks": {"type": "application/json", "body": keys.read()}}
+    known = {"opaque": {"active": True, "username": "u0@example.test", "scope": "mail"}, "over": {"active": False}}
+
+    def ask(q):
+        form = dict(p.split("=", 1) for p in q.body.decode().split("&"))
+        if q.fields.get("Authorization") != "Basic " + base64.b64encode(b"mx:s3cret").decode():
+            return {"status": 401}
+        return {"type": "application/json", "body": json.dumps(known.get(form["token"], {"active": False}))}
+
+    pages["*/ask"] = ask
+    with open(folder + "/secret", "w", encoding="utf-8") as out:
+        out.write("s3cret\n")
+    with open(folder + "/posthorn.conf", encoding="utf-8") as old:
+        text = re.sub(r"\n oauth_\w+ = [^\n]*", "", old.read())
+    tls = folder + "/web"
+    os.mkdir(tls)
+    with web.Server(pages, tls) as w:
+        url = "https://127.0.0.1:%d" % w.port
+        pages["*/.well-known/openid-configuration"] = {"type": "application/json",
+                                                       "body": json.dumps({"issuer": url, "jwks_uri": url + "/jwks"})}
+        with open(folder + "/posthorn.conf", "w", encoding="utf-8") as new:
+            new.write(text.replace("auth {\n", f'auth {{\n oauth_issuer = "{url}"\n oauth_audience = posthorn\n oauth_jwks = discover\n'
+                                   f' oauth_introspection = "{url}/ask"\n oauth_client = mx\n oauth_secret_file = "{folder}/secret"\n'
+                                   ' oauth_claim = username\n') + f'fetch_authorities = "{w.authority}"\n')
+        server = subprocess.Popen([POSTHORN, "serve", "--config", folder + "/posthorn.conf"], stderr=subprocess.DEVNULL)
+        port = base + 143
+        until(lambda: imaplib.IMAP4("127.0.0.1", port, timeout=PATIENCE)).logout()
+        good = issuer.token(iss=url, username="u0@example.test").encode()
+        check("keys by discovery", bearer(port, "OAUTHBEARER", b"n,,\1auth=Bearer " + good + b"\1\1") == ("OK", []), w.asked)
+        check("kept", bearer(port, "OAUTHBEARER", b"n,,\1auth=Bearer " + good + b"\1\1") == ("OK", []) and len(w.asked) == 2, w.asked)
+        check("asked about", bearer(port, "XOAUTH2", b"user=u0@example.test\1auth=Bearer opaque\1\1") == ("OK", []))
+        said, _ = bearer(port, "XOAUTH2", b"user=u0@example.test\1auth=Bearer over\1\1")
+        check("no longer active", "AUTHENTICATIONFAILED" in said, said)
+    said, _ = bearer(port, "XOAUTH2", b"user=u0@example.test\1auth=Bearer opaque\1\1")
+    check("nobody answers: put off", "UNAVAILABLE" in said, said)
+    check("known keys stay", bearer(port, "OAUTHBEARER", b"n,,\1auth=Bearer " + good + b"\1\1") == ("OK", []))
+    with smtplib.SMTP("127.0.0.1", base + 587, timeout=PATIENCE) as s:
+        s.ehlo()
+        first = base64.b64encode(b"n,,\1auth=Bearer opaque\1\1").decode()
+        code, said = s.docmd("AUTH", "OAUTHBEARER " + first)
+        check("SMTP: put off", code == 454, (code, said))
+    server.send_signal(signal.SIGTERM)
+    check("it stops", server.wait(PATIENCE) == 0)
+
+
 def main():
     top = tempfile.mkdtemp(prefix="posthorn-test-")
     try:
@@ -432,6 +485,7 @@ def main():
         check("second start", server.login("off@example.test", "off") is not None)
         test_orphans(server)
         test_tokens(top + "/demo", server.base)
+        test_issuer(top + "/demo", server.base)
         test_init(top + "/init")
     finally:
         if failed:
