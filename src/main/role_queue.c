@@ -130,7 +130,7 @@ static bool open_trust(struct queue_work *w, struct config *c, struct fail *why)
     };
 
     if (!io_make_dirs(report.dir, 0700, why) || !tls_report_open(&report, &w->report, why) ||
-        !tls_client_create(c->fetch_authorities, &w->tls, why))
+        !tls_client_create(c->tls_authorities[0] != '\0' ? c->tls_authorities : NULL, &w->tls, why))
         return false;
     if (!c->mta_sts)
         return true;
