@@ -157,6 +157,8 @@ class Server:
     # ---- the answers ----
 
     def answer(self, packet, by_tcp):
+        if len(packet) < 17:
+            return None  # no question; what a closed socket gives is shorter still
         ident, flags, _, _, _, extra = struct.unpack("!HHHHHH", packet[:12])
         name, at = "", 12
         while packet[at]:
