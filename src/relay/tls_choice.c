@@ -49,9 +49,13 @@ static void demand(struct tls_choice *c, const struct way *w, enum tls_client_ch
 static void use_dane(struct tls_choice *c, const struct tls_question *q)
 {
     demand(c, q->way, TLS_CHECK_DANE);
-    c->names[0] = q->dane->base;
+    /* RFC 7672 section 3.2.2: beside the TLSA base domain the domain whose signed MX led here. */
+    size_t n = 0;
+    c->names[n++] = q->dane->base;
+    if (q->way->by_mx)
+        c->names[n++] = q->way->domain;
     if (strcmp(q->dane->base, q->host->name) != 0)
-        c->names[1] = q->host->name;
+        c->names[n++] = q->host->name;
     c->rule.tlsa = q->dane->records;
     c->rule.tlsa_count = q->dane->count;
     c->policy = REPORT_TLSA;

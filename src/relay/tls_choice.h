@@ -28,7 +28,7 @@ struct tls_choice {
     enum smtp_client_tls    tls;
     bool                    has_rule;
     struct tls_client_rule  rule;
-    const char             *names[3];  /* of the rule; NULL-ended */
+    const char             *names[4];  /* of the rule; NULL-ended */
     bool                    strict;    /* what REQUIRETLS asks for is met once this is */
     enum tls_report_policy  policy;    /* for the report */
     const char             *note;      /* "DANE", "MTA-STS", "route", "": for the log */

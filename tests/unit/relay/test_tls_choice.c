@@ -107,12 +107,27 @@ static void test_requiretls(void)
     check("an address", &literal, "192.0.2.1", false, NULL, NULL, true, (struct expected){false, true, CLIENT_TLS_MUST, -1, NULL, false});
 }
 
+/* RFC 7672 section 3.2.2: what a certificate under DANE-TA(2) may be for. */
+static void test_dane_names(void)
+{
+    struct way mx = {.domain = "example.net", .by_mx = true, .mx_secure = true};
+    struct way_host alias = {.name = "alias.example.org", .is_name = true};
+    struct tls_question q = {&mx, &alias, &dane_usable, NULL, false};
+    struct tls_choice c;
+
+    tls_choose(&q, &arena, &c);
+    CHECK("the TLSA base domain", strcmp(c.names[0], "mx.example.net") == 0);
+    CHECK("the domain whose MX led here", strcmp(c.names[1], "example.net") == 0);
+    CHECK("the MX host's own name", strcmp(c.names[2], "alias.example.org") == 0 && c.names[3] == NULL);
+}
+
 int main(void)
 {
     arena_init(&arena, 1024 * 1024);
     test_policy();
     test_rows();
     test_requiretls();
+    test_dane_names();
     arena_finish(&arena);
     return check_done();
 }
