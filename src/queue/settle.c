@@ -302,8 +302,13 @@ static bool after_settling(struct queue *q, struct op *o, bool ok, const struct 
     struct settling *s = (struct settling *)o;
 
     (void)why;
-    if (!ok && !q->stop_commits)
-        return false;
+    if (!ok) {
+        (void)pthread_mutex_lock(&q->lock);
+        bool again = !q->stop_commits;
+        (void)pthread_mutex_unlock(&q->lock);
+        if (again)
+            return false;
+    }
     if (ok) {
         for (size_t i = 0; i < s->claim->recipient_count; i++)
             tell(q, s, i);

@@ -185,7 +185,10 @@ static bool release_orphan(void *ctx, volume_ref ref, const struct record *rec)
         return false;
     if (has_message(q, ref, &yes) && !yes)
         volume_release(q->volumes, ref, rec->size);
-    return !q->stopping;
+    (void)pthread_mutex_lock(&q->lock);
+    bool go_on = !q->stopping;
+    (void)pthread_mutex_unlock(&q->lock);
+    return go_on;
 }
 
 /* What earlier processes left in the volumes and nobody needs. */
