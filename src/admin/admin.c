@@ -14,30 +14,39 @@ static const struct {
     const char    *name;
     admin_command *run;
     bool           needs_server; /* works on what only a running server has */
+    enum { IN_MAIL, IN_QUEUE, IN_BOTH } role;
 } commands[] = {
-    {"account.add", admin_account_add, false},
-    {"account.disable", admin_account_disable, false},
-    {"account.enable", admin_account_enable, false},
-    {"account.find", admin_account_find, false},
-    {"account.list", admin_account_list, false},
-    {"account.quota", admin_account_quota, false},
-    {"account.remove", admin_account_remove, false},
-    {"account.sender_add", admin_account_sender_add, false},
-    {"account.sender_list", admin_account_sender_list, false},
-    {"account.sender_remove", admin_account_sender_remove, false},
-    {"account.sent_copy", admin_account_sent_copy, false},
-    {"alias.add", admin_alias_add, false},
-    {"alias.list", admin_alias_list, false},
-    {"alias.remove", admin_alias_remove, false},
-    {"check", admin_check, false},
-    {"domain.add", admin_domain_add, false},
-    {"domain.list", admin_domain_list, false},
-    {"domain.remove", admin_domain_remove, false},
-    {"rebuild", admin_rebuild, false},
-    {"session.kick", admin_session_kick, true},
-    {"session.list", admin_session_list, true},
-    {"status", admin_status, false},
-    {"trace", admin_trace, false},
+    {"account.add", admin_account_add, false, IN_MAIL},
+    {"account.disable", admin_account_disable, false, IN_MAIL},
+    {"account.enable", admin_account_enable, false, IN_MAIL},
+    {"account.find", admin_account_find, false, IN_MAIL},
+    {"account.list", admin_account_list, false, IN_MAIL},
+    {"account.quota", admin_account_quota, false, IN_MAIL},
+    {"account.remove", admin_account_remove, false, IN_MAIL},
+    {"account.sender_add", admin_account_sender_add, false, IN_MAIL},
+    {"account.sender_list", admin_account_sender_list, false, IN_MAIL},
+    {"account.sender_remove", admin_account_sender_remove, false, IN_MAIL},
+    {"account.sent_copy", admin_account_sent_copy, false, IN_MAIL},
+    {"alias.add", admin_alias_add, false, IN_MAIL},
+    {"alias.list", admin_alias_list, false, IN_MAIL},
+    {"alias.remove", admin_alias_remove, false, IN_MAIL},
+    {"check", admin_check, false, IN_MAIL},
+    {"domain.add", admin_domain_add, false, IN_MAIL},
+    {"domain.list", admin_domain_list, false, IN_MAIL},
+    {"domain.remove", admin_domain_remove, false, IN_MAIL},
+    {"queue.hold", admin_queue_hold, false, IN_QUEUE},
+    {"queue.list", admin_queue_list, false, IN_QUEUE},
+    {"queue.release", admin_queue_release, false, IN_QUEUE},
+    {"queue.remove", admin_queue_remove, false, IN_QUEUE},
+    {"queue.retry", admin_queue_retry, false, IN_QUEUE},
+    {"queue.show", admin_queue_show, false, IN_QUEUE},
+    {"queue.stats", admin_queue_stats, false, IN_QUEUE},
+    {"queue.undo", admin_queue_undo, false, IN_QUEUE},
+    {"rebuild", admin_rebuild, false, IN_MAIL},
+    {"session.kick", admin_session_kick, true, IN_MAIL},
+    {"session.list", admin_session_list, true, IN_MAIL},
+    {"status", admin_status, false, IN_MAIL},
+    {"trace", admin_trace, false, IN_BOTH},
 };
 
 bool admin_run(const struct admin *a, const json_t *request, const struct admin_progress *progress, json_t **result,
@@ -49,6 +58,8 @@ bool admin_run(const struct admin *a, const json_t *request, const struct admin_
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
         if (name == NULL || strcmp(commands[i].name, name) != 0)
             continue;
+        if (commands[i].role != IN_BOTH && (commands[i].role == IN_QUEUE) != (a->queue != NULL))
+            return fail_set(why, FAIL_PERM, FAIL_INVALID, "%s is for the %s role", name, a->queue != NULL ? "mail" : "queue");
         if (commands[i].needs_server && a->net == NULL)
             return fail_set(why, FAIL_TEMP, FAIL_OTHER, "the server is not running");
 

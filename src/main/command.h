@@ -67,6 +67,8 @@ bool cli_config(const struct cli *cli, struct config **out);
 bool cli_ask(const struct cli *cli, json_t *request, json_t **result);
 /* The same of the queue role. */
 bool cli_ask_queue(const struct cli *cli, json_t *request, json_t **result);
+bool cli_ask_queue_slowly(const struct cli *cli, json_t *request, void (*progress)(void *ctx, const json_t *line), void *ctx,
+                          json_t **result);
 /* cli_ask with a word on progress. */
 bool cli_ask_slowly(const struct cli *cli, json_t *request, void (*progress)(void *ctx, const json_t *line), void *ctx,
                     json_t **result);
@@ -83,6 +85,9 @@ int command_alias_add(struct cli *cli), command_alias_list(struct cli *cli), com
 int command_session_list(struct cli *cli), command_session_kick(struct cli *cli);
 int command_trace(struct cli *cli);
 int command_probe(struct cli *cli);
+int command_queue_list(struct cli *cli), command_queue_show(struct cli *cli), command_queue_hold(struct cli *cli),
+    command_queue_release(struct cli *cli), command_queue_retry(struct cli *cli), command_queue_remove(struct cli *cli),
+    command_queue_undo(struct cli *cli), command_queue_stats(struct cli *cli);
 int command_sendmail(struct cli *cli);
 int command_config_check(struct cli *cli), command_check(struct cli *cli), command_rebuild(struct cli *cli),
     command_status(struct cli *cli), command_version(struct cli *cli);

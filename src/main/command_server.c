@@ -76,6 +76,12 @@ bool cli_ask_queue(const struct cli *cli, json_t *request, json_t **result)
     return ask_role(cli, ROLE_QUEUE, request, NULL, NULL, result);
 }
 
+bool cli_ask_queue_slowly(const struct cli *cli, json_t *request, void (*progress)(void *ctx, const json_t *line), void *ctx,
+                          json_t **result)
+{
+    return ask_role(cli, ROLE_QUEUE, request, progress, ctx, result);
+}
+
 static const char *text_of(const json_t *object, const char *field)
 {
     const char *text = json_string_value(json_object_get(object, field));

@@ -42,14 +42,15 @@ static bool has(const json_t *array, const char *text)
 }
 
 /* Asks one role; its lines into `lines`, anew.  Sets *grew if it knows of further traces. */
-static bool ask_part(struct cli *cli, struct story *s, json_t *lines, bool *grew)
+static bool ask_part(struct cli *cli, struct story *s, bool queue, json_t *lines, bool *grew)
 {
     json_t       *request = json_pack("{s:s, s:O}", "do", "trace", "ids", s->ids), *result = NULL;
     const json_t *trace;
     size_t        i;
 
     (void)json_array_clear(lines);
-    if (!cli_ask_slowly(cli, request, keep_line, lines, &result))
+    if (!(queue ? cli_ask_queue_slowly(cli, request, keep_line, lines, &result)
+                : cli_ask_slowly(cli, request, keep_line, lines, &result)))
         return false;
     json_array_foreach (json_object_get(result, "traces"), i, trace) {
         if (!has(s->ids, json_string_value(trace))) {
@@ -64,15 +65,17 @@ static bool ask_part(struct cli *cli, struct story *s, json_t *lines, bool *grew
 /* Each may learn from the other of a notification's trace, so both are asked until nothing is new. */
 static bool ask_all(struct cli *cli, struct story *s)
 {
-    json_t *mail = json_array();
+    json_t *mail = json_array(), *queue = json_array();
     bool    ok = true, grew;
 
     do {
         grew = false;
-        ok = ask_part(cli, s, mail, &grew);
+        ok = ask_part(cli, s, false, mail, &grew) && ask_part(cli, s, true, queue, &grew);
     } while (ok && grew);
     (void)json_array_extend(s->lines, mail);
+    (void)json_array_extend(s->lines, queue);
     json_decref(mail);
+    json_decref(queue);
     return ok;
 }
 
@@ -190,13 +193,48 @@ static void tell_notice(struct buf *out, const json_t *line)
     add_word(out, " (trace ", line, "notice", ")");
 }
 
+static void tell_taken(struct buf *out, const json_t *line)
+{
+    buf_add(out, SLICE("in the queue, to leave"));
+    add_word(out, ", as ", line, "queue_id", "");
+    add_word(out, ", for ", line, "recipients", " recipients");
+}
+
+static void tell_done(struct buf *out, const json_t *line)
+{
+    add_word(out, "done in the queue: <", line, "to", ">");
+}
+
+static void tell_later(struct buf *out, const json_t *line)
+{
+    add_word(out, "next attempt for <", line, "to", ">");
+    add_word(out, " in ", line, "next", " seconds");
+}
+
+static void tell_given_up(struct buf *out, const json_t *line)
+{
+    add_word(out, "given up for <", line, "to", ">");
+    add_word(out, ": ", line, "remote", "");
+    if (strcmp(field(line, "code"), "0") != 0)
+        add_word(out, " ", line, "code", "");
+    add_word(out, " ", line, "reply", "");
+    buf_add(out, strcmp(field(line, "expired"), "1") == 0 ? SLICE(" (its time was over)") : SLICE(""));
+}
+
+static void tell_removed(struct buf *out, const json_t *line)
+{
+    add_word(out, "removed from the queue: <", line, "to", ">");
+}
+
 static const struct {
     const char *event;
     void      (*tell)(struct buf *out, const json_t *line);
 } events[] = {
     {"smtp.accepted", tell_accepted},      {"sendmail.accepted", tell_accepted}, {"smtp.refused", tell_refused},
     {"sendmail.refused", tell_refused},    {"deliver.placed", tell_placed},      {"deliver.notice", tell_notice},
-    {"sendmail.bounced", tell_notice},     {"queue.notice", tell_notice},        {"relay.sent", tell_sent},
+    {"sendmail.bounced", tell_notice},     {"queue.notified", tell_notice},        {"relay.sent", tell_sent},
+    {"queue.taken", tell_taken},           {"queue.sent", tell_done},           {"queue.deferred", tell_later},
+    {"queue.bounced", tell_given_up},      {"queue.removed", tell_removed},
     {"relay.deferred", tell_deferred},     {"relay.refused", tell_refused_there}, {"relay.no_session", tell_no_session},
 };
 

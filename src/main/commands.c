@@ -10,6 +10,13 @@
         "password-stdin", NULL, "read the password from standard input (one line) instead of asking" \
     }
 
+#define QUEUE_FILTERS                                                                        \
+    {"sender", "ADDRESS", "of this sender"}, {"recipient", "ADDRESS", "to this recipient"}, \
+    {"domain", "DOMAIN", "to recipients there"}, {"reason", "TEXT", "whose last reply holds this"},      \
+    {"older", "TIME", "older than 90s, 15m, 4h, 2d"}, {"younger", "TIME", "younger than that"},          \
+    {"account", "ID", "submitted by this account"}
+#define QUEUE_ALL {"all", NULL, "everything, where nothing else is said"}
+
 const struct command commands[] = {
     {"serve", NULL, "", 0, 0, "run the server in the foreground", command_serve, {{0}}},
     {"init", NULL, "", 0, 0, "set up a new server: asks, or takes options", command_init,
@@ -67,6 +74,18 @@ const struct command commands[] = {
     {"alias", "remove", "ADDRESS [MEMBER]", 1, 2, "remove an alias or one of its members", command_alias_remove, {{0}}},
     {"session", "list", "", 0, 0, "list who is connected", command_session_list, {{0}}},
     {"session", "kick", "ID|ADDRESS", 1, 1, "end a session, or all of an account", command_session_kick, {{0}}},
+    {"queue", "list", "", 0, 0, "what waits to be sent, to whom and why", command_queue_list, {QUEUE_FILTERS}},
+    {"queue", "show", "MESSAGE|TRACE", 1, 1, "one message: its recipients, last replies, next attempt, header",
+     command_queue_show, {{"body", NULL, "the whole message"}}},
+    {"queue", "hold", "[MESSAGE...]", 0, 1000, "let messages wait until they are released", command_queue_hold,
+     {QUEUE_FILTERS, QUEUE_ALL}},
+    {"queue", "release", "[MESSAGE...]", 0, 1000, "let held messages go", command_queue_release, {QUEUE_FILTERS, QUEUE_ALL}},
+    {"queue", "retry", "[MESSAGE...]", 0, 1000, "try again now", command_queue_retry, {QUEUE_FILTERS, QUEUE_ALL}},
+    {"queue", "remove", "[MESSAGE...]", 0, 1000, "remove messages; nobody is told without --bounce", command_queue_remove,
+     {QUEUE_FILTERS, QUEUE_ALL, {"bounce", NULL, "return them to their senders"}}},
+    {"queue", "undo", "TRACE", 1, 1, "take a message back, as its sender could: while nothing of it was sent",
+     command_queue_undo, {{0}}},
+    {"queue", "stats", "", 0, 0, "how much waits, and what was done since the start", command_queue_stats, {{0}}},
     {"trace", NULL, "TRACE|MESSAGE-ID", 1, 1, "the whole way of a message: received, placed, sent, returned", command_trace,
      {{0}}},
     {"probe", NULL, "HOST[:PORT]", 1, 1, "speak with any SMTP, LMTP, IMAP or POP3 server and explain what it says", command_probe,

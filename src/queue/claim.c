@@ -206,3 +206,8 @@ bool queue_read(struct queue *q, const struct queue_claim *c, uint64_t offset, v
 {
     return volume_read(q->volumes, c->message, offset, out, n, why);
 }
+
+bool queue_peek(struct queue *q, uint64_t message, uint64_t offset, void *out, size_t n, struct fail *why)
+{
+    return volume_read(q->volumes, message, offset, out, n, why);
+}

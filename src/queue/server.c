@@ -170,7 +170,8 @@ static bool handle(void *ctx, struct ipc_reader *request, struct ipc_message *an
         return malformed(why);
     uint64_t account = ipc_get_u64(request);
     struct slice trace = ipc_get_bytes(request);
-    return ipc_end(request) ? queue_undo(s->queue, account, trace, why) : malformed(why);
+    /* Account 0 is the administrator, who comes by the control socket. */
+    return ipc_end(request) && account != 0 ? queue_undo(s->queue, account, trace, why) : malformed(why);
 }
 
 struct ipc_service queue_server_service(struct queue_server *s)

@@ -427,7 +427,7 @@ static bool find_undoable(struct queue *q, uint64_t account, struct slice trace,
         return false;
     db_bind_text(s, 1, trace);
     while (*count < most && db_step(s, why)) {
-        if ((uint64_t)db_col_i64(s, 1) != account || account == 0 || db_col_i64(s, 2) != db_col_i64(s, 3) || db_col_i64(s, 4) <= now)
+        if ((account != 0 && (uint64_t)db_col_i64(s, 1) != account) || db_col_i64(s, 2) != db_col_i64(s, 3) || db_col_i64(s, 4) <= now)
             continue;
         out[(*count)++] = (struct undoable){.id = (uint64_t)db_col_i64(s, 0), .first = (uint64_t)db_col_i64(s, 5), .total = (uint64_t)db_col_i64(s, 3),
                                             .size = (uint64_t)db_col_i64(s, 6)};

@@ -333,7 +333,7 @@ static void log_outcome(const struct attempt *a, size_t i, const struct queue_ou
 
     if (o->fate == QUEUE_UNTOUCHED)
         return;
-    log_event(LOG_INFO, event_of(o->fate), LOG_TEXT("trace", c->trace), LOG_U64("message", c->message), LOG_TEXT("from", c->sender),
+    log_event(LOG_INFO, event_of(o->fate), LOG_TEXT("trace", c->trace), LOG_HEX("queue_id", c->message), LOG_TEXT("from", c->sender),
               LOG_TEXT("to", c->recipients[i].address), LOG_CSTR("way", a->way), LOG_CSTR("host", f->host), LOG_CSTR("address", f->address),
               LOG_CSTR("tls", f->tls), LOG_U64("code", o->code), LOG_TEXT("status", o->status), LOG_TEXT("reply", o->text),
               LOG_U64("attempt", c->recipients[i].attempts + 1), LOG_I64("delay", clock_now() - c->received));
