@@ -146,9 +146,11 @@ listener "imap" { address = "%s" port = 143 protocol = imap }
         return parent == self.process.pid
 
     def kill_role(self, name):
-        for pid in self.role(name):
+        """kill -9; how many processes there were to kill."""
+        found = self.role(name)
+        for pid in found:
             os.kill(pid, signal.SIGKILL)
-        return len(self.role(name))
+        return len(found)
 
     def stop(self):
         self.process.terminate()
