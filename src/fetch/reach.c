@@ -14,7 +14,6 @@
 
 #include "base/clock.h"
 #include "base/fail.h"
-#include "base/scoped.h"
 #include "net/dns.h"
 
 enum { ADDRESSES_MAX = 8, ARENA_MAX = 256 * 1024 };
@@ -124,31 +123,31 @@ static bool wait_connected(int fd, int64_t deadline_ms, struct fail *why)
     return error == 0 || fail_errno(why, error, "connection");
 }
 
+/* The socket is the caller's, also when it fails. */
+static bool connect_socket(int fd, const struct sockaddr *address, socklen_t len, int64_t deadline_ms, struct fail *why)
+{
+    if (connect(fd, address, len) != 0) {
+        if (errno != EINPROGRESS)
+            return fail_errno(why, errno, "connection");
+        if (!wait_connected(fd, deadline_ms, why))
+            return false;
+    }
+    int flags = fcntl(fd, F_GETFL);
+    return (flags >= 0 && fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) == 0) || fail_errno(why, errno, "socket");
+}
+
 static int connect_to(const struct sockaddr *address, socklen_t len, int64_t deadline_ms, struct fail *why)
 {
-    SCOPED(scoped_close) int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int                      flags, made;
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     if (fd < 0) {
         (void)fail_errno(why, errno, "socket");
         return -1;
     }
-    if (connect(fd, address, len) != 0) {
-        if (errno != EINPROGRESS) {
-            (void)fail_errno(why, errno, "connection");
-            return -1;
-        }
-        if (!wait_connected(fd, deadline_ms, why))
-            return -1;
-    }
-    flags = fcntl(fd, F_GETFL);
-    if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) != 0) {
-        (void)fail_errno(why, errno, "socket");
-        return -1;
-    }
-    made = fd;
-    fd = -1;
-    return made;
+    if (connect_socket(fd, address, len, deadline_ms, why))
+        return fd;
+    (void)close(fd);
+    return -1;
 }
 
 static int connect_unix(const char *path, int64_t deadline_ms, struct fail *why)

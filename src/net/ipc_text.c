@@ -66,7 +66,7 @@ bool ipc_take_text(struct ipc_reader *r, uint64_t most, struct ipc_text *out, st
 
 bool ipc_get_text(struct ipc_reader *r, struct buf *out, struct fail *why)
 {
-    struct ipc_text text;
+    struct ipc_text text = {.fd = -1};
 
     if (!ipc_take_text(r, out->max - out->len, &text, why))
         return false;

@@ -52,7 +52,7 @@ bool tls_gzip(struct slice in, struct buf *out)
 /* "mail.example.org!example.net!1470013200!1470099599.json.gz"             RFC 8460 section 5.1 */
 static void add_filename(const struct tls_reporter *by, const char *domain, int64_t day, struct buf *out)
 {
-    buf_addf(out, "%s!%s!%lld!%lld.json.gz", by->submitter, domain, (long long)(day * DAY), (long long)(day * DAY + DAY - 1));
+    buf_addf(out, "%s!%s!%lld!%lld.json.gz", by->submitter, domain, (long long)day * DAY, (long long)day * DAY + DAY - 1);
 }
 
 static void add_base64(struct slice in, struct buf *out)
@@ -185,10 +185,10 @@ static enum tls_sent find_rua(struct sending *s, struct slice rua[RUA_MAX], size
     return records == 1 && tls_report_record_parse(said, rua, count) && *count > 0 ? TLS_SENT : TLS_NOT_WANTED;
 }
 
-/* The same however often it is sent, so that the other side knows it again.  "2026-11-22" would need a calendar. */
+/* The same however often it is sent, so that the other side knows it again. */
 static void make_id(struct sending *s)
 {
-    s->id = arena_cstr(&s->a, arena_printf(&s->a, "%lld.%s@%s", (long long)(s->day * DAY), s->domain->name, s->by->submitter));
+    s->id = arena_cstr(&s->a, arena_printf(&s->a, "%lld.%s@%s", (long long)s->day * DAY, s->domain->name, s->by->submitter));
 }
 
 static bool make_report(struct sending *s)
