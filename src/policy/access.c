@@ -487,9 +487,9 @@ static const struct entry *find_network(const struct entry_set *s, const struct 
     struct key key;
     const struct entry *e = NULL;
 
-    for (unsigned prefix = PREFIXES; e == NULL && prefix-- > 0;) {
-        if (s->prefixes[prefix]) {
-            key_of_network(address, prefix, &key);
+    for (unsigned left = PREFIXES; e == NULL && left > 0; left--) {
+        if (s->prefixes[left - 1]) {
+            key_of_network(address, left - 1, &key);
             e = get(s, &key);
         }
     }
