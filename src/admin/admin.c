@@ -34,6 +34,7 @@ static const struct {
     {"domain.add", admin_domain_add, false, IN_MAIL},
     {"domain.list", admin_domain_list, false, IN_MAIL},
     {"domain.remove", admin_domain_remove, false, IN_MAIL},
+    {"policy.test", admin_policy_test, true, IN_MAIL},
     {"queue.hold", admin_queue_hold, false, IN_QUEUE},
     {"queue.list", admin_queue_list, false, IN_QUEUE},
     {"queue.release", admin_queue_release, false, IN_QUEUE},

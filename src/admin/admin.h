@@ -18,6 +18,7 @@
 struct deliver;
 struct directory;
 struct net;
+struct policy;
 struct queue;
 struct store;
 struct volumes;
@@ -34,6 +35,7 @@ struct admin {
     struct volumes   *volumes;
     struct deliver   *deliver; /* NULL while the server is not running */
     struct net       *net;     /* NULL while the server is not running */
+    struct policy    *policy;  /* the same */
     const char       *trace_dir; /* where this role keeps its lines (main/trace_file.h); NULL: nowhere */
     struct queue     *queue;   /* in the queue role, which has nothing else of these; NULL in the mail role */
 };

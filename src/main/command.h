@@ -83,6 +83,7 @@ int command_account_add(struct cli *cli), command_account_passwd(struct cli *cli
     command_account_app_password(struct cli *cli);
 int command_alias_add(struct cli *cli), command_alias_list(struct cli *cli), command_alias_remove(struct cli *cli);
 int command_session_list(struct cli *cli), command_session_kick(struct cli *cli);
+int command_policy_test(struct cli *cli);
 int command_trace(struct cli *cli);
 int command_probe(struct cli *cli);
 int command_queue_list(struct cli *cli), command_queue_show(struct cli *cli), command_queue_hold(struct cli *cli),

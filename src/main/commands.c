@@ -86,6 +86,13 @@ const struct command commands[] = {
     {"queue", "undo", "TRACE", 1, 1, "take a message back, as its sender could: while nothing of it was sent",
      command_queue_undo, {{0}}},
     {"queue", "stats", "", 0, 0, "how much waits, and what was done since the start", command_queue_stats, {{0}}},
+    {"policy", "test", "", 0, 0, "would such mail come in, and which rule decides?", command_policy_test,
+     {
+         {"client", "ADDRESS", "of the client that connects"},
+         {"helo", "NAME", "that it gives (client.example.org)"},
+         {"from", "ADDRESS", "the sender; without it the null reverse-path"},
+         {"to", "ADDRESS", "the recipient"},
+     }},
     {"trace", NULL, "TRACE|MESSAGE-ID", 1, 1, "the whole way of a message: received, placed, sent, returned", command_trace,
      {{0}}},
     {"probe", NULL, "HOST[:PORT]", 1, 1, "speak with any SMTP, LMTP, IMAP or POP3 server and explain what it says", command_probe,

@@ -326,6 +326,7 @@ static bool open_network(struct mail_work *w, struct config *c, const struct rol
     auth_client_offer(w->auth, &c->auth);
     if (!open_policy(w, c, why))
         return false;
+    w->admin.policy = w->policy;
     make_services(w, c, config_data_path(c, "mail/spool"));
     return listen_all(w, c, start->listeners, why) && store_index_start(w->store, why) &&
            open_home(w, c, why) && open_intake(w, c, why) && net_start(w->net, why);
