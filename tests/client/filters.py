@@ -347,6 +347,6 @@ dnslist "bl.example" { answers = {"127.0.0.2-3", "127.0.0.0&8"}
             c.ok("lists: tagged: in Junk", arrived(server, c, name="Junk") != b"")
             for domain, want in (("null.example", 550), ("nothing.example", 550), ("later.example", 450)):
                 c.same("sender domain: " + domain, give(server, MESSAGE, sender="ann@" + domain)[0], want)
-            status, said = c.command([server.program, "--config", os.path.join(server.folder, "data", "posthorn.conf"), "policy", "test",
-                                      "--client", "127.0.0.1", "--helo", "x.example", "--from", "ann@bad.example", "--to", USER])
+            status, said = c.command([server.program, "policy", "test", "--config",
+                                      os.path.join(server.folder, "data", "posthorn.conf"), "--client", "127.0.0.1", "--helo", "x.example", "--from", "ann@bad.example", "--to", USER])
             c.ok("policy test: says which rule and why", status == 0 and b"dom.example" in said and b"550" in said, said)
