@@ -65,7 +65,8 @@ struct smtp_reply_text {
 
 /*
  * NULL: no session, and why (FAIL_TEMP: another host or later; FAIL_PERM: 5xx greeting or AUTH refused).
- * *reply: the peer's last word, code 0 if it said none; its texts lie in the arena.
+ * *reply: of a session the peer's last word; without one the reply that refused it, code 0 if that was no reply.  Its texts
+ * lie in the arena.
  */
 struct smtp_client *smtp_client_open(const struct smtp_peer *peer, struct tls_client *tls, const struct smtp_client_limits *limits,
                                      struct smtp_reply_text *reply, struct arena *a, struct fail *why);

@@ -277,6 +277,7 @@ static void test_opening(const struct opening *o, struct tls_client *tls)
     CHECK(o->note, (c != NULL) == (o->why == NULL));
     if (c == NULL) {
         CHECK(o->note, o->why != NULL && strstr(why.text, o->why) != NULL && why.kind == o->kind);
+        CHECK(o->note, reply.code == 0 || reply.code >= 400);
         if (o->why == NULL || strstr(why.text, o->why) == NULL)
             fprintf(stderr, "   %s\n", why.text);
     } else {
