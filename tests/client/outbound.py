@@ -1,9 +1,11 @@
 """Mail that leaves: MX, routes and TLS against a scripted DNS server and scripted SMTP servers on loopback."""
 
+import hashlib
 import os
 import smtplib
 import socket
 import ssl
+import subprocess
 import sys
 import threading
 import time
@@ -196,6 +198,7 @@ class World:
             self.deliveries()
             self.later()
             self.tls()
+            self.dane()
             self.bounces()
 
     def send(self, to, user="u0@example.test", body="text"):
@@ -279,6 +282,43 @@ class World:
         self.send("ann@strict.test")
         c.ok("a route that demands TLS: the host that has it", "ann@strict.test" in secure.recipients(2))
         c.ok("a route that demands TLS: not the other", "ann@strict.test" not in self.good.recipients(0))
+
+    def signed(self, name, host, key_hash, **how):
+        """A domain in a signed zone whose host has a TLSA record for that key."""
+        peer = self.peer(host, **how)
+        self.zone.set(name, {"MX": [(10, host + ".test")], "secure": True})
+        self.zone.set(host + ".test", {"A": ["127.0.9.%d" % self.number], "secure": True})
+        self.zone.set("_%d._tcp.%s.test" % (self.port, host), {"TLSA": [(3, 1, 1, key_hash)], "secure": True})
+        return peer
+
+    def dane(self):
+        c = self.c
+        files = [os.path.join(self.server.folder, "data", name) for name in ("certificate.pem", "key.pem")]
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*files)
+        key = subprocess.run(["openssl", "pkey", "-in", files[1], "-pubout", "-outform", "der"], check=True, capture_output=True).stdout
+        right, wrong = hashlib.sha256(key).hexdigest(), hashlib.sha256(b"another").hexdigest()
+
+        peer = self.signed("dane.test2", "dane", right, tls=context)
+        self.send("ann@dane.test2")
+        c.ok("DANE: the certificate is the one of the TLSA record", "ann@dane.test2" in peer.recipients(1) and peer.secured == 1)
+        liar = self.signed("liar.test2", "liar", wrong, tls=context)
+        plain = self.signed("clear.test2", "clear", right)
+        self.send("ann@liar.test2")
+        self.send("ann@clear.test2")
+        for name, other in (("another certificate", liar), ("no TLS", plain)):
+            deadline = time.monotonic() + WAIT
+            while other.sessions < 2 and time.monotonic() < deadline:
+                time.sleep(0.01)
+            c.ok("DANE: %s: tried again" % name, other.sessions >= 2)
+            c.ok("DANE: %s: and not delivered" % name, other.messages == [] and not any("MAIL" in line for line in other.seen))
+        self.zone.set("_%d._tcp.liar.test" % self.port, {"TLSA": [(3, 1, 1, right)], "secure": True})
+        c.ok("DANE: when the record is right it goes", "ann@liar.test2" in liar.recipients(1))
+
+        forged = self.signed("unsigned.test2", "unsigned", wrong, tls=context)
+        self.zone.set("unsigned.test2", {"MX": [(10, "unsigned.test")]})
+        self.send("ann@unsigned.test2")
+        c.ok("DANE: not where the MX record is not signed", "ann@unsigned.test2" in forged.recipients(1))
 
     def bounced(self, name, user, status, *words):
         m = self.c.messages(user, count=1, empty=True)
