@@ -122,7 +122,7 @@ static uint64_t listen_to(int fd)
         if (id >= IDS)
             continue;
         if (word[0] == 's')
-            sent[id] += sent[id] < 255;
+            sent[id] = sent[id] > 0 ? 2 : 1;
         else
             taken[id] = 1;
         most = id > most ? id : most;
