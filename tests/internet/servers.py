@@ -96,11 +96,12 @@ key = "%s"
 allow_plaintext_login = true
 dns_servers = {"127.0.0.1"}
 fetch_authorities = "%s"
+tls_authorities = "%s"
 listener "smtp" { address = "%s" port = 25 protocol = smtp }
 listener "submission" { address = "%s" port = 587 protocol = submission }
 listener "imap" { address = "%s" port = 143 protocol = imap }
 %s
-''' % (self.name, self.path("data"), self.path("run"), self.pem, self.key, self.names.path("ca.pem"), self.address, self.address,
+''' % (self.name, self.path("data"), self.path("run"), self.pem, self.key, self.names.path("ca.pem"), self.names.path("ca.pem"), self.address, self.address,
        self.address, extra))
         self.password = "secret"
         self.process = net.start(self.path("log"), POSTHORN, "serve", "--config", self.path("posthorn.conf"), host=self.host)
