@@ -169,6 +169,8 @@ struct smtp_client *smtp_client_adopt(int fd, const struct smtp_peer *peer, stru
     c->wire.stop = peer->stop;
     bool ok = begin(c, peer, tls, reply, a, why);
     c->wire.stop = NULL; /* smtp_client_break() is for what follows */
+    if (!ok && reply->code < 400) /* its last word was kind: that is not why */
+        *reply = (struct smtp_reply_text){0};
     if (!ok)
         smtp_client_close(&c);
     return c;
