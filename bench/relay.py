@@ -5,7 +5,11 @@ by a table (Posthorn's routes, Postfix's transport_maps): a destination is an ad
 all of them lead to one sink; nobody asks DNS.  Both keep the durable settings and the numbers of sessions that they
 ship with.
 """
+import contextlib
 import json
+import os
+import re
+import select
 import shutil
 import socket
 import statistics
@@ -33,6 +37,7 @@ def ways(port, dead_port):
 
 
 def posthorn_config(text, table):
+    text = re.sub(r'(?ms)^route "[^"]*" \{.*?^\}\n', "", text)  # a demo sends nothing outside
     routes = "".join(f'route "{domain}" {{\n    recipient_domain = {{"{domain}"}}\n    hosts = {{"{where}:{port}"}}\n'
                      f"    tls = none\n}}\n" for domain, where, port in table)
     return f'{text}\nrelay_networks = {{"127.0.0.0/8"}}\nsmtp {{ recipients = 20000 }}\n{routes}'
@@ -117,39 +122,61 @@ def sides(ours, theirs):
     return [Ours(ours)] + ([Theirs(theirs)] if theirs else [])
 
 
-class Sink:
-    """smtp-sink of Postfix until so many messages have come, or our own until so many recipients have."""
+class SmtpSink:
+    """Postfix's: it says how many messages it has had."""
 
-    def __init__(self, command):
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def __init__(self, port):
+        self.process = subprocess.Popen(["smtp-sink", "-u", "nobody", "-4", "-c", f"127.0.0.1:{port}", "1024"],
+                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        wait_for_port(port, self.process)
+        self.said, self.target = b"", 0
+
+    def count(self):
+        found = re.findall(rb"mesg=(\d+)", self.said)
+        return int(found[-1]) if found else 0
+
+    def expect(self, messages):
+        self.target = self.count() + messages
 
     def wait(self, seconds=TIMEOUT):
-        try:
-            said, wrong = self.process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            self.end()
-            raise RuntimeError("not all messages came out") from None
-        at = time.monotonic()
-        if self.process.returncode != 0:
-            raise RuntimeError(f"the sink: {wrong}")
-        return json.loads(said.splitlines()[-1]) if said.startswith("{") else {"last_us": at * 1e6}
+        """When the last of them came, by the monotonic clock."""
+        deadline = time.monotonic() + seconds
+        while self.count() < self.target:
+            if not select.select([self.process.stdout], [], [], max(0, deadline - time.monotonic()))[0]:
+                raise RuntimeError(f"{self.count()} of {self.target} messages came out")
+            self.said = self.said[-100:] + os.read(self.process.stdout.fileno(), 65536)
+            at = time.monotonic()
+            time.sleep(0.01)  # it says so for each: to hear of many at once costs less
+        return {"at": at}
 
     def end(self):
         self.process.kill()
         self.process.communicate()
 
 
-def smtp_sink(port, messages):
-    sink = Sink(["smtp-sink", "-u", "nobody", "-4", "-M", str(messages), f"127.0.0.1:{port}", "1024"])
-    wait_for_port(port, sink.process)
-    return sink
+class OwnSink:
+    """Ours, which counts recipients."""
 
+    def __init__(self, bench, port):
+        self.process = subprocess.Popen([bench.load_program, "sink", f"port={port}"], text=True, bufsize=1,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        if self.process.stdout.readline().strip() != "ready":
+            raise RuntimeError("the sink does not start")
 
-def own_sink(bench, port, recipients):
-    sink = Sink([bench.load_program, "sink", f"port={port}", f"messages={recipients}"])
-    if sink.process.stdout.readline().strip() != "ready":
-        raise RuntimeError("the sink does not start")
-    return sink
+    def expect(self, recipients):
+        self.process.stdin.write(f"{recipients}\n")
+        self.process.stdin.flush()
+        time.sleep(0.02)
+
+    def wait(self, seconds=TIMEOUT):
+        if not select.select([self.process.stdout], [], [], seconds)[0]:
+            raise RuntimeError("not all messages came out")
+        said = json.loads(self.process.stdout.readline())
+        return {"at": said["at_us"] / 1e6, "messages": said["messages"]}
+
+    def end(self):
+        self.process.kill()
+        self.process.communicate()
 
 
 def from_smtp_source(side, size, messages):
@@ -157,18 +184,26 @@ def from_smtp_source(side, size, messages):
                     "-t", f"u@{SINK}", f"127.0.0.1:{side.smtp}"], check=True, capture_output=True, text=True)
 
 
-def rate(bench, side, cpu_seconds, sink, send, messages):
+def rate(side, cpu_seconds, sink, send, messages):
     """Messages a second from the first one sent to the last one come out, and the server's CPU for each."""
+    sink.expect(messages)
     before, began = cpu_seconds(side.roots()), time.monotonic()
-    try:
-        send()
-        taken = time.monotonic() - began
-        took = sink.wait()["last_us"] / 1e6 - began
-    except BaseException:
-        sink.end()
-        raise
+    send(messages)
+    taken = time.monotonic() - began
+    took = sink.wait()["at"] - began
     cpu = (cpu_seconds(side.roots()) - before) * 1000 / messages
     return {"rate": messages / took, "cpu": cpu, "taken": messages / taken}
+
+
+@contextlib.contextmanager
+def running(side, sink, where):
+    """Both, from an empty queue; ended whatever happens."""
+    side.reset(where)
+    try:
+        yield sink
+    finally:
+        sink.end()
+        side.stop()
 
 
 def medians(runs):
@@ -186,51 +221,38 @@ def table(bench):
     return list(ways(port, port + 1)), port
 
 
+def measured(bench, side, cpu_seconds, sink, send, share=1):
+    many = bench.o.messages or ((30000 if side.name == "Posthorn" else 3000) // share // (5 if bench.o.quick else 1))
+    rate(side, cpu_seconds, sink, send, max(many // 10, 100))  # warm
+    return medians([rate(side, cpu_seconds, sink, send, many) for _ in range(bench.o.repeat)])
+
+
 def scenario(bench, ours, theirs, cpu_seconds):
     """To one destination, then to 1,000."""
     where, port = table(bench)
     for size, share in ((4096, 1), (65536, 5)):
         results = {}
         for side in sides(ours, theirs):
-            many = bench.o.messages or ((30000 if side.name == ours.name else 3000) // share // (5 if bench.o.quick else 1))
-            side.reset(where)
-            warm = smtp_sink(port, many // 10)
-            from_smtp_source(side, size, many // 10)
-            warm.wait()
-            results[side.name] = medians([
-                rate(bench, side, cpu_seconds, smtp_sink(port, many), lambda: from_smtp_source(side, size, many), many)
-                for _ in range(bench.o.repeat)])
-            side.stop()
+            with running(side, SmtpSink(port), where) as sink:
+                results[side.name] = measured(bench, side, cpu_seconds, sink,
+                                              lambda count: from_smtp_source(side, size, count), share)
         rows(bench, f"relayed, {size // 1024} KB, 32 sessions in, one destination", results, "8 times")
 
     results = {}
     for side in sides(ours, theirs):
-        many = bench.o.messages or ((30000 if side.name == ours.name else 3000) // (5 if bench.o.quick else 1))
-        side.reset(where)
-
-        def send(count):
-            bench.load(side, "smtp", messages=count, domains=DOMAINS, domain=SINK, sessions=32)
-
-        warm = own_sink(bench, port, DOMAINS)
-        send(DOMAINS)
-        warm.wait()
-        results[side.name] = medians([
-            rate(bench, side, cpu_seconds, own_sink(bench, port, many), lambda: send(many), many)
-            for _ in range(bench.o.repeat)])
-        side.stop()
+        with running(side, OwnSink(bench, port), where) as sink:
+            results[side.name] = measured(
+                bench, side, cpu_seconds, sink,
+                lambda count: bench.load(side, "smtp", messages=count, domains=DOMAINS, domain=SINK, sessions=32))
     rows(bench, "relayed, 4 KB, 32 sessions in, 1,000 destinations", results, "5 times")
 
 
-def time_of_one(bench, side, port):
+def time_of_one(bench, side, sink):
     """From the beginning of a session with one message for a live destination to its dot at the sink, in ms."""
-    sink = own_sink(bench, port, 1)
+    sink.expect(1)
     began = time.monotonic()
-    try:
-        bench.load(side, "smtp", messages=1, domains=1, domain=SINK, sessions=1)
-        return (sink.wait(120)["last_us"] / 1e6 - began) * 1000
-    except BaseException:
-        sink.end()
-        raise
+    bench.load(side, "smtp", messages=1, domains=1, domain=SINK, sessions=1)
+    return (sink.wait(120)["at"] - began) * 1000
 
 
 def queued(bench, ours, theirs, memory_kb):
@@ -239,20 +261,19 @@ def queued(bench, ours, theirs, memory_kb):
     results, counts = {}, {}
     for side in sides(ours, theirs):
         many = bench.o.messages or (1000000 if side.name == ours.name else 100000) // (50 if bench.o.quick else 1)
-        side.reset(where)
-        empty = statistics.median(time_of_one(bench, side, port) for _ in range(11))
-        bench.load(side, "smtp", messages=many, domains=DOMAINS, domain=DEAD, sessions=32, size=1000)
-        now = [time_of_one(bench, side, port) for _ in range(21)]
-        memory = memory_kb(side.roots(), "Pss") / 1024
-        side.stop()
-        began = time.monotonic()
-        side.start()
-        start = (time.monotonic() - began) * 1000
-        first = time_of_one(bench, side, port)
+        with running(side, OwnSink(bench, port), where) as sink:
+            empty = statistics.median(time_of_one(bench, side, sink) for _ in range(11))
+            bench.load(side, "smtp", messages=many, domains=DOMAINS, domain=DEAD, sessions=32, size=1000)
+            now = [time_of_one(bench, side, sink) for _ in range(21)]
+            memory = memory_kb(side.roots(), "Pss") / 1024
+            side.stop()
+            began = time.monotonic()
+            side.start()
+            start = (time.monotonic() - began) * 1000
+            first = time_of_one(bench, side, sink)
         results[side.name] = {"empty": empty, "full": statistics.median(now), "worst": max(now), "memory": memory,
                               "start": start, "first": first}
         counts[side.name] = many
-        side.stop()
     most = max(counts.values())
     said = f"{most:,} messages queued for 1,000 dead destinations"
     if len(set(counts.values())) > 1:
@@ -271,21 +292,16 @@ def many(bench, ours, theirs):
     where, port = table(bench)
     results = {}
     for side in sides(ours, theirs):
-        side.reset(where)
         runs = []
-        for _ in range(bench.o.repeat):
-            sink = own_sink(bench, port, MANY_RECIPIENTS)
-            began = time.monotonic()
-            try:
+        with running(side, OwnSink(bench, port), where) as sink:
+            for _ in range(bench.o.repeat):
+                sink.expect(MANY_RECIPIENTS)
+                began = time.monotonic()
                 taken = bench.load(side, "smtp", messages=1, recipients=MANY_RECIPIENTS, domains=MANY_DOMAINS, domain=SINK,
                                    sessions=1, pipeline=1)
                 said = sink.wait(300)
-            except BaseException:
-                sink.end()
-                raise
-            runs.append({"all": said["last_us"] / 1e6 - began, "dot": taken["p50_ms"], "transactions": said["messages"]})
+                runs.append({"all": said["at"] - began, "dot": taken["p50_ms"], "transactions": said["messages"]})
         results[side.name] = medians(runs)
-        side.stop()
     said = "a message to 10,000 recipients at 100 domains"
     bench.row(f"{said}: all have it", "s", {n: r["all"] for n, r in results.items()}, False, None)
     bench.row(f"{said}: final dot to 250", "ms", {n: r["dot"] for n, r in results.items()}, False, None)
