@@ -84,7 +84,7 @@ static void make_services(struct mail_work *w, struct config *c, const char *spo
             .directory = w->directory,
             .deliver = w->deliver,
             .volumes = w->volumes,
-            .policy = w->policy,
+            .policy = policy_is_idle(w->policy) ? NULL : w->policy,
             .login = kind == SMTP_SUBMISSION ? &w->login : NULL,
             .relay_networks = c->sending.relay_networks,
             .relay_network_count = c->sending.relay_network_count,

@@ -194,8 +194,7 @@ static bool says_nothing(const struct policy_check *c)
     return c->verdict.action == POLICY_ACCEPT && !c->verdict.junk && c->change_count == 0 && c->message == NULL;
 }
 
-/* Nothing is configured that could have a say: no session, no check. */
-static bool is_idle(const struct policy *p)
+bool policy_is_idle(const struct policy *p)
 {
     const struct policy_limits *l = p->limits;
 
@@ -210,8 +209,6 @@ static bool is_idle(const struct policy *p)
 struct policy_check *policy_begin(struct policy *p, struct policy_session **ps, enum policy_stage stage,
                                   const struct policy_facts *facts, struct waker waker)
 {
-    if (is_idle(p))
-        return NULL;
     if (*ps == NULL)
         *ps = session_new(p);
     if (stage == POLICY_HELO)

@@ -33,6 +33,8 @@ struct policy_setting {
 bool policy_open(const struct policy_setting *s, struct policy **out, struct fail *why);
 /* No session may be open any more.  Waits for what its threads are at.  Fine on NULL; leaves *p NULL. */
 void policy_close(struct policy **p);
+/* Nothing is configured that could have a say: sessions need not ask. */
+bool policy_is_idle(const struct policy *p);
 
 /* ---- one SMTP session ---- */
 

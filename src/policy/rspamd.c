@@ -52,7 +52,7 @@ static void add_fields(struct policy_check *c, struct buf *out)
 /* A file without a name that has the whole message; -1. */
 static int copy_to_file(const struct policy_check *c, const struct body *message, struct fail *why)
 {
-    SCOPED(scoped_close) int fd = open(c->policy->setting.body.spool_dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    int fd = open(c->policy->setting.body.spool_dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     SCOPED(scoped_free) char *piece = xmalloc(PIECE);
     size_t got = PIECE;
 
@@ -61,11 +61,11 @@ static int copy_to_file(const struct policy_check *c, const struct body *message
         return -1;
     }
     for (uint64_t at = 0; got == PIECE; at += got)
-        if (!body_read(message, at, piece, PIECE, &got, why) || !io_pwrite_all(fd, slice_make(piece, got), at, why))
+        if (!body_read(message, at, piece, PIECE, &got, why) || !io_pwrite_all(fd, slice_make(piece, got), at, why)) {
+            (void)close(fd);
             return -1;
-    int made = fd;
-    fd = -1;
-    return made;
+        }
+    return fd;
 }
 
 static bool ask(struct policy_check *c, const struct body *message, struct arena *a, struct rspamd_answer *out, struct fail *why)

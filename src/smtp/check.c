@@ -80,9 +80,9 @@ void smtp_check(struct smtp_session *s, enum policy_stage stage, struct slice ab
         f.recipient = about;
     else if (stage == POLICY_UNKNOWN)
         f.command = about;
-    else if (stage == POLICY_DATA || stage == POLICY_MESSAGE)
+    else if (tx != NULL && (stage == POLICY_DATA || stage == POLICY_MESSAGE))
         take_recipients(tx, &f);
-    if (stage == POLICY_MESSAGE)
+    if (tx != NULL && stage == POLICY_MESSAGE)
         f.body = tx->body;
     s->check = policy_begin(s->service->policy, &s->policy, stage, &f, conn_waker(s->conn));
     if (s->check == NULL) {
