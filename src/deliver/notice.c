@@ -50,6 +50,7 @@ static bool send_notice(struct deliver *d, struct dsn_request *r, const struct b
     }
     ok = ok && dsn_write(r, &limits, &body, &notice.options, why);
     if (ok) {
+        notice.options.priority = r->options->priority; /* RFC 6710 section 4.6 */
         notice.body = body;
         ok = deliver_now(d, &notice, why);
     }

@@ -119,7 +119,7 @@ static bool change(struct directory *d, uint64_t account, struct slice sender, b
 
 static bool change_sender(struct directory *d, uint64_t account, struct slice sender, bool add, struct fail *why)
 {
-    struct address_key key;
+    struct address_key key = {.len = 0};
 
     if (!sender_key(sender, &key, why))
         return false;
