@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "queue/internal.h"
 
-enum { ALLOWED_FIRST = 2, UNPARKED = 8, BUSY_MOST = 6, HOME_RETRY_MOST = 30 };
+enum { ALLOWED_FIRST = 2, UNPARKED = 8, BUSY_MOST = 6, HOME_RETRY_MOST = 30, PROVEN_RETRY_MOST = 30 };
 
 /* ---- a heap of times ---- */
 
@@ -554,6 +554,10 @@ void schedule_health(struct queue *q, struct destination *d, enum queue_health h
 
     switch (health) {
     case QUEUE_WELL:
+        if (d->failures > 0) { /* another connection did not come to be, and this one is fine */
+            d->not_before = 0;
+            schedule_wake(q, d, now);
+        }
         d->proven = true;
         d->failures = d->busy = 0;
         if (d->allowed < l->destination_sessions)
@@ -572,6 +576,9 @@ void schedule_health(struct queue *q, struct destination *d, enum queue_health h
         wait = settle_back_off(q, d->failures);
         if (d->home && wait > HOME_RETRY_MOST)
             wait = HOME_RETRY_MOST;
+        if (d->proven && wait > PROVEN_RETRY_MOST)
+            wait = PROVEN_RETRY_MOST; /* it answered a moment ago: perhaps it only starts again */
+        d->proven = false;
         d->failures++;
         d->allowed = ALLOWED_FIRST;
         d->not_before = now + wait;

@@ -130,6 +130,8 @@ bool take_destination(struct queue *q, struct slice name, int64_t next, uint64_t
             d->failures = d->stored_failures = row.failures;
             memcpy(d->reason, row.reason, sizeof d->reason);
             d->more = !made;
+            if (!made)
+                schedule_wake(q, d, clock_now()); /* there may be more of it */
         }
         if (d != NULL) {
             d->stored_next = row.next;

@@ -125,7 +125,8 @@ static void age_group(struct queue *q, const struct aged *a, uint64_t head, int6
     settle_start(q, c, stored, end ? SETTLE_REPORT : SETTLE_WARN, 0);
 }
 
-static void sweep(struct queue *q, int64_t now)
+/* true: there may be more of them. */
+static bool sweep(struct queue *q, int64_t now)
 {
     SCOPED(scoped_free) struct looks *l = xcalloc(1, sizeof *l);
     struct heads heads = {0};
@@ -149,6 +150,20 @@ static void sweep(struct queue *q, int64_t now)
     free(heads.list);
     if (!ok)
         log_event(LOG_ERROR, "queue.aged", LOG_FAIL(&why));
+    return ok && l->count == LOOKS_STEP;
+}
+
+/* Many may have come at the same time; who waits for the next message of a destination comes first. */
+static void sweep_all(struct queue *q, int64_t now)
+{
+    bool more = true, busy = false;
+
+    while (more && !busy) {
+        more = sweep(q, now);
+        (void)pthread_mutex_lock(&q->lock);
+        busy = q->stopping || q->first_hungry != NULL || schedule_next_wake(q) <= clock_now();
+        (void)pthread_mutex_unlock(&q->lock);
+    }
 }
 
 /* ---- space ---- */
@@ -233,7 +248,7 @@ static void tick(struct queue *q, int64_t now)
 {
     refill_feed(q, now);
     refill_evict(q, now);
-    sweep(q, now);
+    sweep_all(q, now);
     if (now - q->reclaimed >= RECLAIM_SECONDS || now < q->reclaimed) {
         q->reclaimed = now;
         reclaim(q, now);

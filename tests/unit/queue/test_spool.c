@@ -271,6 +271,34 @@ static void test_dead(void)
     queue_close(&q);
 }
 
+/* Its time is over: what could not be sent comes back to its sender; before that she hears that it takes long. */
+static void test_age(void)
+{
+    struct queue_limits before = setting.limits;
+    const char         *to = "z@slow.example";
+
+    home_is_here = true;
+    home_len = 0;
+    setting.limits.lifetime_seconds = 2;
+    setting.limits.delay_warning_seconds = 1;
+    struct queue *q = start();
+    CHECK("taken", give(q, 50000, "ann@here.example", &to, 1, (struct envelope_options){0}));
+    report(q, queue_claim(q), QUEUE_LATER, QUEUE_DEAD);
+    for (int i = 0; i < 1000 && home_len == 0; i++)
+        (void)usleep(10000);
+    home_text[home_len] = '\0';
+    CHECK("it takes long", strstr(home_text, "Action: delayed") != NULL);
+    for (int i = 0; i < 1000 && stats(q).messages > 0; i++) {
+        (void)usleep(10000);
+        queue_settle(q);
+    }
+    home_text[home_len] = '\0';
+    CHECK("it has failed", strstr(home_text, "Action: failed") != NULL && stats(q).bounced == 1);
+    CHECK("nothing is left", stats(q).messages == 0 && stats(q).recipients == 0);
+    queue_close(&q);
+    setting.limits = before;
+}
+
 /* 10,000 recipients at 100 domains: 100 claims of 100. */
 static void test_many(void)
 {
@@ -323,6 +351,7 @@ int main(void)
     test_fair();
     test_dead();
     test_many();
+    test_age();
 
     char command[128];
     (void)snprintf(command, sizeof command, "rm -rf %s", dir);
