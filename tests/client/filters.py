@@ -8,6 +8,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 
 import demo
 
@@ -73,6 +74,12 @@ class Milter:
                     self.send(connection, self.answers.get(command, b"c"))
         except (EOFError, OSError):
             connection.close()
+
+    def wait_for(self, command, seconds=20):
+        """The last words come when the session is over, which may be after its answer."""
+        deadline = time.monotonic() + seconds
+        while command not in self.commands() and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def commands(self):
         return "".join(command for command, _ in self.told)
@@ -170,6 +177,7 @@ def milters(c):
 
 def milter_commands(c, server, m):
     c.same("milter: accepted", give(server, MESSAGE)[0], 250)
+    m.wait_for("Q")
     commands = m.commands()
     c.ok("milter: all commands in their order", commands.replace("D", "").startswith("OCHMRT") and "N" in commands and "BDE" in commands
          and commands.endswith("Q"), commands)
@@ -188,6 +196,7 @@ def milter_commands(c, server, m):
         s.mail("a@elsewhere.example")
         s.rset()
         s.docmd("FROBNICATE now")
+    m.wait_for("Q")
     c.ok("milter: abort and unknown", "A" in m.commands() and m.data_of("U") == [b"FROBNICATE now\0"], m.told)
     m.forget()
 
