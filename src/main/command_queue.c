@@ -267,8 +267,9 @@ static void print_shown(const json_t *result, struct slice text)
     print_time("received", number_of(first, "received"));
     print_time("given up", number_of(first, "expires"));
     printf("recipients\n");
-    json_array_foreach (rows, i, row)
+    json_array_foreach (rows, i, row) {
         print_recipient(row);
+    }
     putchar('\n');
     for (size_t k = 0; k < text.len; k++) {
         unsigned char c = (unsigned char)text.ptr[k];

@@ -228,7 +228,7 @@ static bool write_all(struct sendmail_message *m, struct reader *r, struct slice
 
 bool sendmail_drop(struct sendmail_message *m, struct sendmail_source *in, const char *folder, struct fail *why)
 {
-    struct maildrop_file file;
+    struct maildrop_file file = {.fd = -1};
     struct reader        r = {.in = in};
     struct buf           header, piece;
 
