@@ -70,7 +70,7 @@ void schedule_wake(struct queue *q, struct destination *d, int64_t at)
     d->wake = at;
     if (q->wake_count + 1 >= q->wake_cap) {
         q->wake_cap = q->wake_cap == 0 ? 64 : q->wake_cap * 2;
-        q->wakes = xrealloc(q->wakes, q->wake_cap * sizeof *q->wakes);
+        q->wakes = xrealloc(q->wakes, q->wake_cap * sizeof(struct destination *));
     }
     d->heap_at = ++q->wake_count;
     heap_up(q, d);
