@@ -97,8 +97,8 @@ static void child(uint64_t from)
     for (size_t i = 0; i < SENDERS; i++)
         if (pthread_create(&t[i], NULL, send_all, q) != 0)
             _exit(5);
-    for (uint64_t id = from; from != 0; id += BATCH)
-        take_some(q, id);
+    for (; from != 0; from += BATCH) /* until it is killed */
+        take_some(q, from);
     for (unsigned n = 0; n < 3000 && s.messages > 0; n++) {
         (void)usleep(10000);
         queue_settle(q);
