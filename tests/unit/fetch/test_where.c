@@ -26,7 +26,7 @@ static void test_urls(void)
         "https://example.org:/", "https://example.org:4x/", "https://example.org:+1/", "https://exa mple.org/",
         "https://example.org/a b", "https://example.org/#x", "https://example.org\\@127.0.0.1/", "https://2130706433/",
         "https://0x7f000001/", "https://127.1/", "https://127.0.0.1.", "https://0177.0.0.1/", "https://[::1", "https://[::1]x/",
-        "https://[127.0.0.1]/", "https://[fe80::1%25eth0]/", "https://b\xc3\xbc" "cher.example/", "https://.example.org/",
+        "https://[127.0.0.1]/", "https://[fe80::1%25eth0]/", ("https://b\xc3\xbc" "cher.example/"), "https://.example.org/",
         "https://a..example.org/", "https://-a.example.org/", "https://example.org/\r\nX: y", "https://example.org/[x]", "https://1/",
     };
 
