@@ -359,7 +359,7 @@ enum search_answer search_ask(struct account *a, struct search_key *k, struct se
     if (k->is_indexed && !uid_set_has(&k->maybe, m->entry.uid))
         return ANSWER_NO;
     bool holds;
-    if (k->in_envelope && m->info != NULL && k->asked_uid != m->entry.uid && search_text_field(m->text, k, &holds))
+    if (k->in_envelope && affordable(m) != COST_VIEW && k->asked_uid != m->entry.uid && search_text_field(m->text, k, &holds))
         return holds ? ANSWER_YES : ANSWER_NO;
     if (k->cost > affordable(m))
         return ANSWER_LATER;

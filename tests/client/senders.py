@@ -75,7 +75,7 @@ def msmtp(c, ann, bob):
         status, said = c.command(
             ["msmtp", "--host=" + c.host, "--port=%d" % c.port(port), "--user=" + ann, "--tls-certcheck=off",
              "--passwordeval=echo " + c.password(ann), "--from=" + ann, *words, "--", bob],
-            stdin=message(name, ".\r\n..two dots\r\n.").replace(b"\r\n", b"\n"))
+            stdin=message(name, ".\r\n..two dots\r\n.", From=ann).replace(b"\r\n", b"\n"))
         c.ok(name, status == 0, said)
         got = c.messages(bob, count=1)
         c.ok(name + ": lines of dots are whole", len(got) == 1 and got[0].endswith(b"\r\n\r\n.\r\n..two dots\r\n.\r\n"), got)
@@ -88,7 +88,7 @@ def msmtp(c, ann, bob):
 def curl(c, ann, bob):
     if not c.has("curl"):
         return
-    path = c.file("curl.eml", message("by curl"))
+    path = c.file("curl.eml", message("by curl", From=ann))
     for name, url, words in (
             ("smtp", "smtp://%s:%d/me.example" % (c.host, c.port("smtp")), []),
             ("smtp with STARTTLS", "smtp://%s:%d/me.example" % (c.host, c.port("smtp")), ["--ssl-reqd", "-k"]),
@@ -126,9 +126,11 @@ def python(c, ann, bob, carol):
     with c.smtp("submissions") as s:
         code, _ = s.login(ann, c.password(ann))
         c.same("smtplib: login", code, 235)
-        s.sendmail(ann, [bob], message("submitted"))
-        code, said = refusal(s, ann, "x@elsewhere.example")
-        c.ok("smtplib: outbound is not there yet, and says so", code == 550, said)
+        s.sendmail(ann, [bob], message("submitted", From=ann))
+        s.mail(ann)
+        s.rcpt(bob)
+        code, said = s.data(message("not mine"))
+        c.ok("smtplib: another's address is not mine to have in From", code == 550 and b"5.7.1" in said, (code, said))
         code, said = refusal(s, carol, bob)
         c.ok("smtplib: another's address is not mine to send as", code in (550, 553), (code, said))
     got = c.messages(bob, count=1)

@@ -182,6 +182,6 @@ def msmtp(c, ann, bob):
         status, said = c.command(
             ["msmtp", "--host=" + c.host, "--port=%d" % c.port(port), "--user=" + ann, "--tls=on", "--tls-starttls=" + tls,
              "--tls-certcheck=off", "--auth=scram-sha-256", "--passwordeval=echo " + c.password(ann), "--from=" + ann,
-             "--", bob], stdin=message(subject).replace(b"\r\n", b"\n"))
+             "--", bob], stdin=message(subject, From=ann).replace(b"\r\n", b"\n"))
         c.ok("msmtp: " + subject, status == 0, said)
     c.same("msmtp: both arrive", len(c.messages(bob, count=2)), 2)
