@@ -115,7 +115,8 @@ static void add_word(struct buf *out, const char *before, const json_t *line, co
 
 static void tell_accepted(struct buf *out, const json_t *line)
 {
-    long long others = atoll(field(line, "recipients")) - 1;
+    uint64_t recipients = 0;
+    (void)slice_to_u64(slice_of(field(line, "recipients")), UINT32_MAX, &recipients);
 
     buf_add(out, SLICE("accepted"));
     add_word(out, " from ", line, "peer", "");
@@ -126,8 +127,8 @@ static void tell_accepted(struct buf *out, const json_t *line)
     buf_add(out, SLICE(": from <"));
     add_text(out, field(line, "from"));
     add_word(out, "> to <", line, "to", ">");
-    if (others > 0)
-        buf_addf(out, " and %lld more", others);
+    if (recipients > 1)
+        buf_addf(out, " and %llu more", (unsigned long long)recipients - 1);
     add_word(out, ", ", line, "size", " bytes");
     add_word(out, ", Message-ID ", line, "message_id", "");
 }

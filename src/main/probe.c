@@ -332,7 +332,7 @@ static enum probe_protocol guess(struct slice greeting)
 
 static void talk(struct probe *p)
 {
-    struct slice greeting;
+    struct slice greeting = {0};
 
     if (p->tls && !probe_start_tls(p))
         return;
