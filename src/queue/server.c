@@ -146,16 +146,16 @@ static bool take(const struct queue_server *s, struct ipc_reader *request, struc
 {
     struct pack p = {0};
     bool ok = pack_take(s, request, &p, why);
-    bool *taken = ok ? arena_new_array(&p.arena, bool, p.count) : NULL;
-    char *which = ok ? arena_alloc(&p.arena, p.count) : NULL;
+    SCOPED(scoped_free) bool *taken = xcalloc(p.count + 1, sizeof *taken);
+    struct buf which;
 
-    if (ok && (taken == NULL || which == NULL))
-        ok = fail_set(why, FAIL_TEMP, FAIL_LIMIT, "no memory for so many messages");
+    buf_init(&which, PACK_MESSAGES_MAX);
     ok = ok && queue_take(s->queue, p.messages, p.count, taken, why);
     for (size_t i = 0; ok && i < p.count; i++)
-        which[i] = taken[i] ? 1 : 0;
+        buf_add_char(&which, taken[i] ? 1 : 0);
     if (ok)
-        ipc_add_bytes(answer, slice_make(which, p.count));
+        ipc_add_bytes(answer, buf_slice(&which));
+    buf_finish(&which);
     pack_finish(&p);
     return ok;
 }

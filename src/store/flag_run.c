@@ -185,7 +185,7 @@ static bool next_uid(struct db *db, uint64_t mailbox, const struct flag_run *r, 
 /* Some rows of a mailbox's first run; what is left of it begins behind them. */
 static bool settle_some(struct db *db, bool *more, struct fail *why)
 {
-    struct flag_runs runs;
+    struct flag_runs runs = {.count = 0};
     uint64_t mailbox;
     int64_t next;
 
@@ -196,6 +196,9 @@ static bool settle_some(struct db *db, bool *more, struct fail *why)
         return true;
     if (!flag_runs_read(db, mailbox, &runs, why))
         return false;
+    *more = runs.count > 0;
+    if (!*more)
+        return true;
     const struct flag_run *r = &runs.list[0];
     if (!next_uid(db, mailbox, r, &next, why))
         return false;

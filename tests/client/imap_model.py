@@ -160,10 +160,10 @@ class World:
 class Message:
     """One message as a session knows it; None: not told."""
 
-    __slots__ = ("uid", "flags", "modseq")
+    __slots__ = ("uid", "flags", "modseq", "stamped")  # stamped: the command during which MODSEQ was told last
 
     def __init__(self):
-        self.uid = self.flags = self.modseq = None
+        self.uid = self.flags = self.modseq = self.stamped = None
 
 
 # ---- one session ----
@@ -412,7 +412,7 @@ class Session:
             modseq = int(told[b"MODSEQ"][0])
             if m.modseq is not None and modseq < m.modseq:
                 raise Wrong("message %d: modseq %d after %d" % (n, modseq, m.modseq))
-            m.modseq = modseq
+            m.modseq, m.stamped = modseq, self.tags
             self.seen = max(self.seen or 0, modseq)
             if b"FLAGS" in told and m.uid is not None:
                 self.world.saw_flags(self.where, m.uid, modseq, m.flags)
@@ -506,14 +506,13 @@ class Session:
                 continue
             if not silent or message.flags is None:
                 continue
+            now = message.flags | flags if op == "+" else message.flags - flags if op == "-" else frozenset(flags)
             if i in self.touched or status != b"OK":
                 message.flags = None  # told before or after our change: a client cannot know which
-            elif op == "+":
-                message.flags = message.flags | flags
-            elif op == "-":
-                message.flags = message.flags - flags
+            elif self.condstore and now != message.flags and message.stamped != self.tags:
+                message.flags = None  # a change would have had its MODSEQ (RFC 7162 section 3.1.3): it is gone
             else:
-                message.flags = frozenset(flags)
+                message.flags = now
             if not self.condstore:
                 message.modseq = None
 
