@@ -45,7 +45,7 @@ static struct taken {
 } taken[TAKEN_MAX];
 static size_t taken_count;
 static unsigned offered;
-static bool away;
+static _Atomic bool away;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t  changed = PTHREAD_COND_INITIALIZER;
 
@@ -86,6 +86,14 @@ static bool take(void *ctx, const struct queue_message *messages, size_t count, 
     (void)pthread_cond_broadcast(&changed);
     (void)pthread_mutex_unlock(&lock);
     return ok || fail_set(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "away");
+}
+
+static size_t taken_messages(void)
+{
+    (void)pthread_mutex_lock(&lock);
+    size_t count = taken_count;
+    (void)pthread_mutex_unlock(&lock);
+    return count;
 }
 
 static const struct deliver_outbound outbound = {.take = take};
@@ -249,11 +257,11 @@ static void test_away(void)
     away = false;
     deliver_queue_is_back(w.deliver);
     deliver_settle(w.deliver);
-    CHECK("all of it", taken_count == 8);
+    CHECK("all of it", taken_messages() == 8);
     stop();
     start();
     deliver_settle(w.deliver);
-    CHECK("once", taken_count == 8);
+    CHECK("once", taken_messages() == 8);
     end();
 }
 
