@@ -280,7 +280,8 @@ static bool take_mail_parameter(struct smtp_session *s, struct smtp_transaction 
         const struct mail_parameter *m = &mail_parameters[i];
         if (!slice_eq_nocase(p->keyword, slice_of(m->name)) || !m->offered(s))
             continue;
-        if ((*seen & 1u << i) != 0)
+        /* Twice the same is no contradiction, and Python's smtplib says SMTPUTF8 so. */
+        if ((*seen & 1u << i) != 0 && m->value == VALUE)
             return stands_twice(s, p);
         *seen |= 1u << i;
         if ((m->value == VALUE) == (p->value.ptr != NULL))
