@@ -80,12 +80,10 @@ static bool read_details(struct pack *p, struct fail *why)
     return pack_read(details, p->count, &p->arena, &p->messages, &p->sizes, why);
 }
 
-static bool read_body(const struct queue_server *s, const struct pack *p, uint64_t from, uint64_t size, struct body *out,
-                      struct fail *why)
+static bool read_body(const struct pack *p, uint64_t from, uint64_t size, struct body *out, struct fail *why)
 {
     if (p->text.fd < 0)
         return body_add(out, slice_make(p->text.inside.ptr + from, (size_t)size), why);
-    (void)s;
     SCOPED(scoped_free) char *piece = xmalloc(size < PIECE ? (size_t)size + 1 : PIECE);
     for (uint64_t at = 0; at < size;) {
         size_t n = size - at < PIECE ? (size_t)(size - at) : PIECE;
@@ -108,7 +106,7 @@ static bool read_bodies(const struct queue_server *s, struct pack *p, struct fai
             return malformed(why);
         p->bodies[i] = body_create(&s->bodies);
         p->messages[i].body = p->bodies[i];
-        if (!read_body(s, p, at, p->sizes[i], p->bodies[i], why))
+        if (!read_body(p, at, p->sizes[i], p->bodies[i], why))
             return false;
         at += p->sizes[i];
     }
