@@ -179,24 +179,6 @@ static bool read_header(struct reader *r, struct buf *header, struct buf *body, 
     return !broken && (!header->failed || fail_set(why, FAIL_PERM, FAIL_TOO_BIG, "the header is larger than %d bytes", HEADER_MAX));
 }
 
-/* ---- the file ---- */
-
-/* Bcc says whom the others shall not see (RFC 5322 section 3.6.3). */
-static void add_without_bcc(struct buf *out, struct slice header)
-{
-    struct header_field field;
-    size_t              copied = 0;
-
-    for (size_t at = 0; header_next(header, &at, &field);) {
-        if (!slice_eq_nocase(field.name, SLICE("Bcc")) && !slice_eq_nocase(field.name, SLICE("Resent-Bcc")))
-            continue;
-        size_t from = (size_t)(field.raw.ptr - header.ptr);
-        buf_add(out, slice_sub(header, copied, from - copied));
-        copied = from + field.raw.len;
-    }
-    buf_add(out, slice_from(header, copied));
-}
-
 static bool write_all(struct sendmail_message *m, struct reader *r, struct slice header, struct buf *piece, int fd,
                       struct fail *why)
 {
@@ -208,7 +190,7 @@ static bool write_all(struct sendmail_message *m, struct reader *r, struct slice
     buf_init(&head, MAILDROP_HEAD_MAX);
     maildrop_write(&head, &m->drop);
     bool ok = !head.failed || fail_set(why, FAIL_PERM, FAIL_TOO_BIG, "too many recipients");
-    add_without_bcc(&head, header);
+    header_add_without_bcc(&head, header);
     buf_add(&head, SLICE("\r\n"));
     ok = ok && io_write_all(fd, buf_slice(&head), why);
     buf_finish(&head);

@@ -79,6 +79,21 @@ bool header_find(struct slice block, struct slice name, struct header_field *out
     return false;
 }
 
+void header_add_without_bcc(struct buf *out, struct slice block)
+{
+    struct header_field field;
+    size_t copied = 0;
+
+    for (size_t at = 0; header_next(block, &at, &field);) {
+        if (!slice_eq_nocase(field.name, SLICE("Bcc")) && !slice_eq_nocase(field.name, SLICE("Resent-Bcc")))
+            continue;
+        size_t from = (size_t)(field.raw.ptr - block.ptr);
+        buf_add(out, slice_sub(block, copied, from - copied));
+        copied = from + field.raw.len;
+    }
+    buf_add(out, slice_from(block, copied));
+}
+
 struct slice header_unfold(struct arena *a, struct slice body)
 {
     struct slice trimmed = slice_trim(body);

@@ -23,6 +23,9 @@ bool header_next(struct slice block, size_t *at, struct header_field *out);
 /* First field of that name (ASCII case folded); false if there is none. */
 bool header_find(struct slice block, struct slice name, struct header_field *out);
 
+/* The block without its Bcc and Resent-Bcc fields (RFC 5322 section 3.6.3); every other byte as it is, malformed lines too. */
+void header_add_without_bcc(struct buf *out, struct slice block);
+
 /* Unfolded (RFC 5322 section 2.2.3): line ends that stand before white space removed; trimmed. */
 struct slice header_unfold(struct arena *a, struct slice body);
 

@@ -24,19 +24,11 @@ void smtp_mend_header(struct buf *out, struct slice header, const char *hostname
 {
     struct header_field field;
     bool has_date = false, has_id = false;
-    size_t copied = 0;
 
     for (size_t at = 0; header_next(header, &at, &field);) {
         has_date = has_date || slice_eq_nocase(field.name, SLICE("Date"));
         has_id = has_id || slice_eq_nocase(field.name, SLICE("Message-ID"));
     }
     write_missing(out, has_date, has_id, hostname, now);
-    for (size_t at = 0; header_next(header, &at, &field);) {
-        if (!slice_eq_nocase(field.name, SLICE("Bcc")) && !slice_eq_nocase(field.name, SLICE("Resent-Bcc")))
-            continue;
-        size_t from = (size_t)(field.raw.ptr - header.ptr);
-        buf_add(out, slice_sub(header, copied, from - copied));
-        copied = from + field.raw.len;
-    }
-    buf_add(out, slice_from(header, copied));
+    header_add_without_bcc(out, header);
 }
