@@ -50,8 +50,8 @@ static const struct {
     {"trace", admin_trace, false, IN_BOTH},
 };
 
-bool admin_run(const struct admin *a, const json_t *request, const struct admin_progress *progress, json_t **result,
-               struct fail *why)
+bool admin_run(const struct admin *a, const json_t *request, const struct admin_progress *progress,
+               const struct admin_stream *stream, json_t **result, struct fail *why)
 {
     const char *name = json_string_value(json_object_get(request, "do"));
     bool        ok;
@@ -64,7 +64,7 @@ bool admin_run(const struct admin *a, const json_t *request, const struct admin_
         if (commands[i].needs_server && a->net == NULL)
             return fail_set(why, FAIL_TEMP, FAIL_OTHER, "the server is not running");
 
-        struct admin_call call = {.on = a, .request = request, .progress = progress, .result = json_object()};
+        struct admin_call call = {.on = a, .request = request, .progress = progress, .stream = stream, .result = json_object()};
         arena_init(&call.arena, ARENA_MAX);
         ok = commands[i].run(&call, why);
         arena_finish(&call.arena);

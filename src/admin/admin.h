@@ -47,11 +47,22 @@ struct admin_progress {
 };
 
 /*
+ * A command that moves many bytes (an import, a backup) reads and writes the connection itself once it has
+ * told its client, by a line of progress, that it is ready; when it returns the client has sent all it will.
+ */
+struct admin_stream {
+    /* Up to `n` bytes of what follows the request's line; *got 0: the client is gone.  Waits. */
+    bool (*read)(void *ctx, void *out, size_t n, size_t *got, struct fail *why);
+    bool (*write)(void *ctx, struct slice bytes, struct fail *why);
+    void *ctx;
+};
+
+/*
  * Runs one request, from any thread.  True: *result is a new object, the caller's.
  * FAIL_INVALID if the request is not understood, otherwise what went wrong.
  */
-bool admin_run(const struct admin *a, const json_t *request, const struct admin_progress *progress, json_t **result,
-               struct fail *why);
+bool admin_run(const struct admin *a, const json_t *request, const struct admin_progress *progress,
+               const struct admin_stream *stream, json_t **result, struct fail *why);
 
 /* A JSON string of any bytes: what is not UTF-8 becomes U+FFFD (a text that was cut may end in half a letter). */
 json_t *admin_json(struct slice text);

@@ -15,6 +15,7 @@ struct admin_call {
     const struct admin          *on;
     const json_t                *request;
     const struct admin_progress *progress;
+    const struct admin_stream   *stream; /* NULL: there are no bytes beside the request */
     struct arena                 arena;  /* until the request is answered */
     json_t                      *result; /* an empty object to fill */
 };

@@ -74,17 +74,55 @@ static void tell_progress(void *ctx, const json_t *line)
     (void)send_line_new(*fd, json_pack("{s:O}", "progress", line));
 }
 
-static bool answer(struct control *c, int fd, struct slice line)
+/* One connection while it is served: what was read of it and not looked at yet. */
+struct talk {
+    int        fd;
+    struct buf in;
+};
+
+/* The bytes that a command reads and writes by itself (struct admin_stream). */
+static bool stream_read(void *ctx, void *out, size_t n, size_t *got, struct fail *why)
 {
+    struct talk *t = ctx;
+
+    if (t->in.len > 0) {
+        struct slice ready = slice_sub(buf_slice(&t->in), 0, n < t->in.len ? n : t->in.len);
+        memcpy(out, ready.ptr, ready.len);
+        *got = ready.len;
+        buf_drop(&t->in, ready.len);
+        return true;
+    }
+    ssize_t came;
+    while ((came = read(t->fd, out, n)) < 0 && errno == EINTR)
+        ;
+    if (came < 0)
+        return fail_errno(why, errno, "control socket");
+    *got = (size_t)came;
+    return true;
+}
+
+static bool stream_write(void *ctx, struct slice bytes, struct fail *why)
+{
+    struct talk *t = ctx;
+
+    return io_write_all(t->fd, bytes, why);
+}
+
+static bool answer(struct control *c, struct talk *t, struct slice line)
+{
+    int                   fd = t->fd;
     struct admin_progress progress = {.tell = tell_progress, .ctx = &fd};
+    struct admin_stream   stream = {.read = stream_read, .write = stream_write, .ctx = t};
     struct fail           why = {0};
     json_error_t          error;
     json_t               *request = json_loadb(line.ptr, line.len, JSON_REJECT_DUPLICATES, &error), *result = NULL;
     json_t               *reply;
 
+    buf_drop(&t->in, line.len + 1); /* what follows it is the command's, if it reads */
+
     if (request == NULL)
         (void)fail_set(&why, FAIL_PERM, FAIL_INVALID, "no JSON: %s", error.text);
-    if (request != NULL && admin_run(c->admin, request, &progress, &result, &why)) {
+    if (request != NULL && admin_run(c->admin, request, &progress, &stream, &result, &why)) {
         reply = json_pack("{s:b, s:o}", "ok", 1, "result", result);
     } else {
         reply = json_pack("{s:b, s:o, s:b}", "ok", 0, "error", admin_json(slice_of(why.text)), "temporary",
@@ -100,28 +138,28 @@ static void *serve_place(void *arg)
 {
     struct place  *p = arg;
     struct timeval patience = {.tv_sec = SEND_SECONDS};
-    struct buf     in;
+    struct talk    t = {.fd = p->fd};
+    struct buf    *in = &t.in;
     bool           ok = setsockopt(p->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) == 0;
 
-    buf_init(&in, REQUEST_MAX);
+    buf_init(in, REQUEST_MAX);
     while (ok) {
-        size_t end = slice_find_char(buf_slice(&in), '\n');
-        if (end < in.len) {
-            ok = answer(p->control, p->fd, slice_sub(buf_slice(&in), 0, end));
-            buf_drop(&in, end + 1);
+        size_t end = slice_find_char(buf_slice(in), '\n');
+        if (end < in->len) {
+            ok = answer(p->control, &t, slice_sub(buf_slice(in), 0, end));
             continue;
         }
-        char *room = buf_room(&in, in.max - in.len < 4096 ? in.max - in.len : 4096);
-        if (room == NULL || in.len == in.max)
+        char *room = buf_room(in, in->max - in->len < 4096 ? in->max - in->len : 4096);
+        if (room == NULL || in->len == in->max)
             break; /* a line longer than any request */
-        ssize_t n = read(p->fd, room, in.max - in.len < 4096 ? in.max - in.len : 4096);
+        ssize_t n = read(p->fd, room, in->max - in->len < 4096 ? in->max - in->len : 4096);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
             break;
-        buf_grew(&in, (size_t)n);
+        buf_grew(in, (size_t)n);
     }
-    buf_finish(&in);
+    buf_finish(in);
 
     (void)pthread_mutex_lock(&p->control->lock);
     (void)close(p->fd);
