@@ -45,11 +45,28 @@ struct transfer_message {
     const struct body *body; /* NULL: the keeper has it of an earlier run (`has`); only flags and keywords count */
 };
 
+/*
+ * A message's key, or its UID with its mailbox's UIDVALIDITY where it has none, in few bytes: what a keeper
+ * remembers of what it got, and tells its teller.
+ */
+struct transfer_digest {
+    uint8_t bytes[16];
+};
+struct transfer_digest transfer_digest(uint32_t uidvalidity, const struct transfer_message *m);
+
 struct transfer_into {
     void *ctx;
     bool (*mailbox)(void *ctx, const struct transfer_mailbox *m, struct fail *why);
     /* Was that message of the present mailbox kept in an earlier run?  Then its body need not be read. */
     bool (*has)(void *ctx, const struct transfer_message *m);
+    /*
+     * All that `has` would say yes to, in any order: what a stream's other side must know beforehand.  Stops
+     * when `each` says false.  NULL: there is nothing from earlier runs.
+     */
+    bool (*known)(void *ctx, bool (*each)(void *each_ctx, const struct transfer_digest *d), void *each_ctx,
+                  struct fail *why);
+    /* How many of the messages told so far are on stable storage, and will be whatever comes.  NULL: nobody knows. */
+    uint64_t (*durable)(void *ctx);
     bool (*message)(void *ctx, const struct transfer_message *m, struct fail *why);
     /* `whole`: every message that is there was told, so those of an earlier run that were not are gone at the source. */
     bool (*mailbox_end)(void *ctx, bool whole, struct fail *why);
@@ -65,5 +82,11 @@ struct transfer_into {
     /* How far it is; either may be 0: not known.  May be NULL. */
     void (*progress)(void *ctx, uint64_t messages, uint64_t bytes, uint64_t all_messages, uint64_t all_bytes);
 };
+
+/*
+ * Something that tells mail: a Maildir, an mbox, a server.  It tells everything it has and returns true, or
+ * false where it could not go on (then *why is its own story, or that of the call that said false).
+ */
+typedef bool transfer_read(void *ctx, const struct transfer_into *into, struct fail *why);
 
 #endif
