@@ -368,6 +368,9 @@ bool row_add_message(struct change *c, const struct new_message *m, uint64_t *me
 /* Puts a message into a mailbox: the row, the counts, the view. */
 bool row_add_entry(struct change *c, struct change_box *box, uint64_t message_id, const struct new_message *m,
                    uint32_t *uid, struct fail *why);
+/* The same for one that there is already: of *m only flags and keyword set count; `size` with its prefix. */
+bool row_put_entry(struct change *c, struct change_box *box, uint64_t message_id, const struct new_message *m,
+                   uint64_t size, uint32_t *uid, struct fail *why);
 /* `count` UIDs more for a mailbox; FAIL_LIMIT when they run out. */
 bool row_take_uids(struct change_box *box, uint64_t count, uint32_t *first, struct fail *why);
 /* Adds a message with these flags to the counts of its mailbox and account. */
@@ -490,6 +493,9 @@ bool share_is_indexed(struct account *a, struct slice identifier, bool *yes, str
 
 /* Expunged rows whose time has come; records that no row needs become dead ones. */
 bool release_purge(struct account *a, int64_t now, struct fail *why);
+/* The same at once, and for all that was expunged with `all`. */
+struct purge_result;
+bool release_purge_now(struct account *a, bool all, struct purge_result *out, struct fail *why);
 /* Dead ones are released. */
 bool release_sweep(struct account *a, struct fail *why);
 /* Releases records for an account; tells the volumes of those it was the last owner of. */

@@ -176,6 +176,30 @@ bool quota_grow(struct account *a, struct quota_amount *reserved, uint64_t bytes
     return ok;
 }
 
+static uint64_t missing(uint64_t used, uint64_t more, uint64_t most)
+{
+    return fits(used, more, most) ? 0 : used + more - most;
+}
+
+bool quota_tell_missing(struct account *a, struct quota_amount more, struct fail *why)
+{
+    struct fail none;
+
+    if (why == NULL || why->reason != FAIL_OVER_QUOTA)
+        return false;
+    struct quota_entry *e = lock_known(a, &none);
+    if (e == NULL)
+        return false;
+    struct quota_amount used = taken(e), most = e->most;
+    (void)pthread_mutex_unlock(&a->store->quota_lock);
+    return fail_code(why, FAIL_PERM, FAIL_OVER_QUOTA, "5.2.2",
+                     "over quota: %llu messages of %llu bytes are to come in, for which %llu bytes and %llu messages"
+                     " are missing",
+                     (unsigned long long)more.messages, (unsigned long long)more.bytes,
+                     (unsigned long long)missing(used.bytes, more.bytes, most.bytes),
+                     (unsigned long long)missing(used.messages, more.messages, most.messages));
+}
+
 void quota_release(struct store *st, uint64_t id, struct quota_amount amount)
 {
     if (amount.bytes == 0 && amount.messages == 0)

@@ -63,6 +63,8 @@ bool quota_fits(struct account *a, struct quota_amount more, struct fail *why);
  * where the account is full without it: what RCPT took may go over the limit, by that one message.
  */
 bool quota_grow(struct account *a, struct quota_amount *reserved, uint64_t bytes, struct fail *why);
+/* After FAIL_OVER_QUOTA, for who can do something about it: how much too little room there is.  Returns false. */
+bool quota_tell_missing(struct account *a, struct quota_amount more, struct fail *why);
 /* What is reserved in it just now. */
 struct quota_amount quota_reserved(struct store *st, uint64_t account_id);
 void quota_release(struct store *st, uint64_t account_id, struct quota_amount amount);

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/scoped.h"
 #include "store/internal.h"
+#include "store/past.h"
 
 enum { DAY = 86400, SWEEP_SOME = 256 };
 
@@ -21,14 +22,34 @@ struct purge {
     int64_t bodies_before, log_before; /* what was expunged before these times */
     uint64_t low_water;
     int64_t sets_spared; /* unused combinations of keywords go when there are more */
+    struct purge_result *result; /* NULL: nobody asks */
 };
+
+/* What it gives back, and what it leaves for later. */
+static bool tell_result(struct change *c, const struct purge *p, struct fail *why)
+{
+    struct db_stmt *q;
+    int64_t waiting;
+
+    if (!db_get_i64(c->db, SQL_PURGE_WAITING, &waiting, why, "i", p->bodies_before))
+        return false;
+    q = db_stmt(c->db, SQL_DEAD_SUM, why);
+    if (q == NULL)
+        return false;
+    if (db_step(q, why))
+        *p->result = (struct purge_result){.messages = (uint64_t)db_col_i64(q, 0),
+                                           .bytes = (uint64_t)db_col_i64(q, 1),
+                                           .waiting = (uint64_t)waiting};
+    return db_done(q, why);
+}
 
 static bool purge_rows(struct change *c, void *ctx, struct fail *why)
 {
     const struct purge *p = ctx;
     int64_t forgotten;
 
-    if (!db_run(c->db, SQL_PURGE_BURY, why, "ii", p->bodies_before, (int64_t)p->low_water) ||
+    if (!db_run(c->db, SQL_PURGE_KEPT_SINCE, why, "i", p->bodies_before) ||
+        !db_run(c->db, SQL_PURGE_BURY, why, "ii", p->bodies_before, (int64_t)p->low_water) ||
         !db_run(c->db, SQL_PURGE_FORGET_BODIES, why, "ii", p->bodies_before, (int64_t)p->low_water) ||
         !db_run(c->db, SQL_PURGE_CACHED, why, "") || !db_run(c->db, SQL_PURGE_MESSAGES, why, "") ||
         !db_run(c->db, SQL_PURGE_THREADS, why, "") ||
@@ -40,7 +61,7 @@ static bool purge_rows(struct change *c, void *ctx, struct fail *why)
         return false;
     c->row.forgotten_modseq = (uint64_t)forgotten;
     c->wrote = true;
-    return true;
+    return p->result == NULL || tell_result(c, p, why);
 }
 
 /* Anything to do?  A look costs less than a transaction. */
@@ -63,14 +84,31 @@ static bool purge_is_due(struct account *a, const struct purge *p, bool *due, st
     return ok;
 }
 
-bool release_purge(struct account *a, int64_t now, struct fail *why)
+static struct purge purge_at(const struct store *st, int64_t now)
 {
-    const struct store_limits *l = &a->store->limits;
-    struct purge p = {
+    const struct store_limits *l = &st->limits;
+
+    return (struct purge){
         .bodies_before = now - (int64_t)l->keep_expunged_days * DAY,
         .log_before = now - (int64_t)l->change_log_days * DAY,
         .sets_spared = (int64_t)l->keyword_sets / 2,
     };
+}
+
+bool release_purge_now(struct account *a, bool all, struct purge_result *out, struct fail *why)
+{
+    const int64_t now = clock_now();
+    struct purge p = purge_at(a->store, now);
+
+    p.result = out;
+    if (all)
+        p.bodies_before = now + 1;
+    return store_low_water(a->store, &p.low_water, why) && change_run(a, CHANGE_ALONE, purge_rows, &p, why);
+}
+
+bool release_purge(struct account *a, int64_t now, struct fail *why)
+{
+    struct purge p = purge_at(a->store, now);
     bool due = false;
 
     return store_low_water(a->store, &p.low_water, why) && purge_is_due(a, &p, &due, why) &&

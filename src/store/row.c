@@ -46,8 +46,8 @@ bool row_add_message(struct change *c, const struct new_message *m, uint64_t *me
     return true;
 }
 
-bool row_add_entry(struct change *c, struct change_box *box, uint64_t message_id, const struct new_message *m,
-                   uint32_t *uid, struct fail *why)
+bool row_put_entry(struct change *c, struct change_box *box, uint64_t message_id, const struct new_message *m,
+                   uint64_t size, uint32_t *uid, struct fail *why)
 {
     struct view_entry e = {.flags = m->flags & STORE_FLAGS, .keyword_set = m->keyword_set};
 
@@ -57,13 +57,19 @@ bool row_add_entry(struct change *c, struct change_box *box, uint64_t message_id
                 (int64_t)message_id, (int64_t)e.flags, (int64_t)e.keyword_set, (int64_t)e.modseq,
                 clock_now()))
         return false;
-    row_count(c, box, e.flags, m->facts->size + m->prefix.len);
+    row_count(c, box, e.flags, size);
     if (box->view != NULL)
         view_append(&box->view, e);
     change_touch(c, box);
     change_event_new(c, box->row.id, e.uid, e.uid);
     *uid = e.uid;
     return true;
+}
+
+bool row_add_entry(struct change *c, struct change_box *box, uint64_t message_id, const struct new_message *m,
+                   uint32_t *uid, struct fail *why)
+{
+    return row_put_entry(c, box, message_id, m, m->facts->size + m->prefix.len, uid, why);
 }
 
 bool row_references(struct db *db, uint64_t after, struct reference *out, size_t max, size_t *count,

@@ -54,6 +54,13 @@
     "ALTER TABLE cached ADD COLUMN refs BLOB NOT NULL DEFAULT x'';"                                          \
     "ALTER TABLE cached ADD COLUMN repeats INTEGER NOT NULL DEFAULT -1;"
 
+/*
+ * account.kept_since: what was expunged at that time or later still has its body.
+ */
+#define TABLES_3                                                                                             \
+    "ALTER TABLE account ADD COLUMN kept_since INTEGER NOT NULL DEFAULT 0;"                                  \
+    "UPDATE account SET kept_since = coalesce((SELECT max(expunged_at) + 1 FROM expunged WHERE message = 0), 0);"
+
 static const char account_tables[] =
     "CREATE TABLE account ("
     " one INTEGER PRIMARY KEY CHECK (one = 1), id INTEGER NOT NULL, epoch INTEGER NOT NULL,"
@@ -95,10 +102,11 @@ static const char account_tables[] =
     ") STRICT, WITHOUT ROWID;"
     "CREATE INDEX expunged_modseq ON expunged(mailbox, modseq);"
     "CREATE INDEX expunged_message ON expunged(message) WHERE message <> 0;"
-    "CREATE TABLE dead (ref INTEGER PRIMARY KEY, size INTEGER NOT NULL) STRICT;" TABLES_2;
+    "CREATE TABLE dead (ref INTEGER PRIMARY KEY, size INTEGER NOT NULL) STRICT;" TABLES_2 TABLES_3;
 
 static const char *const account_upgrades[] = {
     TABLES_2, /* 1 to 2 */
+    TABLES_3, /* 2 to 3 */
 };
 
 /*
@@ -124,7 +132,7 @@ static const char *const node_upgrades[] = {
 
 const struct db_schema account_schema = {
     .what = "account",
-    .version = 2,
+    .version = 3,
     .create = account_tables,
     .upgrades = account_upgrades,
     .statements = account_statements,

@@ -60,6 +60,26 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
     [SQL_SUBSCRIPTION_ALL] = "SELECT name FROM subscription",
     [SQL_SUBSCRIBE] = "INSERT OR IGNORE INTO subscription(name) VALUES (?1)",
     [SQL_UNSUBSCRIBE] = "DELETE FROM subscription WHERE name = ?1",
+    /* Those that were deleted too. */
+    [SQL_PAST_MAILBOXES] = "SELECT id, parent, name, special_use, deleted_modseq IS NULL AND no_select = 0"
+                           " FROM mailbox ORDER BY id",
+    [SQL_PAST_EXPUNGED] =
+        "SELECT x.mailbox, x.uid, x.message, m.size, x.expunged_at, x.modseq,"
+        " EXISTS (SELECT 1 FROM entry e WHERE e.message = x.message),"
+        " EXISTS (SELECT 1 FROM entry e WHERE e.message = x.message AND e.mailbox = x.mailbox)"
+        " FROM expunged x CROSS JOIN message m ON m.id = x.message"
+        " WHERE x.message <> 0 AND x.expunged_at >= ?1 ORDER BY x.mailbox, x.uid",
+    [SQL_PAST_AT] =
+        "SELECT e.mailbox, e.uid, e.message, m.size, 0 FROM entry e CROSS JOIN message m ON m.id = e.message"
+        " WHERE e.created_at <= ?1"
+        " UNION ALL SELECT x.mailbox, x.uid, x.message, m.size, x.expunged_at"
+        " FROM expunged x CROSS JOIN message m ON m.id = x.message"
+        " WHERE x.message <> 0 AND x.created_at <= ?1 AND x.expunged_at > ?1 ORDER BY 1, 2",
+    [SQL_PAST_ROW] = "SELECT message, flags, keywords FROM entry WHERE mailbox = ?1 AND uid = ?2"
+                     " UNION ALL SELECT message, flags, keywords FROM expunged WHERE mailbox = ?1 AND uid = ?2",
+    [SQL_PAST_IS_IN] = "SELECT 1 FROM entry WHERE message = ?1 AND mailbox = ?2",
+    [SQL_PAST_ENVELOPE] = "SELECT envelope FROM cached WHERE message = ?1",
+    [SQL_KEPT_SINCE] = "SELECT kept_since FROM account",
     [SQL_KEYWORD_SET_ALL] = "SELECT id, names FROM keyword_set",
     [SQL_KEYWORD_SET_NEW] = "INSERT OR IGNORE INTO keyword_set(id, names) VALUES (?1, ?2)",
 
@@ -191,6 +211,11 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
                       " UNION ALL SELECT 1 FROM mailbox WHERE deleted_at < ?2"
                       " UNION ALL SELECT 1 WHERE (SELECT count(*) FROM keyword_set) > ?3"
                       " UNION ALL SELECT 1 FROM annotation WHERE value IS NULL LIMIT 1",
+    [SQL_PURGE_KEPT_SINCE] = "UPDATE account SET kept_since = max(kept_since, coalesce((SELECT max(expunged_at) + 1"
+                             " FROM expunged WHERE expunged_at < ?1 AND message <> 0), 0))",
+    /* Bodies that could have gone and did not: records from the low-water mark on. */
+    [SQL_PURGE_WAITING] = "SELECT count(*) FROM expunged WHERE expunged_at < ?1 AND message <> 0",
+    [SQL_DEAD_SUM] = "SELECT count(*), coalesce(sum(size), 0) FROM dead",
     [SQL_PURGE_BURY] =
         "INSERT OR IGNORE INTO dead(ref, size) SELECT m.ref, m.size FROM message m WHERE m.ref < ?2"
         " AND m.id IN (SELECT message FROM expunged WHERE expunged_at < ?1 AND message <> 0)"

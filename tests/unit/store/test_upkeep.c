@@ -362,7 +362,7 @@ static void test_formats(struct room *r)
           !store_rebuild(r->store, 31, report, NULL, &why) && strstr(why.text, "newer") != NULL);
     account_release(&a);
     room_close(r);
-    spoil(r, 31, "PRAGMA user_version = 2");
+    spoil(r, 31, "PRAGMA user_version = 3");
     room_open(r);
 }
 
