@@ -30,6 +30,7 @@ static const struct {
     {"alias.add", admin_alias_add, false, IN_MAIL},
     {"alias.list", admin_alias_list, false, IN_MAIL},
     {"alias.remove", admin_alias_remove, false, IN_MAIL},
+    {"backup.begin", admin_backup_begin, false, IN_BOTH},
     {"check", admin_check, false, IN_MAIL},
     {"domain.add", admin_domain_add, false, IN_MAIL},
     {"domain.list", admin_domain_list, false, IN_MAIL},

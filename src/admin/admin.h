@@ -37,6 +37,7 @@ struct admin {
     struct net       *net;     /* NULL while the server is not running */
     struct policy    *policy;  /* the same */
     const char       *trace_dir; /* where this role keeps its lines (main/trace_file.h); NULL: nowhere */
+    const char       *backup_dir; /* where this role puts copies of databases for a backup */
     struct queue     *queue;   /* in the queue role, which has nothing else of these; NULL in the mail role */
 };
 

@@ -32,6 +32,7 @@ admin_command admin_policy_test;
 admin_command admin_trace;
 admin_command admin_queue_list, admin_queue_show, admin_queue_hold, admin_queue_release, admin_queue_retry,
     admin_queue_remove, admin_queue_undo, admin_queue_stats;
+admin_command admin_backup_begin;
 admin_command admin_check, admin_rebuild, admin_status;
 
 /* The text of a field that must be there (not empty); FAIL_INVALID. */

@@ -149,3 +149,20 @@ bool auth_control_app_list(struct ipc_client *c, uint64_t account,
     ipc_call_end(&call);
     return ok;
 }
+
+bool auth_control_copy(struct ipc_client *c, struct buf *path, struct fail *why)
+{
+    struct ipc_message m;
+    struct ipc_call *call;
+    struct ipc_reader answer;
+
+    ipc_message_init(&m, AUTH_MSG_COPY);
+    bool ok = ask(c, &m, &call, &answer, why);
+    if (ok) {
+        buf_add(path, ipc_get_bytes(&answer));
+        if (path->failed || !ipc_end(&answer))
+            ok = fail_set(why, FAIL_TEMP, FAIL_OTHER, "auth did not say where its copy is");
+    }
+    ipc_call_end(&call);
+    return ok;
+}

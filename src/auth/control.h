@@ -53,4 +53,10 @@ bool auth_control_app_list(struct ipc_client *c, uint64_t account,
                            bool (*each)(void *ctx, const struct auth_app_password *p), void *ctx,
                            struct fail *why);
 
+/*
+ * For a backup: makes a copy of the database beside it, in a folder that only `auth` and root can enter, and says where.
+ * The caller removes it; one that is left over is replaced.
+ */
+bool auth_control_copy(struct ipc_client *c, struct buf *path, struct fail *why);
+
 #endif

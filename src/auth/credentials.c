@@ -286,6 +286,14 @@ bool credentials_remove(struct credentials *c, uint64_t account, struct fail *wh
     return ok;
 }
 
+bool credentials_copy(struct credentials *c, const char *path, struct fail *why)
+{
+    lock(c);
+    bool ok = db_snapshot(c->db, path, why);
+    unlock(c);
+    return ok;
+}
+
 /* ---- app passwords ---- */
 
 static bool app_add_locked(struct credentials *c, uint64_t account, struct slice name, struct slice services,

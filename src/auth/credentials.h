@@ -27,6 +27,9 @@ bool credentials_open(const char *path, struct credentials **out, struct fail *w
 /* Writes the uses that are not yet written.  Fine on NULL. */
 void credentials_close(struct credentials **c);
 
+/* A copy of the database, fsynced and renamed into place. */
+bool credentials_copy(struct credentials *c, const char *path, struct fail *why);
+
 /* *found false: there is no such login.  The function is false if it could not be found out. */
 bool credentials_find(struct credentials *c, struct slice login, struct credential *out, bool *found,
                       struct fail *why);

@@ -23,6 +23,7 @@
  *   APP_ADD       <account> <name> <services>       answered by the password
  *   APP_REMOVE    <account> <name>                  answered by nothing
  *   APP_LIST      <account>     answered by: <name> <services> <created> <last used> <service> <peer>
+ *   COPY                        answered by the path of a copy of the database, for a backup
  * ...
  */
 #ifndef AUTH_PROTOCOL_H
@@ -40,6 +41,7 @@ enum auth_message {
     AUTH_MSG_APP_ADD,
     AUTH_MSG_APP_REMOVE,
     AUTH_MSG_APP_LIST,
+    AUTH_MSG_COPY,
 };
 
 #endif

@@ -22,6 +22,7 @@
 struct auth_server {
     struct auth_limits limits;
     struct credentials *credentials;
+    char *copy_path; /* of the database, for a backup */
     struct verifier *verifier;
     struct exchanges *exchanges;
     struct scram_library *scram;
@@ -64,6 +65,17 @@ static void *upkeep_run(void *server)
     return NULL;
 }
 
+static char *copy_path(const char *path)
+{
+    struct buf text;
+
+    buf_init(&text, SIZE_MAX);
+    buf_addf(&text, "%s.backup", path);
+    char *copy = xslicedup(buf_slice(&text));
+    buf_finish(&text);
+    return copy;
+}
+
 bool auth_server_open(const char *path, const struct auth_limits *limits, struct auth_server **out,
                       struct fail *why)
 {
@@ -71,6 +83,7 @@ bool auth_server_open(const char *path, const struct auth_limits *limits, struct
     pthread_condattr_t monotonic;
 
     s->limits = *limits;
+    s->copy_path = copy_path(path);
     (void)pthread_mutex_init(&s->lock, NULL);
     (void)pthread_condattr_init(&monotonic);
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -116,6 +129,7 @@ void auth_server_close(struct auth_server **sp)
     oauth_destroy(&s->oauth);
     verifier_destroy(&s->verifier);
     credentials_close(&s->credentials);
+    free(s->copy_path);
     (void)pthread_cond_destroy(&s->wake);
     (void)pthread_mutex_destroy(&s->lock);
     free(s);
@@ -478,6 +492,17 @@ static bool handle_remove(struct auth_server *s, struct ipc_reader *r, struct fa
     return true;
 }
 
+/* What is remembered of uses is written first: the copy is as good as the original. */
+static bool handle_copy(struct auth_server *s, struct ipc_reader *r, struct ipc_message *answer, struct fail *why)
+{
+    if (!ipc_end(r))
+        return malformed(why);
+    if (!credentials_save_uses(s->credentials, why) || !credentials_copy(s->credentials, s->copy_path, why))
+        return false;
+    ipc_add_bytes(answer, slice_of(s->copy_path));
+    return true;
+}
+
 static bool handle_list(struct auth_server *s, struct ipc_reader *r, struct ipc_message *answer,
                         struct fail *why)
 {
@@ -579,6 +604,7 @@ static bool handle_control(void *server, struct ipc_reader *r, struct ipc_messag
     case AUTH_MSG_APP_ADD: return handle_app_add(server, r, answer, why);
     case AUTH_MSG_APP_REMOVE: return handle_app_remove(server, r, why);
     case AUTH_MSG_APP_LIST: return handle_app_list(server, r, answer, why);
+    case AUTH_MSG_COPY: return handle_copy(server, r, answer, why);
     default: return malformed(why);
     }
 }

@@ -219,6 +219,14 @@ void directory_close(struct directory **dp)
     *dp = NULL;
 }
 
+bool directory_copy(struct directory *d, const char *path, struct fail *why)
+{
+    directory_change_begin(d);
+    bool ok = db_snapshot(d->db, path, why);
+    directory_change_end(d);
+    return ok;
+}
+
 /* ---- changing ---- */
 
 void directory_change_begin(struct directory *d)

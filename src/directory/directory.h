@@ -25,6 +25,8 @@ void directory_limits_default(struct directory_limits *l);
 bool directory_open(const char *path, const struct directory_limits *limits, struct directory **out,
                     struct fail *why);
 void directory_close(struct directory **d);
+/* A copy of the database, fsynced and renamed into place: for a backup. */
+bool directory_copy(struct directory *d, const char *path, struct fail *why);
 
 /*
  * Aliases for the first domain from a file in the form of /etc/aliases; the database's names go first.  The file is

@@ -246,6 +246,7 @@ static bool open_rooms(struct mail_work *w, struct config *c, struct fail *why)
         .volumes = w->volumes,
         .deliver = w->deliver,
         .trace_dir = config_data_path(c, "mail/trace"),
+        .backup_dir = config_data_path(c, "mail/backup"),
     };
     return true;
 }

@@ -104,7 +104,8 @@ static bool open_spool(struct queue_work *w, struct config *c, bool offline, str
     };
     if (!queue_open(&setting, &w->queue, why))
         return false;
-    w->admin = (struct admin){.queue = w->queue, .trace_dir = config_data_path(c, "queue/trace")};
+    w->admin = (struct admin){.queue = w->queue, .trace_dir = config_data_path(c, "queue/trace"),
+                               .backup_dir = config_data_path(c, "queue/backup")};
     return true;
 }
 

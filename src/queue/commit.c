@@ -31,7 +31,7 @@ void queue_wait(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t ms)
 void queue_db_lock(struct queue *q)
 {
     (void)pthread_mutex_lock(&q->db_lock);
-    if (!db_out_of_service(q->db))
+    if (!db_out_of_service(q->db) || q->copying)
         return;
     db_revive(q->db);
     if (!db_out_of_service(q->db))

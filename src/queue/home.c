@@ -106,16 +106,20 @@ void *home_run(void *queue)
     (void)pthread_mutex_lock(&q->lock);
     while (!q->stopping) {
         struct destination *d = destination_get(q, SLICE(HOME_NAME));
-        struct item        *i = d != NULL ? schedule_pick_at(q, d, clock_now()) : NULL;
+        struct item        *i = d != NULL && !q->home_held ? schedule_pick_at(q, d, clock_now()) : NULL;
         if (i == NULL) {
             queue_wait(&q->home_work, &q->lock, 1000);
             continue;
         }
+        q->home_busy = true;
         (void)pthread_mutex_unlock(&q->lock);
         struct queue_claim *c = claim_of_item(q, i);
         if (c != NULL)
             hand_over(q, c);
         (void)pthread_mutex_lock(&q->lock);
+        q->home_busy = false;
+        if (q->home_held)
+            (void)pthread_cond_broadcast(&q->home_work);
     }
     (void)pthread_mutex_unlock(&q->lock);
     return NULL;

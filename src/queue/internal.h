@@ -124,6 +124,7 @@ struct queue {
     struct db *db;
     struct counts counts, delta; /* with db_lock: as stored, and what the transaction changes */
     int64_t last_row;
+    bool copying; /* with db_lock: it is not opened anew meanwhile */
     struct { struct destination **list; size_t count, cap; } made; /* by this transaction */
 
     pthread_mutex_t lock; /* over all that follows */
@@ -148,6 +149,8 @@ struct queue {
     int64_t swept, reclaimed;
     volume_ref scan_end;
     pthread_t committer, tender, homer, scanner;
+    unsigned leases;
+    bool home_held, home_busy; /* held: nothing goes home (backup.c) */
     bool has_committer, has_tender, has_homer, has_scanner;
 };
 

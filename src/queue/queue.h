@@ -187,6 +187,22 @@ bool queue_undo(struct queue *q, uint64_t account, struct slice trace, struct fa
 /* A message's bytes [offset, offset + n), within its size (queue_row); not of a claim.  FAIL_NOT_FOUND: it is gone. */
 bool queue_peek(struct queue *q, uint64_t message, uint64_t offset, void *out, size_t n, struct fail *why);
 
+/* ---- backup ---- */
+
+/*
+ * While a lease lives no space is given back, and until the database was copied no notification goes to the mail role:
+ * a backup copies that role's data first, and what leaves here after that would be in neither copy.
+ */
+void queue_lease_begin(struct queue *q);
+void queue_lease_end(struct queue *q);
+/* A copy of the database, taken in steps, fsynced and renamed into place; under a lease, one at a time. */
+bool queue_copy(struct queue *q, const char *path, struct fail *why);
+/* After it: the volumes, which have the record of every row of the copy. */
+struct volumes *queue_volumes(struct queue *q);
+/* Every message of a copy of the database has its record in these volumes?  `report`: each that has none, or a broken one. */
+bool queue_check_copy(const char *path, struct volumes *v, void (*report)(void *ctx, const char *finding), void *ctx,
+                      uint64_t *messages, struct fail *why);
+
 struct queue_stats {
     uint64_t messages, recipients, waiting, active, held;
     uint64_t taken, sent, deferred, bounced; /* since the start */

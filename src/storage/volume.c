@@ -220,12 +220,10 @@ static void volumes_free(struct volumes *v)
     free(v);
 }
 
-bool volumes_open(const char *dir, const struct volume_limits *limits, struct volumes **out, struct fail *why)
+static struct volumes *volumes_create(const char *dir, const struct volume_limits *limits)
 {
-    if (!io_make_dirs(dir, 0700, why))
-        return false;
-
     struct volumes *v = xcalloc(1, sizeof *v);
+
     v->dir = xstrdup(dir);
     v->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     v->limits = *limits;
@@ -236,6 +234,15 @@ bool volumes_open(const char *dir, const struct volume_limits *limits, struct vo
     (void)pthread_mutex_init(&v->reclaim_lock, NULL);
     (void)pthread_cond_init(&v->work, NULL);
     (void)pthread_cond_init(&v->changed, NULL);
+    return v;
+}
+
+bool volumes_open(const char *dir, const struct volume_limits *limits, struct volumes **out, struct fail *why)
+{
+    if (!io_make_dirs(dir, 0700, why))
+        return false;
+
+    struct volumes *v = volumes_create(dir, limits);
     bool ok = v->dir_fd >= 0 || fail_errno(why, errno, "%s", dir);
     ok = ok && fit_to_disk(v, why) && tidy_folder(v, why);
     if (ok) {
@@ -250,6 +257,25 @@ bool volumes_open(const char *dir, const struct volume_limits *limits, struct vo
     return true;
 }
 
+bool volumes_open_read_only(const char *dir, const struct volume_limits *limits, struct volumes **out, struct fail *why)
+{
+    struct volumes *v = volumes_create(dir, limits);
+    SCOPED(scoped_free) uint32_t *ids = NULL;
+    size_t count = 0;
+    bool ok = (v->dir_fd >= 0 || fail_errno(why, errno, "%s", dir)) && list_volumes(v, &ids, &count, why);
+
+    if (!ok) {
+        volumes_free(v);
+        return false;
+    }
+    v->read_only = true;
+    v->next_id = count > 0 ? ids[count - 1] + 1 : 1;
+    v->last_kept = v->next_id - 1;
+    v->stats.volumes = count;
+    *out = v;
+    return true;
+}
+
 void volumes_close(struct volumes **vp)
 {
     struct volumes *v = *vp;
@@ -257,6 +283,10 @@ void volumes_close(struct volumes **vp)
     if (v == NULL)
         return;
     *vp = NULL;
+    if (v->read_only) {
+        volumes_free(v);
+        return;
+    }
     (void)pthread_mutex_lock(&v->lock);
     v->closing = true;
     if (v->current != NULL)
@@ -271,6 +301,8 @@ bool volume_has_space(struct volumes *v, uint64_t bytes, struct fail *why)
 {
     uint64_t free_bytes, total;
 
+    if (v->read_only)
+        return fail_set(why, FAIL_PERM, FAIL_NOT_ALLOWED, "%s is only read", v->dir);
     if (!io_free_space(v->dir, &free_bytes, &total, why))
         return false;
     uint64_t reserve = total / 100 * v->limits.reserve_percent;

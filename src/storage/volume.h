@@ -74,6 +74,12 @@ struct record {
  */
 bool volumes_open(const char *dir, const struct volume_limits *limits, struct volumes **out,
                   struct fail *why);
+/*
+ * The same for a folder that is not this process's to change (a backup): nothing is written, not even tidied up; its
+ * files may be symbolic links.
+ */
+bool volumes_open_read_only(const char *dir, const struct volume_limits *limits, struct volumes **out,
+                            struct fail *why);
 /* Finishes pending syncs, trims the current volume's zeros, closes. */
 void volumes_close(struct volumes **v);
 
@@ -129,6 +135,25 @@ void volume_release(struct volumes *v, volume_ref ref, uint64_t record_bytes);
 /* Compacts what is worth it and punches large holes now; for the background thread and `posthorn check`. */
 bool volume_reclaim(struct volumes *v, bool (*is_live)(void *ctx, volume_ref ref), void *ctx, int64_t now,
                     uint64_t *bytes_freed, struct fail *why);
+
+/*
+ * A backup's lease: while any lives no space is given back, so a file that is read meanwhile only grows.
+ * _begin waits for a reclaim under way; what is released meanwhile waits for the last _end.
+ */
+void volume_lease_begin(struct volumes *v);
+void volume_lease_end(struct volumes *v);
+
+/*
+ * What a copy of a volume must have: its first `bytes` hold, whole and on stable storage, every record that was
+ * appended before the call.  As long as bytes and generation are the same, so is the copy; an empty generation is
+ * never the same.  Under a lease.  *out is the caller's; ascending by number.
+ */
+struct volume_extent {
+    uint32_t id;
+    uint64_t bytes;
+    char generation[64];
+};
+bool volume_extents(struct volumes *v, struct volume_extent **out, size_t *count, struct fail *why);
 
 struct volume_stats {
     uint64_t volumes, records_written, bytes_written, syncs, sealed;

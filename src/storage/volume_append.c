@@ -109,6 +109,8 @@ static bool written(struct volumes *v, struct append *a, bool ok, bool volume_fa
     else
         vol->newest = a->earlier;
     a->ticket = ++vol->written;
+    if (v->extents_waiting > 0)
+        (void)pthread_cond_broadcast(&v->changed);
     v->stats.records_written++;
     v->stats.bytes_written += a->bytes;
     if (volume_failed)

@@ -71,16 +71,20 @@ struct volumes {
     pthread_cond_t changed; /* a volume was made, or zeros were written */
     pthread_t tender;
     bool closing;
+    bool read_only; /* there is no thread, and nothing is ever written */
     bool making; /* somebody is making volume next_id */
     uint32_t next_id;
     uint32_t last_kept;     /* the highest number that has a record on disk: it must not be forgotten */
     struct volume *current; /* where records go; NULL until the first one */
     struct volume *spare;   /* made ahead, empty */
     struct volume *retiring;
+    bool ending;              /* one that is on no list any more is being ended and cut to its length */
+    unsigned extents_waiting; /* threads that wait for appends to be written (volume_lease.c) */
     struct failed_volume *failed;
     struct volume_stats stats;
 
     pthread_mutex_t reclaim_lock; /* one volume_reclaim at a time */
+    unsigned leases;              /* while there are any nothing is given back; under reclaim_lock */
     struct idmap released;        /* ref to struct released; under lock */
     struct idmap freed; /* volume id to struct freed: what compaction would give; under reclaim_lock */
 };

@@ -343,7 +343,12 @@ bool volume_reclaim(struct volumes *v, bool (*is_live)(void *ctx, volume_ref ref
     size_t count;
     bool ok = true;
 
+    *bytes_freed = 0;
     (void)pthread_mutex_lock(&v->reclaim_lock);
+    if (v->leases > 0 || v->read_only) { /* what waits goes on waiting */
+        (void)pthread_mutex_unlock(&v->reclaim_lock);
+        return true;
+    }
     SCOPED(scoped_free) struct released *due = take_due(v, now, &count);
     for (size_t i = 0; i < count; i++) {
         if (is_live(ctx, due[i].ref))

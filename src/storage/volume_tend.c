@@ -201,9 +201,13 @@ static struct volume *next_retired(struct volumes *v)
 /* The lock is let go meanwhile. */
 static void retire_unlocked(struct volumes *v, struct volume *vol)
 {
+    v->ending = true;
     (void)pthread_mutex_unlock(&v->lock);
     retire(v, vol);
     (void)pthread_mutex_lock(&v->lock);
+    v->ending = false;
+    if (v->extents_waiting > 0)
+        (void)pthread_cond_broadcast(&v->changed);
 }
 
 /* The volume after the present one. */

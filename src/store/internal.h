@@ -129,6 +129,8 @@ struct store {
     struct idmap quotas;        /* account id to struct quota_entry */
     size_t quotas_max;
 
+    pthread_mutex_t lease_lock; /* backup.c; held over a sweep, before any other lock */
+    unsigned leases;
     pthread_mutex_t share_lock; /* share.c; before any account's locks */
     struct {
         pthread_mutex_t lock;
@@ -512,6 +514,11 @@ bool release_announce(struct store *st, struct fail *why);
 /* Does the account have a row for the record, or did it have one? */
 bool release_is_accounted_for(struct store *st, uint64_t account, volume_ref ref, bool *yes,
                               struct fail *why);
+
+/* ---- snapshot.c ---- */
+
+/* A copy of the account's file, taken in steps. */
+bool snapshot_copy(struct account *a, const char *path, struct fail *why);
 
 /* ---- daily.c ---- */
 

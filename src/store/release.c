@@ -239,7 +239,7 @@ static bool forget_dead(struct change *c, void *ctx, struct fail *why)
     return true;
 }
 
-bool release_sweep(struct account *a, struct fail *why)
+static bool sweep(struct account *a, struct fail *why)
 {
     SCOPED(scoped_free) struct dead_list *dead = xmalloc(sizeof *dead);
 
@@ -253,6 +253,17 @@ bool release_sweep(struct account *a, struct fail *why)
             return false;
     } while (dead->count == SWEEP_SOME);
     return true;
+}
+
+/* Not while a backup copies first node.db and then the account's file: in between they would be in neither. */
+bool release_sweep(struct account *a, struct fail *why)
+{
+    struct store *st = a->store;
+
+    (void)pthread_mutex_lock(&st->lease_lock);
+    bool ok = st->leases > 0 || sweep(a, why);
+    (void)pthread_mutex_unlock(&st->lease_lock);
+    return ok;
 }
 
 static bool has_row(struct db *db, enum account_sql sql, volume_ref ref, bool *yes, struct fail *why)

@@ -75,6 +75,7 @@ static void store_free(struct store *st)
     (void)pthread_mutex_destroy(&st->lock);
     (void)pthread_mutex_destroy(&st->node_lock);
     (void)pthread_mutex_destroy(&st->share_lock);
+    (void)pthread_mutex_destroy(&st->lease_lock);
     (void)sort_tables_drop(st, 0, INT64_MAX);
     (void)pthread_mutex_destroy(&st->sorts.lock);
     free(st->dir);
@@ -122,6 +123,7 @@ bool store_open(const char *dir, struct volumes *volumes, const struct store_lim
     (void)pthread_mutex_init(&st->lock, NULL);
     (void)pthread_mutex_init(&st->node_lock, NULL);
     (void)pthread_mutex_init(&st->share_lock, NULL);
+    (void)pthread_mutex_init(&st->lease_lock, NULL);
     (void)pthread_mutex_init(&st->sorts.lock, NULL);
     (void)pthread_condattr_init(&monotonic);
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

@@ -484,4 +484,21 @@ bool store_rebuild(struct store *st, uint64_t account_id, void (*report)(void *c
                    void *ctx, struct fail *why);
 bool store_snapshot(struct store *st, uint64_t account_id, struct fail *why);
 
+/* ---- backup (in which order: store/backup.c) ---- */
+
+/* While a lease lives nothing that a copy may have is given back.  _begin waits for what is just being given back. */
+void store_lease_begin(struct store *st);
+void store_lease_end(struct store *st);
+/* Copies, fsynced and renamed into place, that nobody's changes wait for long. */
+bool store_copy_node(struct store *st, const char *path, struct fail *why);
+bool store_copy_account(struct store *st, uint64_t account_id, const char *path, struct fail *why);
+/*
+ * The same text as before: its file holds what it held.  Empty if that cannot be told now.  Costs no opening of the
+ * file.  To be asked before the copy is made.  FAIL_NOT_FOUND.
+ */
+struct store_stamp {
+    char text[160];
+};
+bool store_account_stamp(struct store *st, uint64_t account_id, struct store_stamp *out, struct fail *why);
+
 #endif
