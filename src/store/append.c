@@ -21,6 +21,7 @@ struct appended_record {
     size_t keyword_count;
     int64_t internal_date;
     int internal_zone;
+    struct slice uidl;
 };
 
 struct appender {
@@ -99,6 +100,7 @@ static bool append_record(struct appender *p, const struct append_item *item, st
         .mailbox = p->mailbox_id,
         .flags = to->flags,
         .keywords = join_keywords(&p->arena, item),
+        .options = uidl_as_option(&p->arena, item->uidl),
     };
     struct record record = {
         .kind = RECORD_APPEND,
@@ -176,6 +178,7 @@ bool appender_add(struct appender *p, const struct append_item *item, struct fai
         return false;
     r->internal_date = item->internal_date;
     r->internal_zone = item->internal_zone;
+    r->uidl = arena_keep(&p->arena, item->uidl);
     r->keywords = arena_new_array(&p->arena, struct slice, item->keyword_count);
     r->keyword_count = item->keyword_count;
     for (size_t i = 0; i < item->keyword_count; i++)
@@ -195,6 +198,7 @@ static bool add_row(struct change *c, struct change_box *box, const struct appen
         .internal_date = r->internal_date,
         .internal_zone = r->internal_zone,
         .flags = r->flags,
+        .uidl = r->uidl,
     };
     uint64_t id;
 

@@ -88,7 +88,8 @@ static bool copy_runs(struct change *c, struct copying *x, struct change_box *fr
         next += run->count;
     }
     change_touch(c, to);
-    return !x->move || expunge_runs(c, from, runs, why);
+    return (!x->move || expunge_runs(c, from, runs, why)) &&
+           uidl_tell_apart(c, to, x->out.first_uid, next - 1, why);
 }
 
 static bool copy(struct change *c, void *ctx, struct fail *why)

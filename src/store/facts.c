@@ -40,12 +40,31 @@ static bool source_read(const struct source *s, uint64_t offset, char *out, size
     return got == n || fail_set(why, FAIL_TEMP, FAIL_OTHER, "a body ended early");
 }
 
-static bool feed_all(struct message_parser *p, const struct source *s, struct fail *why)
+/* Line feeds in `text` without a carriage return in front; *last is the byte before it, then its own last. */
+static uint64_t count_bare_lf(struct slice text, char *last)
 {
+    uint64_t n = 0;
+
+    for (size_t at = 0; at < text.len; at++) {
+        const char *lf = memchr(text.ptr + at, '\n', text.len - at);
+        if (lf == NULL)
+            break;
+        at = (size_t)(lf - text.ptr);
+        n += (at > 0 ? lf[-1] : *last) != '\r';
+    }
+    if (text.len > 0)
+        *last = text.ptr[text.len - 1];
+    return n;
+}
+
+static bool feed_all(struct message_parser *p, const struct source *s, uint64_t *bare_lf, struct fail *why)
+{
+    char last = 0;
     struct slice all;
 
     if (s->body != NULL && body_in_memory(s->body, &all)) {
         message_parser_feed(p, all);
+        *bare_lf = count_bare_lf(all, &last);
         return true;
     }
     SCOPED(scoped_free) char *piece = xmalloc(PIECE_BYTES);
@@ -54,6 +73,7 @@ static bool feed_all(struct message_parser *p, const struct source *s, struct fa
         if (!source_read(s, at, piece, n, why))
             return false;
         message_parser_feed(p, slice_make(piece, n));
+        *bare_lf += count_bare_lf(slice_make(piece, n), &last);
         at += n;
     }
     return true;
@@ -111,9 +131,10 @@ static bool compute(const struct source *s, struct arena *a, struct message_fact
     arena_init(&parse, PARSE_BYTES_MAX);
     buf_init(&text, FACT_BYTES_MAX);
     struct message_parser *parser = message_parser_create(&parse, &limits);
-    bool ok = feed_all(parser, s, why);
+    uint64_t bare_lf = 0;
+    bool ok = feed_all(parser, s, &bare_lf, why);
     if (ok) {
-        struct message_facts facts = {.size = s->size};
+        struct message_facts facts = {.size = s->size, .bare_lf = (int64_t)bare_lf};
         const struct mime_part *root = message_parser_finish(parser);
         envelope_write(&text, root->header, &limits);
         facts.envelope = keep(a, &text);
@@ -151,6 +172,7 @@ void message_facts_plain(struct arena *a, uint64_t size, struct message_facts *o
     mime_pack(&packed, root);
     *out = (struct message_facts){.size = size,
                                   .repeats = -1,
+                                  .bare_lf = -1,
                                   .envelope = SLICE("(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)"),
                                   .references.ids = arena_keep(a, slice_make(no_ids, sizeof no_ids)),
                                   .structure = arena_keep(a, buf_slice(&packed))};
@@ -218,4 +240,22 @@ bool facts_of_record(struct store *st, volume_ref ref, uint64_t size, struct are
     const struct source s = {.volumes = st->volumes, .ref = ref, .size = size};
 
     return compute_once(st, &s, a, out, why);
+}
+
+bool facts_bare_lf(struct store *st, volume_ref ref, uint64_t size, uint64_t *out, struct fail *why)
+{
+    const struct source s = {.volumes = st->volumes, .ref = ref, .size = size};
+    SCOPED(scoped_free) char *piece = xmalloc(PIECE_BYTES);
+    uint64_t all = 0;
+    char last = 0;
+
+    for (uint64_t at = 0; at < size;) {
+        size_t n = size - at < PIECE_BYTES ? (size_t)(size - at) : PIECE_BYTES;
+        if (!source_read(&s, at, piece, n, why))
+            return false;
+        all += count_bare_lf(slice_make(piece, n), &last);
+        at += n;
+    }
+    *out = all;
+    return true;
 }

@@ -365,6 +365,7 @@ struct new_message {
     int64_t internal_date;
     int internal_zone;
     uint32_t flags, keyword_set;
+    struct slice uidl; /* brought along; empty: none */
 };
 bool row_add_message(struct change *c, const struct new_message *m, uint64_t *message_id, struct fail *why);
 /* Puts a message into a mailbox: the row, the counts, the view. */
@@ -408,6 +409,25 @@ bool facts_of_body(struct store *st, const struct body *body, struct arena *a, s
                    struct fail *why);
 bool facts_of_record(struct store *st, volume_ref ref, uint64_t size, struct arena *a,
                      struct message_facts *out, struct fail *why);
+
+/* Line feeds of a record's message without a carriage return in front: message_facts.bare_lf by itself. */
+bool facts_bare_lf(struct store *st, volume_ref ref, uint64_t size, uint64_t *out, struct fail *why);
+
+/* ---- uidl.c: unique-ids (store/maildrop.h) ---- */
+
+/*
+ * What of a unique-id that a new message brought along its row keeps: nothing where it is no valid one, or where
+ * it is what a message of this account is called by its reference.
+ */
+bool uidl_to_keep(struct db *db, struct slice uidl, struct slice *keep, struct fail *why);
+/*
+ * Entries from `first` to `last` were put into a mailbox: those whose unique-id an earlier one has get another.
+ * To be called after every way of putting messages into INBOX; does nothing for other mailboxes.
+ */
+bool uidl_tell_apart(struct change *c, const struct change_box *box, uint32_t first, uint32_t last, struct fail *why);
+/* How a record that is not a delivery carries it (record_target.options), and back. */
+struct slice uidl_as_option(struct arena *a, struct slice uidl);
+struct slice uidl_of_option(struct slice options);
 
 /* ---- uidset.c ---- */
 

@@ -61,7 +61,7 @@ static bool bring_one(struct change *c, struct piece *p, struct change_box *box,
         return false;
     if (!there || again)
         return true;
-    if (!row_put_entry(c, box, m->message_id, &row, m->size, &uid, why))
+    if (!row_put_entry(c, box, m->message_id, &row, m->size, &uid, why) || !uidl_tell_apart(c, box, uid, uid, why))
         return false;
     p->done.messages++;
     p->done.bytes += m->size;

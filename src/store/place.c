@@ -107,6 +107,7 @@ static bool place_one(struct change *c, const struct place_item *item, const str
         .internal_date = item->internal_date,
         .internal_zone = item->internal_zone,
         .flags = t->flags,
+        .uidl = uidl_of_option(t->options),
     };
     uint64_t id;
     uint32_t uid = 0;

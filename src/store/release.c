@@ -56,7 +56,8 @@ static bool purge_rows(struct change *c, void *ctx, struct fail *why)
         !db_get_i64(c->db, SQL_FORGET_MODSEQ, &forgotten, why, "i", p->log_before) ||
         !db_run(c->db, SQL_FORGET_EXPUNGED, why, "i", p->log_before) ||
         !db_run(c->db, SQL_FORGET_MAILBOXES, why, "i", p->log_before) ||
-        !db_run(c->db, SQL_ANNOTATION_PURGE, why, "") || !db_run(c->db, SQL_SEEN_PURGE, why, "") || !db_run(c->db, SQL_KEYWORD_SET_PURGE, why, "i", p->sets_spared) ||
+        !db_run(c->db, SQL_ANNOTATION_PURGE, why, "") || !db_run(c->db, SQL_SEEN_PURGE, why, "") ||
+        !db_run(c->db, SQL_UIDL_PURGE, why, "") || !db_run(c->db, SQL_KEYWORD_SET_PURGE, why, "i", p->sets_spared) ||
         !keyword_table_load(c->account, c->db, why))
         return false;
     c->row.forgotten_modseq = (uint64_t)forgotten;

@@ -32,12 +32,14 @@ void row_count(struct change *c, struct change_box *box, uint32_t flags, uint64_
 bool row_add_message(struct change *c, const struct new_message *m, uint64_t *message_id, struct fail *why)
 {
     int64_t id = (int64_t)c->row.next_message;
+    struct slice uidl;
     uint64_t thread;
 
-    if (!thread_find(c->db, (uint64_t)id, &m->facts->references, &thread, why) ||
-        !db_run(c->db, SQL_MESSAGE_NEW, why, "iiiiibi", id, (int64_t)m->ref,
+    if (!uidl_to_keep(c->db, m->uidl, &uidl, why) ||
+        !thread_find(c->db, (uint64_t)id, &m->facts->references, &thread, why) ||
+        !db_run(c->db, SQL_MESSAGE_NEW, why, "iiiiibiit", id, (int64_t)m->ref,
                 (int64_t)(m->facts->size + m->prefix.len), m->internal_date, (int64_t)m->internal_zone,
-                m->prefix, (int64_t)thread) ||
+                m->prefix, (int64_t)thread, m->facts->bare_lf, uidl) ||
         !db_run(c->db, SQL_CACHED_NEW, why, "ibbbbi", id, m->facts->envelope, m->facts->structure,
                 m->facts->preview, m->facts->references.ids, (int64_t)m->facts->repeats))
         return false;
@@ -55,7 +57,8 @@ bool row_put_entry(struct change *c, struct change_box *box, uint64_t message_id
     if (!row_take_uids(box, 1, &e.uid, why) ||
         !db_run(c->db, SQL_ENTRY_NEW, why, "iiiiiii", (int64_t)box->row.id, (int64_t)e.uid,
                 (int64_t)message_id, (int64_t)e.flags, (int64_t)e.keyword_set, (int64_t)e.modseq,
-                clock_now()))
+                clock_now()) ||
+        (m->uidl.len > 0 && !uidl_tell_apart(c, box, e.uid, e.uid, why)))
         return false;
     row_count(c, box, e.flags, size);
     if (box->view != NULL)

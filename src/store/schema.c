@@ -34,6 +34,9 @@
  *              cached.repeats: fields that the envelope may not have all of (struct message_facts).
  * flag_run     store/flag_run.c: changes of many entries' flags that they do not show yet; keywords -1: as they are.
  * urlauth      RFC 4467: what authorizes URLs of a mailbox.
+ * uidl_again   entries of INBOX that share their message's unique-id with another one (store/uidl.c);
+ *              message.uidl: the one a message brought along, '': its reference says it.
+ *              message.bare_lf: line feeds without a carriage return in front; -1: not counted yet.
  * quota        limits (RFC 9208), one row a resource (store/quota.h); no row: what the config
  *              says for all; -1: no limit.
  */
@@ -59,7 +62,12 @@
  */
 #define TABLES_3                                                                                             \
     "ALTER TABLE account ADD COLUMN kept_since INTEGER NOT NULL DEFAULT 0;"                                  \
-    "UPDATE account SET kept_since = coalesce((SELECT max(expunged_at) + 1 FROM expunged WHERE message = 0), 0);"
+    "UPDATE account SET kept_since = coalesce((SELECT max(expunged_at) + 1 FROM expunged WHERE message = 0), 0);" \
+    "ALTER TABLE message ADD COLUMN bare_lf INTEGER NOT NULL DEFAULT -1;"                                    \
+    "ALTER TABLE message ADD COLUMN uidl TEXT NOT NULL DEFAULT '';"                                          \
+    "CREATE INDEX message_uidl ON message(uidl) WHERE uidl <> '';"                                           \
+    "CREATE TABLE uidl_again (mailbox INTEGER NOT NULL, uid INTEGER NOT NULL, PRIMARY KEY (mailbox, uid))"   \
+    " STRICT, WITHOUT ROWID;"
 
 static const char account_tables[] =
     "CREATE TABLE account ("

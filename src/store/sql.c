@@ -15,6 +15,8 @@
 #define FETCH_COLUMNS                                                                                        \
     "e.uid, e.message, e.created_at,"                                         \
     " m.size, m.internal_date, m.internal_zone, m.ref, m.prefix, m.thread"
+/* In the order of maildrop.c's columns. */
+#define MAILDROP_COLUMNS  "e.uid, e.message, m.ref, m.size, m.internal_date, m.bare_lf, m.uidl, m.prefix"
 #define CACHED_COLUMNS    "c.envelope, c.structure, c.preview, c.refs, c.repeats"
 #define FETCH_FROM(table) " FROM " table " e CROSS JOIN message m ON m.id = e.message"
 #define FETCH_CACHED      " LEFT JOIN cached c ON c.message = e.message"
@@ -132,9 +134,9 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
     [SQL_ANNOTATION_BURY] = "DELETE FROM annotation WHERE mailbox = ?1",
     [SQL_ANNOTATION_PURGE] = "DELETE FROM annotation WHERE value IS NULL",
 
-    [SQL_MESSAGE_NEW] = "INSERT INTO message(id, ref, size, internal_date, internal_zone, prefix, thread)"
-                        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    [SQL_MESSAGE_BY_REF] = "SELECT id FROM message WHERE ref = ?1",
+    [SQL_MESSAGE_NEW] = "INSERT INTO message(id, ref, size, internal_date, internal_zone, prefix, thread, bare_lf, uidl)"
+                        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    [SQL_MESSAGE_BY_REF] = "SELECT id, internal_date FROM message WHERE ref = ?1",
     [SQL_CACHED_NEW] =
         "INSERT OR REPLACE INTO cached(message, envelope, structure, preview, refs, repeats)"
         " VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -146,6 +148,21 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
     [SQL_ENTRY_NEW] =
         "INSERT INTO entry(mailbox, uid, message, flags, keywords, modseq, created_modseq, created_at)"
         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7)",
+    [SQL_UIDL_TELL_APART] =
+        "INSERT OR IGNORE INTO uidl_again(mailbox, uid)"
+        " SELECT e.mailbox, e.uid FROM entry e CROSS JOIN message m ON m.id = e.message"
+        " WHERE e.mailbox = ?1 AND e.uid BETWEEN ?2 AND ?3 AND (EXISTS (SELECT 1 FROM entry o"
+        " WHERE o.message = e.message AND o.mailbox = ?1 AND o.uid < e.uid)"
+        " OR (m.uidl <> '' AND EXISTS (SELECT 1 FROM message k CROSS JOIN entry o ON o.message = k.id"
+        " WHERE k.uidl <> '' AND k.uidl = m.uidl AND k.id <> m.id AND o.mailbox = ?1 AND o.uid < e.uid)))",
+    [SQL_UIDL_AGAIN] = "SELECT uid FROM uidl_again WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3 ORDER BY uid",
+    [SQL_UIDL_PURGE] = "DELETE FROM uidl_again WHERE NOT EXISTS (SELECT 1 FROM entry e"
+                       " WHERE e.mailbox = uidl_again.mailbox AND e.uid = uidl_again.uid)"
+                       " AND NOT EXISTS (SELECT 1 FROM expunged x"
+                       " WHERE x.mailbox = uidl_again.mailbox AND x.uid = uidl_again.uid)",
+    [SQL_MAILDROP] = "SELECT " MAILDROP_COLUMNS FETCH_FROM("entry") FETCH_WHERE,
+    [SQL_MAILDROP_GONE] = "SELECT " MAILDROP_COLUMNS FETCH_FROM("expunged") FETCH_WHERE,
+    [SQL_BARE_LF_WRITE] = "UPDATE message SET bare_lf = ?2 WHERE id = ?1",
     [SQL_ENTRY_SIZE] = "SELECT m.size FROM entry e JOIN message m ON m.id = e.message"
                        " WHERE e.mailbox = ?1 AND e.uid = ?2",
     [SQL_IS_IN_MAILBOX] =

@@ -226,6 +226,7 @@ struct message_facts {
     struct slice structure; /* mime_pack */
     struct slice preview;
     int repeats; /* envelope_repeats(); -1: what the envelope says of its strings may not be all */
+    int64_t bare_lf; /* line feeds without a carriage return in front; -1: not counted */
 };
 bool message_facts_compute(const struct body *body, struct arena *a, struct message_facts *out,
                            struct fail *why);
@@ -241,6 +242,7 @@ struct append_item {
     size_t keyword_count;
     int64_t internal_date; /* seconds since 1970 */
     int internal_zone;     /* minutes east of UTC */
+    struct slice uidl;     /* its unique-id elsewhere (RFC 1939), kept if uidl_is_valid (store/maildrop.h); empty: none */
     uint32_t uid;          /* out */
 };
 /* All or none; UIDs ascend in order.  Durable when it returns. */
