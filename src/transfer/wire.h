@@ -28,6 +28,8 @@ struct wire_io {
     /* Up to `n` bytes; *got 0: the other side is gone.  Waits. */
     bool (*read)(void *ctx, void *out, size_t n, size_t *got, struct fail *why);
     bool (*write)(void *ctx, struct slice bytes, struct fail *why);
+    /* Breaks the connection: whoever waits in `read` comes back.  May be NULL. */
+    void (*stop)(void *ctx);
     void *ctx;
 };
 
