@@ -49,12 +49,13 @@ struct admin_progress {
 
 /*
  * A command that moves many bytes (an import, a backup) reads and writes the connection itself once it has
- * told its client, by a line of progress, that it is ready; when it returns the client has sent all it will.
+ * told its client, by a line of progress with "ready", that it is ready; when it returns the client has sent all it will.
  */
 struct admin_stream {
     /* Up to `n` bytes of what follows the request's line; *got 0: the client is gone.  Waits. */
     bool (*read)(void *ctx, void *out, size_t n, size_t *got, struct fail *why);
     bool (*write)(void *ctx, struct slice bytes, struct fail *why);
+    void (*stop)(void *ctx); /* breaks the connection: whoever waits in `read` comes back */
     void *ctx;
 };
 

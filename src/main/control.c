@@ -22,7 +22,7 @@
 #include "main/privilege.h"
 #include "net/ipc.h"
 
-enum { PLACES = 16, REQUEST_MAX = 64 * 1024, SEND_SECONDS = 30 };
+enum { PLACES = 16, REQUEST_MAX = 64 * 1024, SEND_SECONDS = 30, STREAM_SECONDS = 600 };
 
 struct place {
     struct control *control;
@@ -77,6 +77,7 @@ static void tell_progress(void *ctx, const json_t *line)
 /* One connection while it is served: what was read of it and not looked at yet. */
 struct talk {
     int        fd;
+    bool       streams; /* bytes beside lines */
     struct buf in;
 };
 
@@ -103,16 +104,26 @@ static bool stream_read(void *ctx, void *out, size_t n, size_t *got, struct fail
 
 static bool stream_write(void *ctx, struct slice bytes, struct fail *why)
 {
-    struct talk *t = ctx;
+    struct talk         *t = ctx;
+    const struct timeval patience = {.tv_sec = STREAM_SECONDS};
 
+    /* Who writes to a slow disk what it reads here may need its time. */
+    t->streams = t->streams || setsockopt(t->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) == 0;
     return io_write_all(t->fd, bytes, why);
+}
+
+static void stream_stop(void *ctx)
+{
+    const struct talk *t = ctx;
+
+    (void)shutdown(t->fd, SHUT_RDWR);
 }
 
 static bool answer(struct control *c, struct talk *t, struct slice line)
 {
     int                   fd = t->fd;
     struct admin_progress progress = {.tell = tell_progress, .ctx = &fd};
-    struct admin_stream   stream = {.read = stream_read, .write = stream_write, .ctx = t};
+    struct admin_stream   stream = {.read = stream_read, .write = stream_write, .stop = stream_stop, .ctx = t};
     struct fail           why = {0};
     json_error_t          error;
     json_t               *request = json_loadb(line.ptr, line.len, JSON_REJECT_DUPLICATES, &error), *result = NULL;

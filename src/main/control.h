@@ -8,10 +8,9 @@
 #ifndef MAIN_CONTROL_H
 #define MAIN_CONTROL_H
 
-#include <stdio.h>
-
 #include <jansson.h>
 
+#include "base/buf.h"
 #include "base/fail.h"
 
 struct admin;
@@ -34,12 +33,12 @@ void control_stop(struct control **c);
 
 /* A connected socket and what was read from it beyond a line. */
 struct control_client {
-    FILE *in;
-    int   fd;
+    struct buf in;
+    int        fd;
 };
 
 /* Takes `fd`. */
-bool control_client_open(struct control_client *c, int fd, struct fail *why);
+void control_client_open(struct control_client *c, int fd);
 void control_client_close(struct control_client *c);
 
 /*
@@ -48,5 +47,19 @@ void control_client_close(struct control_client *c);
  */
 bool control_ask(struct control_client *c, json_t *request, void (*progress)(void *ctx, const json_t *line), void *ctx,
                  json_t **result, struct fail *why);
+
+/*
+ * The same for a command that carries bytes beside its request (struct admin_stream): once it says that it is
+ * ready, by {"ready": ...}, `talk` reads and writes them with the two calls below; its failure counts where
+ * the command itself says none.  `talk` may run a second thread: one that reads, one that writes.
+ */
+bool control_ask_stream(struct control_client *c, json_t *request,
+                        bool (*talk)(void *ctx, struct control_client *c, const json_t *ready, struct fail *why),
+                        void *ctx, json_t **result, struct fail *why);
+/* Up to `n` bytes; *got 0: the server closed the connection. */
+bool control_stream_read(struct control_client *c, void *out, size_t n, size_t *got, struct fail *why);
+bool control_stream_write(struct control_client *c, struct slice bytes, struct fail *why);
+/* Whoever waits in one of the two comes back. */
+void control_stream_stop(struct control_client *c);
 
 #endif

@@ -5,28 +5,27 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/io.h"
 #include "base/scoped.h"
 #include "main/control.h"
 
-bool control_client_open(struct control_client *c, int fd, struct fail *why)
+enum { READ_AHEAD = 16 * 1024 };
+
+void control_client_open(struct control_client *c, int fd)
 {
     c->fd = fd;
-    c->in = fdopen(fd, "r");
-    if (c->in == NULL) {
-        (void)close(fd);
-        return fail_errno(why, errno, "control socket");
-    }
-    return true;
+    buf_init(&c->in, SIZE_MAX);
 }
 
 void control_client_close(struct control_client *c)
 {
-    if (c->in != NULL)
-        (void)fclose(c->in);
-    c->in = NULL;
+    if (c->fd >= 0)
+        (void)close(c->fd);
+    c->fd = -1;
+    buf_finish(&c->in);
 }
 
 static bool send_request(struct control_client *c, const json_t *request, struct fail *why)
@@ -38,21 +37,61 @@ static bool send_request(struct control_client *c, const json_t *request, struct
     return io_write_all(c->fd, slice_of(text), why) && io_write_all(c->fd, SLICE("\n"), why);
 }
 
+static bool read_some(struct control_client *c, void *out, size_t n, size_t *got, struct fail *why)
+{
+    ssize_t came;
+
+    while ((came = read(c->fd, out, n)) < 0 && errno == EINTR)
+        ;
+    if (came < 0)
+        return fail_errno(why, errno, "control socket");
+    *got = (size_t)came;
+    return true;
+}
+
+/* A line with its end; it stays in c->in. */
+static bool fetch_line(struct control_client *c, struct slice *line, struct fail *why)
+{
+    size_t looked = 0, got;
+
+    for (;;) {
+        size_t end = looked + slice_find_char(slice_from(buf_slice(&c->in), looked), '\n');
+        if (end < c->in.len) {
+            *line = slice_sub(buf_slice(&c->in), 0, end + 1);
+            return true;
+        }
+        looked = c->in.len;
+        if (!read_some(c, buf_room(&c->in, READ_AHEAD), READ_AHEAD, &got, why))
+            return false;
+        if (got == 0)
+            return fail_set(why, FAIL_TEMP, FAIL_OTHER, "the server closed the control socket");
+        buf_grew(&c->in, got);
+    }
+}
+
 static json_t *read_line(struct control_client *c, struct fail *why)
 {
-    SCOPED(scoped_free) char *text = NULL;
-    size_t       cap = 0;
-    ssize_t      n = getline(&text, &cap, c->in);
+    struct slice text;
     json_error_t error;
 
-    if (n <= 0) {
-        (void)fail_set(why, FAIL_TEMP, FAIL_OTHER, "the server closed the control socket");
+    if (!fetch_line(c, &text, why))
         return NULL;
-    }
-    json_t *line = json_loadb(text, (size_t)n, 0, &error);
+    json_t *line = json_loadb(text.ptr, text.len, 0, &error);
+    buf_drop(&c->in, text.len);
     if (line == NULL)
         (void)fail_set(why, FAIL_TEMP, FAIL_OTHER, "control socket: %s", error.text);
     return line;
+}
+
+static bool take_answer(const json_t *line, json_t **result, struct fail *why)
+{
+    if (json_is_true(json_object_get(line, "ok"))) {
+        *result = json_incref(json_object_get(line, "result"));
+        return true;
+    }
+    const char *error = json_string_value(json_object_get(line, "error"));
+    return fail_set(why, json_is_true(json_object_get(line, "temporary")) ? FAIL_TEMP : FAIL_PERM, FAIL_OTHER, "%s",
+                    error != NULL ? error : "refused without a reason");
 }
 
 bool control_ask(struct control_client *c, json_t *request, void (*progress)(void *ctx, const json_t *line), void *ctx,
@@ -74,15 +113,58 @@ bool control_ask(struct control_client *c, json_t *request, void (*progress)(voi
     }
     if (line == NULL)
         return false;
-
-    bool ok = json_is_true(json_object_get(line, "ok"));
-    if (ok) {
-        *result = json_incref(json_object_get(line, "result"));
-    } else {
-        const char *error = json_string_value(json_object_get(line, "error"));
-        (void)fail_set(why, json_is_true(json_object_get(line, "temporary")) ? FAIL_TEMP : FAIL_PERM, FAIL_OTHER, "%s",
-                       error != NULL ? error : "refused without a reason");
-    }
+    bool ok = take_answer(line, result, why);
     json_decref(line);
     return ok;
+}
+
+bool control_ask_stream(struct control_client *c, json_t *request,
+                        bool (*talk)(void *ctx, struct control_client *c, const json_t *ready, struct fail *why),
+                        void *ctx, json_t **result, struct fail *why)
+{
+    struct fail story = {0};
+    bool        ok = send_request(c, request, why), talked = true;
+    json_t     *line = NULL;
+
+    json_decref(request);
+    if (!ok)
+        return false;
+    while ((line = read_line(c, why)) != NULL) {
+        const json_t *ready = json_object_get(json_object_get(line, "progress"), "ready");
+        if (json_object_get(line, "progress") == NULL)
+            break;
+        if (ready != NULL)
+            talked = talk(ctx, c, ready, &story);
+        json_decref(line);
+    }
+    ok = line != NULL && take_answer(line, result, why);
+    json_decref(line);
+    if (ok && !talked) {
+        json_decref(*result);
+        if (why != NULL)
+            *why = story;
+    } else if (line == NULL && !talked && why != NULL) {
+        *why = story; /* it says better why the connection ended */
+    }
+    return ok && talked;
+}
+
+bool control_stream_read(struct control_client *c, void *out, size_t n, size_t *got, struct fail *why)
+{
+    if (c->in.len == 0)
+        return read_some(c, out, n, got, why);
+    *got = n < c->in.len ? n : c->in.len;
+    memcpy(out, c->in.data, *got);
+    buf_drop(&c->in, *got);
+    return true;
+}
+
+bool control_stream_write(struct control_client *c, struct slice bytes, struct fail *why)
+{
+    return io_write_all(c->fd, bytes, why);
+}
+
+void control_stream_stop(struct control_client *c)
+{
+    (void)shutdown(c->fd, SHUT_RDWR);
 }

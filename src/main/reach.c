@@ -93,8 +93,10 @@ bool reach_role(struct reach *r, enum role role, struct fail *why)
     if (r->controls[role].open)
         return true;
     int fd = connect_role(r, role, why);
-    r->controls[role].open = fd >= 0 && control_client_open(&r->controls[role].client, fd, why);
-    return r->controls[role].open;
+    if (fd >= 0)
+        control_client_open(&r->controls[role].client, fd);
+    r->controls[role].open = fd >= 0;
+    return fd >= 0;
 }
 
 bool reach_auth(struct reach *r, struct fail *why)
