@@ -57,14 +57,20 @@ static uint64_t count_bare_lf(struct slice text, char *last)
     return n;
 }
 
-static bool feed_all(struct message_parser *p, const struct source *s, uint64_t *bare_lf, struct fail *why)
+/* A last line without an end gets one. */
+static uint64_t end_extra(uint64_t size, char last)
+{
+    return size > 0 && last != '\n' ? 2 : 0;
+}
+
+static bool feed_all(struct message_parser *p, const struct source *s, uint64_t *line_extra, struct fail *why)
 {
     char last = 0;
     struct slice all;
 
     if (s->body != NULL && body_in_memory(s->body, &all)) {
         message_parser_feed(p, all);
-        *bare_lf = count_bare_lf(all, &last);
+        *line_extra = count_bare_lf(all, &last) + end_extra(all.len, last);
         return true;
     }
     SCOPED(scoped_free) char *piece = xmalloc(PIECE_BYTES);
@@ -73,9 +79,10 @@ static bool feed_all(struct message_parser *p, const struct source *s, uint64_t 
         if (!source_read(s, at, piece, n, why))
             return false;
         message_parser_feed(p, slice_make(piece, n));
-        *bare_lf += count_bare_lf(slice_make(piece, n), &last);
+        *line_extra += count_bare_lf(slice_make(piece, n), &last);
         at += n;
     }
+    *line_extra += end_extra(s->size, last);
     return true;
 }
 
@@ -131,10 +138,10 @@ static bool compute(const struct source *s, struct arena *a, struct message_fact
     arena_init(&parse, PARSE_BYTES_MAX);
     buf_init(&text, FACT_BYTES_MAX);
     struct message_parser *parser = message_parser_create(&parse, &limits);
-    uint64_t bare_lf = 0;
-    bool ok = feed_all(parser, s, &bare_lf, why);
+    uint64_t line_extra = 0;
+    bool ok = feed_all(parser, s, &line_extra, why);
     if (ok) {
-        struct message_facts facts = {.size = s->size, .bare_lf = (int64_t)bare_lf};
+        struct message_facts facts = {.size = s->size, .line_extra = (int64_t)line_extra};
         const struct mime_part *root = message_parser_finish(parser);
         envelope_write(&text, root->header, &limits);
         facts.envelope = keep(a, &text);
@@ -172,7 +179,7 @@ void message_facts_plain(struct arena *a, uint64_t size, struct message_facts *o
     mime_pack(&packed, root);
     *out = (struct message_facts){.size = size,
                                   .repeats = -1,
-                                  .bare_lf = -1,
+                                  .line_extra = -1,
                                   .envelope = SLICE("(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)"),
                                   .references.ids = arena_keep(a, slice_make(no_ids, sizeof no_ids)),
                                   .structure = arena_keep(a, buf_slice(&packed))};
@@ -242,7 +249,7 @@ bool facts_of_record(struct store *st, volume_ref ref, uint64_t size, struct are
     return compute_once(st, &s, a, out, why);
 }
 
-bool facts_bare_lf(struct store *st, volume_ref ref, uint64_t size, uint64_t *out, struct fail *why)
+bool facts_line_extra(struct store *st, volume_ref ref, uint64_t size, uint64_t *out, struct fail *why)
 {
     const struct source s = {.volumes = st->volumes, .ref = ref, .size = size};
     SCOPED(scoped_free) char *piece = xmalloc(PIECE_BYTES);
@@ -256,6 +263,6 @@ bool facts_bare_lf(struct store *st, volume_ref ref, uint64_t size, uint64_t *ou
         all += count_bare_lf(slice_make(piece, n), &last);
         at += n;
     }
-    *out = all;
+    *out = all + end_extra(size, last);
     return true;
 }

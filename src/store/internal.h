@@ -410,8 +410,8 @@ bool facts_of_body(struct store *st, const struct body *body, struct arena *a, s
 bool facts_of_record(struct store *st, volume_ref ref, uint64_t size, struct arena *a,
                      struct message_facts *out, struct fail *why);
 
-/* Line feeds of a record's message without a carriage return in front: message_facts.bare_lf by itself. */
-bool facts_bare_lf(struct store *st, volume_ref ref, uint64_t size, uint64_t *out, struct fail *why);
+/* message_facts.line_extra of a record's message by itself. */
+bool facts_line_extra(struct store *st, volume_ref ref, uint64_t size, uint64_t *out, struct fail *why);
 
 /* ---- uidl.c: unique-ids (store/maildrop.h) ---- */
 

@@ -14,7 +14,7 @@ enum { BATCH_ROWS = 256, BATCH_BYTES = 256 * 1024 };
 
 struct row {
     struct maildrop_message m;
-    int64_t bare_lf;
+    int64_t line_extra;
     bool counted; /* just now */
     char made[UIDL_MAX + 1];
 };
@@ -72,7 +72,7 @@ static void keep_row(struct reading *r, const struct source *s, bool again)
         .size = (uint64_t)db_col_i64(s->q, 3),
         .prefix = arena_keep(&r->arena, db_col_blob(s->q, 7)),
     };
-    row->bare_lf = db_col_i64(s->q, 5);
+    row->line_extra = db_col_i64(s->q, 5);
     row->counted = false;
     if (uidl.len > 0 && !again)
         row->m.uidl = arena_keep(&r->arena, uidl);
@@ -116,22 +116,22 @@ static bool read_batch(struct reading *r, struct fail *why)
     return ok;
 }
 
-/* ---- messages whose line feeds nobody has counted yet ---- */
+/* ---- messages whose lines nobody has looked at yet ---- */
 
 static bool write_counts(struct change *c, void *ctx, struct fail *why)
 {
     const struct reading *r = ctx;
 
     for (size_t i = 0; i < r->count; i++)
-        if (r->rows[i].counted && !db_run(c->db, SQL_BARE_LF_WRITE, why, "ii", (int64_t)r->rows[i].m.message_id,
-                                          r->rows[i].bare_lf))
+        if (r->rows[i].counted && !db_run(c->db, SQL_LINE_EXTRA_WRITE, why, "ii", (int64_t)r->rows[i].m.message_id,
+                                          r->rows[i].line_extra))
             return false;
     c->wrote = true;
     return true;
 }
 
 /* Their records are read now, once. */
-static bool count_bare_lf(struct reading *r, struct fail *why)
+static bool count_line_extra(struct reading *r, struct fail *why)
 {
     bool any = false;
 
@@ -139,17 +139,17 @@ static bool count_bare_lf(struct reading *r, struct fail *why)
         struct row *row = &r->rows[i];
         struct fail failed;
         uint64_t n = 0;
-        if (row->bare_lf < 0) {
-            row->counted = facts_bare_lf(r->account->store, row->m.ref, row->m.size - row->m.prefix.len, &n, &failed);
+        if (row->line_extra < 0) {
+            row->counted = facts_line_extra(r->account->store, row->m.ref, row->m.size - row->m.prefix.len, &n, &failed);
             if (!row->counted && failed.kind != FAIL_PERM) {
                 if (why != NULL)
                     *why = failed;
                 return false;
             }
-            row->bare_lf = (int64_t)n; /* 0 of a damaged one, which cannot be sent anyway */
+            row->line_extra = (int64_t)n; /* 0 of a damaged one, which cannot be sent anyway */
             any = any || row->counted;
         }
-        row->m.octets = row->m.size + (uint64_t)row->bare_lf;
+        row->m.octets = row->m.size + (uint64_t)row->line_extra;
     }
     if (any)
         (void)change_run(r->account, CHANGE_TOGETHER, write_counts, r, NULL); /* else: counted again */
@@ -168,7 +168,7 @@ bool maildrop_read(struct account *a, uint64_t mailbox_id, uint32_t first, uint3
     r->last = last;
     arena_init(&r->arena, SIZE_MAX);
     while (ok && more && r->next <= last) {
-        ok = read_batch(r, why) && count_bare_lf(r, why);
+        ok = read_batch(r, why) && count_line_extra(r, why);
         for (size_t i = 0; ok && more && i < r->count; i++)
             more = each(ctx, &r->rows[i].m);
     }

@@ -23,7 +23,7 @@ struct maildrop_message {
     uint32_t uid;
     uint64_t message_id, ref;
     uint64_t size;   /* as it is kept, prefix included */
-    uint64_t octets; /* with every line end as CRLF, which is what POP3 sends (RFC 1939 section 11) */
+    uint64_t octets; /* with every line ending in CRLF, the last one too, as POP3 sends it (RFC 1939 section 11) */
     struct slice uidl, prefix; /* valid during the callback */
 };
 

@@ -39,7 +39,7 @@ bool row_add_message(struct change *c, const struct new_message *m, uint64_t *me
         !thread_find(c->db, (uint64_t)id, &m->facts->references, &thread, why) ||
         !db_run(c->db, SQL_MESSAGE_NEW, why, "iiiiibiit", id, (int64_t)m->ref,
                 (int64_t)(m->facts->size + m->prefix.len), m->internal_date, (int64_t)m->internal_zone,
-                m->prefix, (int64_t)thread, m->facts->bare_lf, uidl) ||
+                m->prefix, (int64_t)thread, m->facts->line_extra, uidl) ||
         !db_run(c->db, SQL_CACHED_NEW, why, "ibbbbi", id, m->facts->envelope, m->facts->structure,
                 m->facts->preview, m->facts->references.ids, (int64_t)m->facts->repeats))
         return false;

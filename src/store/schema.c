@@ -36,7 +36,7 @@
  * urlauth      RFC 4467: what authorizes URLs of a mailbox.
  * uidl_again   entries of INBOX that share their message's unique-id with another one (store/uidl.c);
  *              message.uidl: the one a message brought along, '': its reference says it.
- *              message.bare_lf: line feeds without a carriage return in front; -1: not counted yet.
+ *              message.line_extra: octets more where every line ends in CRLF; -1: not counted yet.
  * quota        limits (RFC 9208), one row a resource (store/quota.h); no row: what the config
  *              says for all; -1: no limit.
  */
@@ -63,7 +63,7 @@
 #define TABLES_3                                                                                             \
     "ALTER TABLE account ADD COLUMN kept_since INTEGER NOT NULL DEFAULT 0;"                                  \
     "UPDATE account SET kept_since = coalesce((SELECT max(expunged_at) + 1 FROM expunged WHERE message = 0), 0);" \
-    "ALTER TABLE message ADD COLUMN bare_lf INTEGER NOT NULL DEFAULT -1;"                                    \
+    "ALTER TABLE message ADD COLUMN line_extra INTEGER NOT NULL DEFAULT -1;"                                    \
     "ALTER TABLE message ADD COLUMN uidl TEXT NOT NULL DEFAULT '';"                                          \
     "CREATE INDEX message_uidl ON message(uidl) WHERE uidl <> '';"                                           \
     "CREATE TABLE uidl_again (mailbox INTEGER NOT NULL, uid INTEGER NOT NULL, PRIMARY KEY (mailbox, uid))"   \

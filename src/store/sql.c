@@ -16,7 +16,7 @@
     "e.uid, e.message, e.created_at,"                                         \
     " m.size, m.internal_date, m.internal_zone, m.ref, m.prefix, m.thread"
 /* In the order of maildrop.c's columns. */
-#define MAILDROP_COLUMNS  "e.uid, e.message, m.ref, m.size, m.internal_date, m.bare_lf, m.uidl, m.prefix"
+#define MAILDROP_COLUMNS  "e.uid, e.message, m.ref, m.size, m.internal_date, m.line_extra, m.uidl, m.prefix"
 #define CACHED_COLUMNS    "c.envelope, c.structure, c.preview, c.refs, c.repeats"
 #define FETCH_FROM(table) " FROM " table " e CROSS JOIN message m ON m.id = e.message"
 #define FETCH_CACHED      " LEFT JOIN cached c ON c.message = e.message"
@@ -134,7 +134,7 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
     [SQL_ANNOTATION_BURY] = "DELETE FROM annotation WHERE mailbox = ?1",
     [SQL_ANNOTATION_PURGE] = "DELETE FROM annotation WHERE value IS NULL",
 
-    [SQL_MESSAGE_NEW] = "INSERT INTO message(id, ref, size, internal_date, internal_zone, prefix, thread, bare_lf, uidl)"
+    [SQL_MESSAGE_NEW] = "INSERT INTO message(id, ref, size, internal_date, internal_zone, prefix, thread, line_extra, uidl)"
                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     [SQL_MESSAGE_BY_REF] = "SELECT id, internal_date FROM message WHERE ref = ?1",
     [SQL_CACHED_NEW] =
@@ -162,7 +162,7 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
                        " WHERE x.mailbox = uidl_again.mailbox AND x.uid = uidl_again.uid)",
     [SQL_MAILDROP] = "SELECT " MAILDROP_COLUMNS FETCH_FROM("entry") FETCH_WHERE,
     [SQL_MAILDROP_GONE] = "SELECT " MAILDROP_COLUMNS FETCH_FROM("expunged") FETCH_WHERE,
-    [SQL_BARE_LF_WRITE] = "UPDATE message SET bare_lf = ?2 WHERE id = ?1",
+    [SQL_LINE_EXTRA_WRITE] = "UPDATE message SET line_extra = ?2 WHERE id = ?1",
     [SQL_ENTRY_SIZE] = "SELECT m.size FROM entry e JOIN message m ON m.id = e.message"
                        " WHERE e.mailbox = ?1 AND e.uid = ?2",
     [SQL_IS_IN_MAILBOX] =

@@ -226,7 +226,7 @@ struct message_facts {
     struct slice structure; /* mime_pack */
     struct slice preview;
     int repeats; /* envelope_repeats(); -1: what the envelope says of its strings may not be all */
-    int64_t bare_lf; /* line feeds without a carriage return in front; -1: not counted */
+    int64_t line_extra; /* octets more where every line ends in CRLF, the last one too; -1: not counted */
 };
 bool message_facts_compute(const struct body *body, struct arena *a, struct message_facts *out,
                            struct fail *why);

@@ -96,7 +96,7 @@ static void test_sizes(struct room *r)
     struct seen s = look(a, inbox);
     CHECK("three", s.count == 3);
     CHECK("CRLF as it is", s.octets[0] == s.size[0] && s.size[0] == 17);
-    CHECK("bare line feeds count twice", s.size[1] == 19 && s.octets[1] == 23);
+    CHECK("bare line feeds count twice, and the last line gets an end", s.size[1] == 19 && s.octets[1] == 25);
     CHECK("at the very beginning", s.octets[2] == 2);
     account_release(&a);
 }
