@@ -10,7 +10,7 @@
 struct result {
     char     text[512];
     size_t   len, consumed;
-    bool     done, bare_cr, line_extra, nul, in_header;
+    bool     done, bare_cr, bare_lf, nul, in_header;
     uint64_t header_bytes;
     unsigned received_fields;
 };
@@ -53,7 +53,7 @@ static struct result scan(struct slice in, size_t step, bool dots, bool mend)
     CHECK("size is what was given", s.size == r.len);
     r.done = s.done;
     r.bare_cr = s.bare_cr;
-    r.line_extra = s.line_extra;
+    r.bare_lf = s.bare_lf;
     r.nul = s.nul;
     r.in_header = s.in_header;
     r.header_bytes = s.header_bytes;
@@ -108,7 +108,7 @@ static void test_cases(void)
             CHECK(cases[i].note, r.done == ((cases[i].faults & OPEN) == 0));
             CHECK(cases[i].note, r.consumed + cases[i].rest == cases[i].in.len);
             CHECK(cases[i].note, r.bare_cr == ((cases[i].faults & CR) != 0));
-            CHECK(cases[i].note, r.line_extra == ((cases[i].faults & LF) != 0));
+            CHECK(cases[i].note, r.bare_lf == ((cases[i].faults & LF) != 0));
             CHECK(cases[i].note, r.nul == ((cases[i].faults & NUL) != 0));
         }
     }
@@ -116,7 +116,7 @@ static void test_cases(void)
         for (size_t step = 1; step <= mended[i].in.len; step++) {
             struct result r = scan(mended[i].in, step, true, true);
             CHECK_SLICE(mended[i].note, slice_make(r.text, r.len), mended[i].out);
-            CHECK(mended[i].note, r.done && !r.line_extra && r.consumed == mended[i].in.len);
+            CHECK(mended[i].note, r.done && !r.bare_lf && r.consumed == mended[i].in.len);
         }
     }
 }
@@ -150,12 +150,12 @@ static void test_chunks(void)
 {
     struct result r = scan(SLICE(".\r\n..\r\nend"), 3, false, false);
     CHECK_SLICE("dots are text", slice_make(r.text, r.len), SLICE(".\r\n..\r\nend"));
-    CHECK("no fault", !r.bare_cr && !r.line_extra && !r.done);
+    CHECK("no fault", !r.bare_cr && !r.bare_lf && !r.done);
     r = scan(SLICE("a\r"), 1, false, false);
     CHECK_SLICE("CR at the end is kept", slice_make(r.text, r.len), SLICE("a\r"));
     CHECK("and is a fault", r.bare_cr);
     r = scan(SLICE("a\nb"), 2, false, false);
-    CHECK("bare LF is a fault", r.line_extra);
+    CHECK("bare LF is a fault", r.bare_lf);
 }
 
 /*
@@ -189,7 +189,7 @@ static struct result reference(struct slice in, bool mend)
         }
         if (has_lf) {
             give(&r, crlf || mend ? SLICE("\r\n") : SLICE("\n"));
-            r.line_extra = r.line_extra || (!crlf && !mend);
+            r.bare_lf = r.bare_lf || (!crlf && !mend);
         }
         after_crlf = crlf;
         at = lf + 1;
@@ -219,7 +219,7 @@ static void test_random(void)
             struct result got = scan(in, 1 + round % 7, true, mend != 0);
             CHECK_SLICE("as the reference", slice_make(got.text, got.len), slice_make(want.text, want.len));
             CHECK("same end", got.done == want.done && got.consumed == want.consumed);
-            CHECK("same faults", got.bare_cr == want.bare_cr && got.line_extra == want.line_extra && got.nul == want.nul);
+            CHECK("same faults", got.bare_cr == want.bare_cr && got.bare_lf == want.bare_lf && got.nul == want.nul);
         }
     }
 }
