@@ -26,6 +26,7 @@ admin_command admin_domain_add, admin_domain_list, admin_domain_remove;
 admin_command admin_account_add, admin_account_list, admin_account_find, admin_account_enable, admin_account_disable,
     admin_account_remove, admin_account_quota, admin_account_sender_add, admin_account_sender_list,
     admin_account_sender_remove, admin_account_sent_copy;
+admin_command admin_account_undelete, admin_account_restore, admin_account_purge, admin_account_recount;
 admin_command admin_alias_add, admin_alias_list, admin_alias_remove;
 admin_command admin_session_list, admin_session_kick;
 admin_command admin_policy_test;

@@ -263,6 +263,11 @@ void deliver_settle(struct deliver *d)
     (void)settle(d, -1);
 }
 
+void deliver_save_mark(struct deliver *d)
+{
+    keeper_save_mark(d);
+}
+
 bool deliver_settle_within(struct deliver *d, unsigned seconds)
 {
     return settle(d, clock_mono_ms() + (int64_t)seconds * 1000);

@@ -138,5 +138,7 @@ void deliver_stats(struct deliver *d, struct deliver_stats *out);
 void deliver_settle(struct deliver *d);
 /* The same, but no longer than that: what is on the retry list may stay there for days.  false: not all has. */
 bool deliver_settle_within(struct deliver *d, unsigned seconds);
+/* Saves now how far all rows are written: records below that can be given back. */
+void deliver_save_mark(struct deliver *d);
 
 #endif

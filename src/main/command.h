@@ -81,6 +81,8 @@ int command_account_add(struct cli *cli), command_account_passwd(struct cli *cli
     command_account_remove(struct cli *cli), command_account_quota(struct cli *cli), command_account_sender(struct cli *cli),
     command_account_sent_copy(struct cli *cli),
     command_account_app_password(struct cli *cli);
+int command_account_undelete(struct cli *cli), command_account_restore(struct cli *cli), command_account_purge(struct cli *cli),
+    command_account_recount(struct cli *cli);
 int command_alias_add(struct cli *cli), command_alias_list(struct cli *cli), command_alias_remove(struct cli *cli);
 int command_session_list(struct cli *cli), command_session_kick(struct cli *cli);
 int command_policy_test(struct cli *cli);

@@ -484,6 +484,15 @@ bool store_check(struct store *st, void (*report)(void *ctx, const char *finding
  */
 bool store_rebuild(struct store *st, uint64_t account_id, void (*report)(void *ctx, const char *line),
                    void *ctx, struct fail *why);
+/* A count that was not that of the rows: of a mailbox, or of the account (`mailbox` empty). */
+struct recount_difference {
+    struct slice mailbox;
+    const char *what; /* "messages", "unseen", "deleted", "bytes", "deleted bytes" */
+    uint64_t was, is;
+};
+/* Makes the counts of an account anew from its rows and tells what was wrong. */
+bool store_recount(struct account *a, void (*each)(void *ctx, const struct recount_difference *d), void *ctx,
+                   unsigned *differences, struct fail *why);
 bool store_snapshot(struct store *st, uint64_t account_id, struct fail *why);
 
 /* ---- backup (in which order: store/backup.c) ---- */
