@@ -120,9 +120,9 @@ static char *demo_folder(const char *dir, struct fail *why)
     return path;
 }
 
-static bool make_config(const struct demo *d, const char *dir, const char *log_level, const char *smarthost,
-                        struct config **out, struct fail *why)
+static bool make_config(const struct demo *d, const struct cli *cli, const char *dir, struct config **out, struct fail *why)
 {
+    const char  *log = cli_option(cli, "log"), *smarthost = cli_option(cli, "smarthost");
     struct arena a;
 
     arena_init(&a, 64 * 1024);
@@ -133,7 +133,8 @@ static bool make_config(const struct demo *d, const char *dir, const char *log_l
         .user = "", /* a demo is whoever started it */
         .certificate = arena_printf(&a, "%s/certificate.pem", dir).ptr,
         .key = arena_printf(&a, "%s/key.pem", dir).ptr,
-        .log_level = log_level,
+        .log_level = log != NULL ? log : "warning",
+        .no_sandbox = cli_option(cli, "no-sandbox") != NULL,
         .administrator = "u0@" DEMO_DOMAIN,
         .address = d->address,
         .lmtp_address = d->loopback ? d->address : "127.0.0.1",
@@ -168,7 +169,7 @@ int command_demo(struct cli *cli)
     d.loopback = is_loopback(d.address);
 
     SCOPED(scoped_free) char *path = demo_folder(dir != NULL ? dir : "demo-data", &why);
-    if (path == NULL || !make_config(&d, path, log != NULL ? log : "warning", smarthost, &c, &why))
+    if (path == NULL || !make_config(&d, cli, path, &c, &why))
         return cli_failed(cli, &why);
     bool ok = not_running(c, &why) && make_accounts(&d, c, &why);
     if (ok) {

@@ -304,6 +304,7 @@ static cfg_t *make_parser(void)
         CFG_STR("certificate", "", CFGF_NONE),
         CFG_STR("key", "", CFGF_NONE),
         CFG_BOOL("allow_plaintext_login", cfg_false, CFGF_NONE),
+        CFG_BOOL("sandbox", cfg_true, CFGF_NONE),
         CFG_STR("log_level", "info", CFGF_NONE),
         CONFIG_FETCH_OPTIONS,
         CONFIG_SENDING_OPTIONS,
@@ -500,6 +501,7 @@ static void take_all(struct config *c, cfg_t *cfg)
     c->certificate = take_text(c, cfg, "certificate");
     c->key = take_text(c, cfg, "key");
     c->allow_plaintext_login = cfg_getbool(cfg, "allow_plaintext_login") != cfg_false;
+    c->sandbox = cfg_getbool(cfg, "sandbox") != cfg_false;
     c->log_level = (enum log_level)WORD_INDEX(cfg_getstr(cfg, "log_level"), level_names);
     c->proxy_from = take_blocks(c, cfg, "proxy_from", &c->proxy_from_count);
     c->mend_lf_for = take_blocks(c, cfg, "mend_lf_for", &c->mend_lf_count);

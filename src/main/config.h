@@ -65,6 +65,7 @@ struct config {
     const char    *admin_user; /* may use the control sockets beside root.  "": nobody */
     const char    *certificate, *key; /* "": no TLS */
     bool           allow_plaintext_login;
+    bool           sandbox; /* the roles are shut in (main/sandbox.h) */
     enum log_level log_level;
 
     struct config_listener *listeners;

@@ -128,6 +128,8 @@ void config_draft_write(const struct config_draft *d, struct buf *out)
                   "allow_plaintext_login = %s\n",
              d->allow_plaintext_login ? "true" : "false");
     add_setting(out, "debug, info, warning or error.", "log_level", d->log_level);
+    if (d->no_sandbox)
+        buf_add(out, SLICE("sandbox = false\n"));
     if (d->administrator != NULL) {
         buf_add(out, SLICE("\n# Accounts that may set quotas by IMAP.\nadministrators = {"));
         add_string(out, d->administrator);

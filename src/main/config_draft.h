@@ -16,6 +16,7 @@ struct config_draft {
     const char *lmtp_address;  /* "": on a Unix socket in the runtime folder */
     unsigned    port_base;     /* added to every standard port */
     bool        allow_plaintext_login;
+    bool        no_sandbox;    /* for debuggers and tests that reach into a role */
     bool        urlauth;       /* the demo: what is off elsewhere can be tried */
     const char *smarthost;     /* NULL: mail for elsewhere goes to its MX; "": it goes nowhere; "host:port": all goes there */
     bool        cheap_hashes;  /* auth_limits_cheap: for the demo's passwords, which everybody knows */

@@ -20,6 +20,7 @@
 #include "base/scoped.h"
 #include "main/config.h"
 #include "main/privilege.h"
+#include "main/sandbox.h"
 #include "main/trace_file.h"
 #include "net/ipc.h"
 
@@ -169,7 +170,7 @@ bool role_spawn(const struct role_start *start, pid_t *pid, int *supervisor, str
     argv[words++] = xstrdup("posthorn");
     argv[words++] = xstrdup("--role");
     argv[words++] = xstrdup(role_name(s.role));
-    argv[words++] = xstrdup(s.offline ? "offline" : "serve");
+    argv[words++] = xstrdup(s.attempt != NULL ? s.attempt : s.offline ? "offline" : "serve");
     argv[words++] = number_text(s.supervisor);
     argv[words++] = number_text(s.config);
     argv[words++] = number_text(s.control);
@@ -227,6 +228,7 @@ static bool take_words(int argc, char **argv, struct role_start *s, int listener
         }
     }
     s->offline = strcmp(argv[1], "offline") == 0;
+    s->attempt = argv[1];
     if (!known || !take_fd(argv[2], &s->supervisor) || !take_fd(argv[3], &s->config) || 
         !take_fd_if_any(argv[4], &s->control))
         return false;
@@ -297,6 +299,13 @@ static bool keep_traces(struct config *c, const struct role_start *start, struct
     bug("role %d", (int)start->role);
 }
 
+/* What the filter says of it belongs in no log. */
+static int try_it(const struct sandbox_attempt *a, struct config *c, enum role role)
+{
+    (void)close(STDERR_FILENO);
+    return a->run(c, role) ? SANDBOX_COULD : 0;
+}
+
 int role_main(int argc, char **argv)
 {
     static int        listeners[LISTENERS_MAX];
@@ -319,8 +328,12 @@ int role_main(int argc, char **argv)
     void *at_work = NULL;
     if (read_config(start.config, &config, &why)) {
         log_set_level(start.offline ? LOG_ERROR : config->log_level);
-        if (privilege_drop(config, start.role, &why) && keep_traces(config, &start, &why))
-            at_work = roles[start.role].work->start(config, &start, &why);
+        if (privilege_drop(config, start.role, &why) && sandbox_enter(config, start.role, &why)) {
+            if (sandbox_attempt_named(start.attempt) != NULL)
+                return try_it(sandbox_attempt_named(start.attempt), config, start.role);
+            if (keep_traces(config, &start, &why))
+                at_work = roles[start.role].work->start(config, &start, &why);
+        }
     }
     if (at_work == NULL) {
         (void)role_send(start.supervisor, ROLE_FAILED, -1, why.text, NULL);

@@ -5,7 +5,7 @@
  *
  *     posthorn --role NAME serve|offline SUPERVISOR CONFIG CONTROL [LISTENER...]
  *
- * where the words in capitals are descriptor numbers: the socket to the
+ * or `try-NAME` instead of `serve` (main/sandbox.h), where the words in capitals are descriptor numbers: the socket to the
  * supervisor, the config file's text, the control socket, and one listening socket for
  * each of the config's listeners.  `offline` is a role without a network, started by
  * a command that found no server running: its control socket is connected already.
@@ -32,6 +32,7 @@ const char *role_name(enum role role);
 struct role_start {
     enum role  role;
     bool       offline;
+    const char *attempt; /* "try-NAME": it does that instead of its work; NULL */
     int        supervisor; /* ours from here on: role_spawn gives the other end */
     int        config;     /* a file with the config's text */
     int        control;    /* -1: it has none */

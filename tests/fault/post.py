@@ -75,7 +75,7 @@ class Server:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [self.program, "demo", "--dir", self.folder, "--port-base", str(self.base),
-                 "--accounts", str(self.accounts)],
+                 "--accounts", str(self.accounts), "--no-sandbox"],  # what is preloaded writes elsewhere
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
                 env=self.env if self.power is None else dict(self.env, **self.power.env), start_new_session=True)
 

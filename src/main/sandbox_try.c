@@ -1,0 +1,162 @@
+/*
+ * main/sandbox_try.c - what nobody may do who has taken over a role, tried from inside it.
+ *
+ * Layer: main.  For `posthorn check sandbox`: each attempt is made by a process of its own that became the role
+ * as a role does, and then did this instead of its work.  Most of them it does not survive.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/scoped.h"
+#include "main/config.h"
+#include "main/sandbox.h"
+
+static bool keeps_to_itself(enum role role)
+{
+    return role == ROLE_MAIL || role == ROLE_AUTH || role == ROLE_CONTENT;
+}
+
+static bool try_exec(struct config *c, enum role role)
+{
+    static char        name[] = "sh", option[] = "-c", exit_77[] = "exit 77"; /* SANDBOX_COULD */
+    static char *const words[] = {name, option, exit_77, NULL}, *const environment[] = {NULL};
+
+    (void)c;
+    (void)role;
+    (void)execve("/bin/sh", words, environment);
+    return false;
+}
+
+static bool try_fork(struct config *c, enum role role)
+{
+    (void)c;
+    (void)role;
+    return fork() >= 0;
+}
+
+static bool can_open(const char *path, int flags)
+{
+    SCOPED(scoped_close) int fd = open(path, flags | O_CLOEXEC, 0600);
+
+    return fd >= 0;
+}
+
+/* What other roles keep, this role's own folder left out. */
+static bool try_secret(struct config *c, enum role role)
+{
+    bool could = role != ROLE_AUTH && (can_open(config_data_path(c, "auth"), O_RDONLY | O_DIRECTORY) ||
+                                       can_open(config_data_path(c, "auth/auth.db"), O_RDONLY));
+
+    could = could || (role != ROLE_MAIL && can_open(config_data_path(c, "mail"), O_RDONLY | O_DIRECTORY));
+    return could || (role != ROLE_QUEUE && can_open(config_data_path(c, "queue"), O_RDONLY | O_DIRECTORY));
+}
+
+static bool try_write(struct config *c, enum role role)
+{
+    static const char path[] = "/tmp/posthorn-sandbox-attempt";
+
+    (void)c;
+    (void)role;
+    if (!can_open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW))
+        return false;
+    (void)unlink(path);
+    return true;
+}
+
+static bool try_connect(struct config *c, enum role role)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(25)};
+
+    (void)c;
+    (void)role;
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    SCOPED(scoped_close) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    return fd >= 0 && (connect(fd, (const struct sockaddr *)&to, sizeof to) == 0 || errno == EINPROGRESS || errno == ECONNREFUSED);
+}
+
+static bool try_listen(struct config *c, enum role role)
+{
+    SCOPED(scoped_close) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    (void)c;
+    (void)role;
+    return fd >= 0 && listen(fd, 1) == 0;
+}
+
+static bool try_trace(struct config *c, enum role role)
+{
+    (void)c;
+    (void)role;
+    return ptrace(PTRACE_SEIZE, getppid(), NULL, NULL) == 0; /* which does not stop it */
+}
+
+static bool try_memory(struct config *c, enum role role)
+{
+    char         byte;
+    struct iovec here = {&byte, 1}, there = {(void *)(uintptr_t)try_memory, 1};
+
+    (void)c;
+    (void)role;
+    return process_vm_readv(getppid(), &here, 1, &there, 1, 0) == 1;
+}
+
+static bool try_signal(struct config *c, enum role role)
+{
+    (void)c;
+    (void)role;
+    return kill(getppid(), 0) == 0;
+}
+
+static bool try_code(struct config *c, enum role role)
+{
+    (void)c;
+    (void)role;
+    return mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED;
+}
+
+static bool try_namespace(struct config *c, enum role role)
+{
+    (void)c;
+    (void)role;
+    return unshare(CLONE_NEWUSER) == 0;
+}
+
+static bool try_handler(struct config *c, enum role role)
+{
+    (void)c;
+    (void)role;
+    return signal(SIGSYS, SIG_IGN) != SIG_ERR;
+}
+
+const struct sandbox_attempt sandbox_attempts[] = {
+    {"exec", "run another program", NULL, false, try_exec},
+    {"fork", "start another process", NULL, true, try_fork},
+    {"secret", "open what another role keeps", NULL, false, try_secret},
+    {"write", "write a file elsewhere", NULL, false, try_write},
+    {"connect", "connect to another server", keeps_to_itself, false, try_connect},
+    {"listen", "listen on a port", NULL, true, try_listen},
+    {"trace", "trace the supervisor", NULL, true, try_trace},
+    {"memory", "read the supervisor's memory", NULL, true, try_memory},
+    {"signal", "signal the supervisor", NULL, false, try_signal},
+    {"code", "make code of data", NULL, true, try_code},
+    {"namespace", "enter a new user namespace", NULL, true, try_namespace},
+    {"handler", "take the filter's end away", NULL, true, try_handler},
+};
+const size_t sandbox_attempt_count = ARRAY_LEN(sandbox_attempts);
+
+const struct sandbox_attempt *sandbox_attempt_named(const char *mode)
+{
+    for (size_t i = 0; i < ARRAY_LEN(sandbox_attempts); i++)
+        if (strncmp(mode, "try-", 4) == 0 && strcmp(mode + 4, sandbox_attempts[i].name) == 0)
+            return &sandbox_attempts[i];
+    return NULL;
+}
