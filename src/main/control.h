@@ -59,6 +59,8 @@ bool control_ask_stream(struct control_client *c, json_t *request,
 /* Up to `n` bytes; *got 0: the server closed the connection. */
 bool control_stream_read(struct control_client *c, void *out, size_t n, size_t *got, struct fail *why);
 bool control_stream_write(struct control_client *c, struct slice bytes, struct fail *why);
+/* Instead of the first: a line, of which `talk`, or who sent its request by _write, makes what it will.  NULL: *why. */
+json_t *control_stream_line(struct control_client *c, struct fail *why);
 /* Whoever waits in one of the two comes back. */
 void control_stream_stop(struct control_client *c);
 

@@ -69,7 +69,7 @@ static bool fetch_line(struct control_client *c, struct slice *line, struct fail
     }
 }
 
-static json_t *read_line(struct control_client *c, struct fail *why)
+json_t *control_stream_line(struct control_client *c, struct fail *why)
 {
     struct slice text;
     json_error_t error;
@@ -103,7 +103,7 @@ bool control_ask(struct control_client *c, json_t *request, void (*progress)(voi
     json_decref(request);
     if (!sent)
         return false;
-    while ((line = read_line(c, why)) != NULL) {
+    while ((line = control_stream_line(c, why)) != NULL) {
         const json_t *step = json_object_get(line, "progress");
         if (step == NULL)
             break;
@@ -129,7 +129,7 @@ bool control_ask_stream(struct control_client *c, json_t *request,
     json_decref(request);
     if (!ok)
         return false;
-    while ((line = read_line(c, why)) != NULL) {
+    while ((line = control_stream_line(c, why)) != NULL) {
         const json_t *ready = json_object_get(json_object_get(line, "progress"), "ready");
         if (json_object_get(line, "progress") == NULL)
             break;

@@ -234,7 +234,7 @@ static bool bring_up_to_date(struct db *d, struct fail *why)
 }
 
 /* SQLite's own file calls take names as they are; a URI needs its special characters written otherwise. */
-static int open_immutable(const char *path, sqlite3 **handle)
+int db_open_immutable(const char *path, sqlite3 **handle)
 {
     struct buf uri;
 
@@ -258,7 +258,7 @@ static int open_immutable(const char *path, sqlite3 **handle)
 static bool open_handle(struct db *d, bool make, struct fail *why)
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (make ? SQLITE_OPEN_CREATE : 0);
-    int status = d->read_only ? open_immutable(d->path, &d->handle)
+    int status = d->read_only ? db_open_immutable(d->path, &d->handle)
                               : sqlite3_open_v2(d->path, &d->handle, flags, NULL);
 
     if (d->handle == NULL)

@@ -125,6 +125,8 @@ bool db_copy_finish(struct db_copy **c, struct fail *why);
 
 /* PRAGMA integrity_check; damage is described in *why. */
 bool db_check(struct db *d, struct fail *why);
+/* The same of a file that nobody has open, whatever tables are in it; it is only read. */
+bool db_check_file(const char *path, struct fail *why);
 /* Gives cached pages and prepared statements back; the next use makes them again. */
 void db_shrink(struct db *d);
 

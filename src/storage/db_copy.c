@@ -155,3 +155,15 @@ bool db_check(struct db *d, struct fail *why)
     (void)sqlite3_finalize(q);
     return ok;
 }
+
+bool db_check_file(const char *path, struct fail *why)
+{
+    struct db d = {.path = (char *)(uintptr_t)path};
+    int status = db_open_immutable(path, &d.handle);
+
+    if (d.handle == NULL)
+        die_no_memory(0);
+    bool ok = status == SQLITE_OK ? db_check(&d, why) : db_failed(&d, status, "opening", why);
+    (void)sqlite3_close(d.handle);
+    return ok;
+}

@@ -32,6 +32,8 @@ struct db {
 
 /* Tells why SQLite said `status`; takes the database out of service if that is what it means.  false. */
 bool db_failed(struct db *d, int status, const char *doing, struct fail *why);
+/* For reading; its WAL, if any, is not looked at.  An SQLite status. */
+int db_open_immutable(const char *path, sqlite3 **handle);
 /* One or more statements that give no rows. */
 bool db_exec(struct db *d, const char *sql, const char *doing, struct fail *why);
 /* false with FAIL_OUT_OF_SERVICE once it is out of service. */

@@ -511,5 +511,11 @@ struct store_stamp {
     char text[160];
 };
 bool store_account_stamp(struct store *st, uint64_t account_id, struct store_stamp *out, struct fail *why);
+/*
+ * A copy of an account's file: is it sound, and has every message its record, whole, in these volumes?  Tells each
+ * that has not.  FAIL_INVALID: it is of an older format and must be brought up to date, which is done if it `is_own`.
+ */
+bool store_check_copy(const char *path, bool is_own, uint64_t account_id, struct volumes *v,
+                      void (*report)(void *ctx, const char *finding), void *ctx, uint64_t *messages, struct fail *why);
 
 #endif
