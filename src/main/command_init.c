@@ -128,7 +128,7 @@ static int say_done(const struct cli *cli, const struct init *in)
         "  1. In the DNS:   %s.  MX  10 %s.     and an address record for %s\n"
         "  2. Start:        systemctl enable --now posthorn      (or: posthorn serve)\n"
         "%s"
-        "  %d. Sign in as    %s   at %s, ports 993 (IMAP) and 465 (sending)\n"
+        "  %d. Sign in as    %s   at %s, ports 993 (IMAP) or 995 (POP3) and 465 (sending)\n"
         "  More accounts:   posthorn account add ADDRESS\n",
         cli->config_path, in->data, in->domain, in->hostname, in->hostname,
         self_signed ? "  3. Certificate:  a self-signed one was made; put a real one's paths into the config,\n"

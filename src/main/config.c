@@ -48,6 +48,7 @@ static const char *const protocol_names[] = {
     [PROTOCOL_SUBMISSION] = "submission",
     [PROTOCOL_LMTP] = "lmtp",
     [PROTOCOL_IMAP] = "imap",
+    [PROTOCOL_POP3] = "pop3",
 };
 static const char *const tls_names[] = {
     [NET_TLS_NONE] = "none",
@@ -270,7 +271,7 @@ static void limit_options(const char *room, cfg_opt_t options[ROOM_OPTIONS_MAX])
     options[n] = (cfg_opt_t)CFG_END();
 }
 
-static const char *const limit_rooms[] = {"admin", "net",    "ipc",     "dns",       "smtp",      "imap", "store",
+static const char *const limit_rooms[] = {"admin", "net",    "ipc",     "dns",       "smtp",      "imap", "pop3", "store",
                                           "volume", "deliver", "directory", "auth", "content", "fetch", "policy", "queue", "relay",
                                           "smtp_client"};
 
@@ -421,6 +422,7 @@ static unsigned default_idle(enum config_protocol protocol)
     case PROTOCOL_SUBMISSION:
     case PROTOCOL_LMTP: return 300;  /* RFC 5321 section 4.5.3.2.7 */
     case PROTOCOL_IMAP: return 1800; /* RFC 3501 section 5.4 */
+    case PROTOCOL_POP3: return 600;  /* RFC 1939 section 3 */
     }
     bug("protocol %d", (int)protocol);
 }
@@ -452,6 +454,8 @@ static void default_listeners(struct config *c)
         {"submissions", "*", 465, PROTOCOL_SUBMISSION, NET_TLS_IMPLICIT, false, 0},
         {"imap", "*", 143, PROTOCOL_IMAP, NET_TLS_STARTTLS, false, 0},
         {"imaps", "*", 993, PROTOCOL_IMAP, NET_TLS_IMPLICIT, false, 0},
+        {"pop3", "*", 110, PROTOCOL_POP3, NET_TLS_STARTTLS, false, 0},
+        {"pop3s", "*", 995, PROTOCOL_POP3, NET_TLS_IMPLICIT, false, 0},
         {"lmtp", config_runtime_path(c, "lmtp"), 0, PROTOCOL_LMTP, NET_TLS_NONE, false, 0},
     };
 

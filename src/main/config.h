@@ -23,6 +23,7 @@
 #include "net/ipc.h"
 #include "net/net.h"
 #include "policy/config.h"
+#include "pop3/server.h"
 #include "relay/relay.h"
 #include "smtp/server.h"
 #include "storage/volume.h"
@@ -30,7 +31,7 @@
 
 #define CONFIG_DEFAULT_PATH "/etc/posthorn.conf"
 
-enum config_protocol { PROTOCOL_SMTP, PROTOCOL_SUBMISSION, PROTOCOL_LMTP, PROTOCOL_IMAP };
+enum config_protocol { PROTOCOL_SMTP, PROTOCOL_SUBMISSION, PROTOCOL_LMTP, PROTOCOL_IMAP, PROTOCOL_POP3 };
 
 struct config_listener {
     const char          *name;
@@ -102,6 +103,7 @@ struct config {
     struct smtp_client_limits smtp_client;
     struct smtp_limits      smtp;
     struct imap_limits      imap;
+    struct pop3_limits      pop3;
     struct store_limits     store;
     struct volume_limits    volume;
     struct deliver_limits   deliver;

@@ -48,11 +48,13 @@ static void add_listeners(const struct config_draft *d, struct buf *out)
         {"submissions", 465, "submission", "implicit"},
         {"imap", 143, "imap", "starttls"},
         {"imaps", 993, "imap", "implicit"},
+        {"pop3", 110, "pop3", "starttls"},
+        {"pop3s", 995, "pop3", "implicit"},
     };
     char path[200];
 
     buf_add(out, SLICE("\n# Where clients connect.  \"*\" is every address; a path is a Unix socket.\n"
-                       "# protocol: smtp (other servers), submission (users), lmtp (another mail server here), imap.\n"
+                       "# protocol: smtp (other servers), submission (users), lmtp (another mail server here), imap, pop3.\n"
                        "# tls: none, starttls, implicit.\n"));
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         add_listener(out, rows[i].name, d->address, d->port_base + rows[i].port, rows[i].protocol, rows[i].tls);

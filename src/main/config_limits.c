@@ -100,6 +100,11 @@ const struct config_limit config_limits[] = {
     TEXT(imap, jmap_url),
     COUNT(imap, idle_tick_seconds, 10, 1740), /* RFC 2177: clients expect a word within 29 minutes */
 
+    BYTES(pop3, line_bytes, 255, MB), /* RFC 2449 section 4: at least 255 */
+    COUNT(pop3, bad_commands, 1, MANY),
+    COUNT(pop3, login_attempts, 1, 1000),
+    BOOL(pop3, mark_seen),
+
     BYTES(store, view_bytes, MB, 1024 * GB),
     COUNT(store, view_file_messages, 0, 1000000000),
     BYTES(store, sort_bytes, MB, 1024 * GB),
@@ -224,6 +229,7 @@ void config_limits_default(struct config *c)
     smtp_client_limits_default(&c->smtp_client);
     smtp_limits_default(&c->smtp);
     imap_limits_default(&c->imap);
+    pop3_limits_default(&c->pop3);
     store_limits_default(&c->store);
     volume_limits_default(&c->volume);
     deliver_limits_default(&c->deliver);

@@ -57,6 +57,7 @@ struct mail_work {
     struct login_service login;
     struct smtp_service  smtp[3]; /* by enum smtp_kind */
     struct imap_service  imap;
+    struct pop3_service  pop3;
 };
 
 /* ---- services ---- */
@@ -106,6 +107,12 @@ static void make_services(struct mail_work *w, struct config *c, const char *spo
         .administrators = c->administrators,
         .administrator_count = c->administrator_count,
     };
+    w->pop3 = (struct pop3_service){
+        .hostname = c->hostname,
+        .limits = c->pop3,
+        .store = w->store,
+        .login = &w->login,
+    };
 }
 
 static void bind_service(struct mail_work *w, enum config_protocol protocol, struct net_listener *row)
@@ -126,6 +133,10 @@ static void bind_service(struct mail_work *w, enum config_protocol protocol, str
     case PROTOCOL_IMAP:
         row->protocol = &imap_protocol;
         row->service = &w->imap;
+        return;
+    case PROTOCOL_POP3:
+        row->protocol = &pop3_protocol;
+        row->service = &w->pop3;
         return;
     }
     bug("protocol %d", (int)protocol);

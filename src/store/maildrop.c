@@ -156,7 +156,7 @@ static bool count_line_extra(struct reading *r, struct fail *why)
     return true;
 }
 
-bool maildrop_read(struct account *a, uint64_t mailbox_id, uint32_t first, uint32_t last,
+bool store_maildrop_read(struct account *a, uint64_t mailbox_id, uint32_t first, uint32_t last,
                    bool (*each)(void *ctx, const struct maildrop_message *m), void *ctx, struct fail *why)
 {
     struct reading *r = xmalloc(sizeof *r);
@@ -175,4 +175,62 @@ bool maildrop_read(struct account *a, uint64_t mailbox_id, uint32_t first, uint3
     arena_finish(&r->arena);
     free(r);
     return ok;
+}
+
+/* ---- the whole ---- */
+
+/*
+ * Of the rows as they are: the mailbox's bytes, which are kept, and what its messages need beyond them, of which
+ * only those are looked at that need something.  *unknown: of some nobody knows yet, and they count as they are kept.
+ */
+static bool measure(struct account *a, uint64_t mailbox_id, const struct view *v, uint64_t *octets, bool *same, bool *unknown,
+                    struct fail *why)
+{
+    const struct mailbox_state *box;
+    struct db_stmt *q = NULL;
+
+    if (!account_lock(a, why))
+        return false;
+    box = state_need_mailbox(a->state, mailbox_id, why);
+    *same = box != NULL && box->row.highest_modseq == view_modseq(v) && box->row.messages == view_count(v);
+    if (*same)
+        q = db_stmt(a->db, SQL_LINE_EXTRA_SUM, why);
+    bool ok = box != NULL && (!*same || q != NULL);
+    if (q != NULL) {
+        db_bind_i64(q, 1, (int64_t)mailbox_id);
+        if (db_step(q, why)) {
+            *octets = box->row.bytes + (uint64_t)db_col_i64(q, 0);
+            *unknown = db_col_i64(q, 1) < 0;
+        }
+        ok = db_done(q, why);
+    }
+    account_unlock(a);
+    return ok;
+}
+
+static bool pass_over(void *ctx, const struct maildrop_message *m)
+{
+    (void)ctx;
+    (void)m;
+    return true;
+}
+
+bool store_maildrop_open(struct account *a, uint64_t mailbox_id, struct view **out, uint64_t *octets, struct fail *why)
+{
+    for (bool counted = false;;) {
+        bool same = false, unknown = false;
+        struct view *v;
+        if (!view_open(a, mailbox_id, &v, why))
+            return false;
+        bool ok = measure(a, mailbox_id, v, octets, &same, &unknown, why) &&
+                  (!unknown || counted || store_maildrop_read(a, mailbox_id, 1, UINT32_MAX, pass_over, NULL, why));
+        if (ok && same && (!unknown || counted)) { /* what is damaged stays unknown */
+            *out = v;
+            return true;
+        }
+        view_release(&v);
+        if (!ok)
+            return false; /* else: it changed in between, or has been counted now */
+        counted = counted || unknown;
+    }
 }

@@ -27,11 +27,16 @@ struct maildrop_message {
     struct slice uidl, prefix; /* valid during the callback */
 };
 
+struct view;
+
+/* The mailbox as it is now, and the octets of all its messages as POP3 sends them. */
+bool store_maildrop_open(struct account *a, uint64_t mailbox_id, struct view **out, uint64_t *octets, struct fail *why);
+
 /*
  * Calls `each` for the mailbox's messages with UIDs from `first` to `last`, in ascending order: those that are
  * there, and those that were and whose bodies are still kept.  Stops when it says false.  No lock is held meanwhile.
  */
-bool maildrop_read(struct account *a, uint64_t mailbox_id, uint32_t first, uint32_t last,
+bool store_maildrop_read(struct account *a, uint64_t mailbox_id, uint32_t first, uint32_t last,
                    bool (*each)(void *ctx, const struct maildrop_message *m), void *ctx, struct fail *why);
 
 #endif

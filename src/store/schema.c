@@ -65,6 +65,7 @@
     "UPDATE account SET kept_since = coalesce((SELECT max(expunged_at) + 1 FROM expunged WHERE message = 0), 0);" \
     "ALTER TABLE message ADD COLUMN line_extra INTEGER NOT NULL DEFAULT -1;"                                    \
     "ALTER TABLE message ADD COLUMN uidl TEXT NOT NULL DEFAULT '';"                                          \
+    "CREATE INDEX message_line_extra ON message(line_extra) WHERE line_extra <> 0;"                          \
     "CREATE INDEX message_uidl ON message(uidl) WHERE uidl <> '';"                                           \
     "CREATE TABLE uidl_again (mailbox INTEGER NOT NULL, uid INTEGER NOT NULL, PRIMARY KEY (mailbox, uid))"   \
     " STRICT, WITHOUT ROWID;"

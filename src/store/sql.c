@@ -162,6 +162,9 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
                        " WHERE x.mailbox = uidl_again.mailbox AND x.uid = uidl_again.uid)",
     [SQL_MAILDROP] = "SELECT " MAILDROP_COLUMNS FETCH_FROM("entry") FETCH_WHERE,
     [SQL_MAILDROP_GONE] = "SELECT " MAILDROP_COLUMNS FETCH_FROM("expunged") FETCH_WHERE,
+    [SQL_LINE_EXTRA_SUM] = "SELECT coalesce(sum(max(m.line_extra, 0)), 0), coalesce(min(m.line_extra), 0)"
+                           " FROM message m INDEXED BY message_line_extra CROSS JOIN entry e ON e.message = m.id"
+                           " WHERE m.line_extra <> 0 AND e.mailbox = ?1",
     [SQL_LINE_EXTRA_WRITE] = "UPDATE message SET line_extra = ?2 WHERE id = ?1",
     [SQL_ENTRY_SIZE] = "SELECT m.size FROM entry e JOIN message m ON m.id = e.message"
                        " WHERE e.mailbox = ?1 AND e.uid = ?2",

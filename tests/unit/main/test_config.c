@@ -108,7 +108,7 @@ static void test_accepted(void)
         return;
     CHECK_SLICE("data", slice_of(c->data), SLICE("/var/lib/posthorn"));
     CHECK("no plaintext", !c->allow_plaintext_login);
-    CHECK("usual listeners", c->listener_count == 6 && c->listeners[0].port == 25);
+    CHECK("usual listeners", c->listener_count == 8 && c->listeners[0].port == 25);
     CHECK("rooms' defaults", c->directory.separator == '+' && c->smtp.message_bytes == 50 * 1024 * 1024);
     config_destroy(&c);
     CHECK("gone", c == NULL);
@@ -165,8 +165,8 @@ static void test_draft(void)
     CHECK_SLICE("no error", slice_of(why.text), SLICE(""));
     if (c != NULL) {
         CHECK_SLICE("odd path", slice_of(c->data), slice_of(d.data));
-        CHECK("listeners", c->listener_count == 6);
-        CHECK_SLICE("lmtp beside", slice_of(c->listeners[5].address), SLICE("/run/p/lmtp"));
+        CHECK("listeners", c->listener_count == 8);
+        CHECK_SLICE("lmtp beside", slice_of(c->listeners[7].address), SLICE("/run/p/lmtp"));
     }
     config_destroy(&c);
     buf_finish(&text);

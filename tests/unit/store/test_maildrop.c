@@ -31,7 +31,7 @@ static struct seen look(struct account *a, uint64_t box)
     struct seen s = {0};
     struct fail why;
 
-    if (!maildrop_read(a, box, 1, UINT32_MAX, note, &s, &why))
+    if (!store_maildrop_read(a, box, 1, UINT32_MAX, note, &s, &why))
         room_die("maildrop", &why);
     return s;
 }
