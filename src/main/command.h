@@ -92,7 +92,7 @@ int command_queue_list(struct cli *cli), command_queue_show(struct cli *cli), co
     command_queue_release(struct cli *cli), command_queue_retry(struct cli *cli), command_queue_remove(struct cli *cli),
     command_queue_undo(struct cli *cli), command_queue_stats(struct cli *cli);
 int command_sendmail(struct cli *cli);
-int command_backup(struct cli *cli), command_backup_verify(struct cli *cli);
+int command_backup(struct cli *cli), command_backup_verify(struct cli *cli), command_restore(struct cli *cli);
 int command_config_check(struct cli *cli), command_check(struct cli *cli), command_check_sandbox(struct cli *cli), command_rebuild(struct cli *cli),
     command_status(struct cli *cli), command_version(struct cli *cli);
 

@@ -17,6 +17,7 @@
 #include "auth/control.h"
 #include "base/clock.h"
 #include "base/scoped.h"
+#include "main/backup_show.h"
 #include "main/backup_talk.h"
 #include "main/command.h"
 #include "main/config.h"
@@ -25,7 +26,7 @@
 #include "transfer/backup_folder.h"
 #include "transfer/backup_view.h"
 
-enum { SHOW_EVERY_MS = 200, KEEP_MOST = 1000, KEEP_DEFAULT = 1, PATH_TEXT = 4096 };
+enum { KEEP_MOST = 1000, KEEP_DEFAULT = 1, PATH_TEXT = 4096 };
 
 struct account { uint64_t id; char *stamp; };
 struct volume { uint64_t id, bytes; char *generation; };
@@ -36,48 +37,16 @@ struct backing {
     struct reach          reach;
     struct backup_folder *folder;
     struct backup_writer *writer;
-    struct backup_moved   moved;
+    struct backup_show    show;
     int                   data; /* the data folder */
     struct account       *accounts;
     size_t                account_count, account_cap;
     struct volume        *volumes;
     size_t                volume_count, volume_cap;
     bool                  gone; /* the account just asked for */
-    const char           *what; /* is being copied */
-    uint64_t              read, expected; /* bytes; expected 0: not known yet */
-    int64_t               shown_ms, began_ms;
+    int64_t               began_ms;
     json_t               *notes; /* what the person should know */
 };
-
-/* ---- how far it is ---- */
-
-static void show(struct backing *b, bool now)
-{
-    int64_t ms = clock_mono_ms();
-
-    if (b->cli->json || isatty(STDERR_FILENO) != 1 || (!now && ms - b->shown_ms < SHOW_EVERY_MS))
-        return;
-    b->shown_ms = ms;
-    if (b->expected > 0)
-        fprintf(stderr, "\r\033[K%s: %llu of %llu MB (%llu%%)", b->what, (unsigned long long)(b->read >> 20),
-                (unsigned long long)(b->expected >> 20), (unsigned long long)(b->read >= b->expected ? 100 : b->read * 100 / b->expected));
-    else
-        fprintf(stderr, "\r\033[K%s: %llu MB", b->what, (unsigned long long)(b->read >> 20));
-}
-
-static void end_show(const struct backing *b)
-{
-    if (b->shown_ms != 0)
-        fprintf(stderr, "\r\033[K");
-}
-
-static void moved(void *ctx, uint64_t bytes)
-{
-    struct backing *b = ctx;
-
-    b->read += bytes;
-    show(b, false);
-}
 
 static void note_missing(struct backing *b, const char *path)
 {
@@ -253,7 +222,8 @@ static void forget_volumes(struct backing *b)
 }
 
 /* Those of a role, as they were told; first what is there already, so that it is known how much there is to do. */
-static bool add_volumes(struct backing *b, struct volume *list, size_t count, const char *folder, struct fail *why)
+static bool add_volumes(struct backing *b, const struct volume *list, size_t count, const char *what, const char *folder,
+                        struct fail *why)
 {
     SCOPED(scoped_free) bool *kept = xcalloc(count + 1, sizeof *kept);
     char     name[100];
@@ -264,19 +234,18 @@ static bool add_volumes(struct backing *b, struct volume *list, size_t count, co
         kept[i] = backup_writer_keep(b->writer, name, list[i].generation, list[i].bytes);
         bytes += kept[i] ? 0 : list[i].bytes;
     }
-    b->expected = b->read + bytes;
+    backup_show_begin(&b->show, what, bytes);
     for (size_t i = 0; i < count; i++) {
         (void)snprintf(name, sizeof name, "%s/%08llx.vol", folder, (unsigned long long)list[i].id);
         if (!kept[i] && !add(b, name, name, list[i].bytes, list[i].generation, why))
             return false;
     }
-    b->expected = 0;
     return true;
 }
 
 static bool add_rows(struct backing *b, struct control_client *c, struct fail *why)
 {
-    b->what = "accounts";
+    backup_show_begin(&b->show, "accounts", 0);
     if (!backup_talk_say(c, "node", NULL, NULL, why) ||
         !add(b, "mail/backup/node.db", "mail/node.db", UINT64_MAX, "", why) ||
         !backup_talk_say(c, "accounts", take_account, b, why))
@@ -305,16 +274,14 @@ static bool add_auth(struct backing *b, struct fail *why)
 
 static bool add_queue(struct backing *b, struct control_client *c, struct fail *why)
 {
-    b->what = "queue";
     return backup_talk_say(c, "queue", NULL, NULL, why) && add(b, "queue/backup/queue.db", "queue/queue.db", UINT64_MAX, "", why) &&
            backup_talk_say(c, "volumes", take_volume, b, why) &&
-           add_volumes(b, b->volumes, b->volume_count, "queue/volumes", why) && add_folder(b, "queue/reports", why) &&
+           add_volumes(b, b->volumes, b->volume_count, "queue", "queue/volumes", why) && add_folder(b, "queue/reports", why) &&
            add_folder(b, "queue/sts", why) && backup_talk_end(c, why);
 }
 
 static bool copy_all(struct backing *b, struct fail *why)
 {
-    b->what = "beginning";
     if (!reach_role(&b->reach, ROLE_QUEUE, why) || !reach_role(&b->reach, ROLE_MAIL, why))
         return false;
 
@@ -332,8 +299,7 @@ static bool copy_all(struct backing *b, struct fail *why)
     free(b->volumes);
     b->volumes = list;
     b->volume_count = count;
-    b->what = "volumes";
-    return ok && add_volumes(b, list, count, "mail/volumes", why) && backup_talk_end(mail, why) && add_config(b, why);
+    return ok && add_volumes(b, list, count, "volumes", "mail/volumes", why) && backup_talk_end(mail, why) && add_config(b, why);
 }
 
 /* ---- the command ---- */
@@ -367,7 +333,7 @@ static bool run(struct backing *b, const char *folder, unsigned keep, struct fai
         return fail_errno(why, errno, "%s", b->config->data);
     if (!backup_folder_open(folder, true, &b->folder, why))
         return false;
-    b->writer = backup_writer_create(b->folder, b->config->hostname, POSTHORN_VERSION, &b->moved, why);
+    b->writer = backup_writer_create(b->folder, b->config->hostname, POSTHORN_VERSION, &b->show.moved, why);
     return b->writer != NULL && copy_all(b, why) && backup_writer_finish(b->writer, keep, why);
 }
 
@@ -382,11 +348,11 @@ static int make_backup(struct cli *cli, const char *folder)
     if (!cli_config(cli, &b.config))
         return FAILED;
     b.notes = json_array();
-    b.moved = (struct backup_moved){.moved = moved, .ctx = &b};
+    backup_show_init(&b.show, cli);
     reach_init(&b.reach, b.config);
     backup_stand_back();
     bool ok = run(&b, folder, (unsigned)keep, &why);
-    end_show(&b);
+    backup_show_clear(&b.show);
     int status = ok ? tell(&b) : cli_failed(cli, &why);
     reach_finish(&b.reach);
     backup_writer_destroy(&b.writer);

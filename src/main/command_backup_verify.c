@@ -9,8 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/scoped.h"
+#include "main/backup_show.h"
 #include "main/backup_talk.h"
 #include "main/command.h"
 #include "queue/queue.h"
@@ -19,15 +19,12 @@
 #include "transfer/backup_folder.h"
 #include "transfer/backup_view.h"
 
-enum { SHOW_EVERY_MS = 200 };
-
 struct verifying {
     const struct cli     *cli;
     struct backup_folder *folder;
     struct backup_list   *list;
-    struct backup_moved   moved;
-    uint64_t              read, all;
-    int64_t               shown_ms;
+    struct backup_show    show;
+    uint64_t              bytes;
     uint64_t              accounts, messages, queued;
     json_t               *findings;
 };
@@ -36,36 +33,20 @@ static void find(void *ctx, const char *finding)
 {
     struct verifying *v = ctx;
 
+    backup_show_clear(&v->show);
     if (!v->cli->json)
-        printf("%s%s\n", v->shown_ms != 0 ? "\r\033[K" : "", finding);
+        printf("%s\n", finding);
     (void)json_array_append_new(v->findings, json_string(finding));
-}
-
-static void show(struct verifying *v, const char *what, uint64_t done, uint64_t all)
-{
-    int64_t ms = clock_mono_ms();
-
-    if (v->cli->json || isatty(STDERR_FILENO) != 1 || ms - v->shown_ms < SHOW_EVERY_MS)
-        return;
-    v->shown_ms = ms;
-    fprintf(stderr, "\r\033[K%s: %llu%%", what, (unsigned long long)(all > 0 ? done * 100 / all : 100));
-}
-
-static void moved(void *ctx, uint64_t bytes)
-{
-    struct verifying *v = ctx;
-
-    v->read += bytes;
-    show(v, "bytes", v->read, v->all);
 }
 
 static void check_bytes(struct verifying *v)
 {
     for (size_t i = 0; i < v->list->count; i++)
-        v->all += v->list->files[i].bytes;
+        v->bytes += v->list->files[i].bytes;
+    backup_show_begin(&v->show, "bytes", v->bytes);
     for (size_t i = 0; i < v->list->count; i++) {
         struct fail why;
-        if (!backup_file_verify(v->folder, &v->list->files[i], &v->moved, &why))
+        if (!backup_file_verify(v->folder, &v->list->files[i], &v->show.moved, &why))
             find(v, why.text);
     }
 }
@@ -88,6 +69,7 @@ static bool check_older(struct verifying *v, const struct backup_view *view, con
 
 static void check_account(struct verifying *v, const struct backup_view *view, const struct backup_file *file, uint64_t id)
 {
+    v->show.moved.moved(v->show.moved.ctx, file->bytes);
     SCOPED(scoped_free) char *path = backup_stored_path(v->folder, file);
     uint64_t    messages = 0;
     struct fail why = {0};
@@ -111,8 +93,11 @@ static void check_mail(struct verifying *v)
         find(v, why.text);
         return;
     }
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < v->list->count; i++)
+        bytes += backup_account_id(v->list->files[i].name, &id) ? v->list->files[i].bytes : 0;
+    backup_show_begin(&v->show, "accounts", bytes);
     for (size_t i = 0; i < v->list->count; i++) {
-        show(v, "accounts", i, v->list->count);
         if (backup_account_id(v->list->files[i].name, &id))
             check_account(v, view, &v->list->files[i], id);
     }
@@ -164,13 +149,13 @@ static int tell(const struct verifying *v)
     struct tm tm;
     json_t   *result = json_pack("{s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:O}", "number", (json_int_t)v->list->number, "made",
                                  (json_int_t)v->list->made, "hostname", v->list->hostname, "files", (json_int_t)v->list->count, "bytes",
-                                 (json_int_t)v->all, "accounts", (json_int_t)v->accounts, "messages", (json_int_t)v->messages, "queued",
+                                 (json_int_t)v->bytes, "accounts", (json_int_t)v->accounts, "messages", (json_int_t)v->messages, "queued",
                                  (json_int_t)v->queued, "problems", (json_int_t)problems, "findings", v->findings);
 
     if (localtime_r(&at, &tm) != NULL)
         (void)strftime(made, sizeof made, "%Y-%m-%d %H:%M:%S", &tm);
     (void)cli_done(v->cli, result, "backup %llu of %s, %s: %zu files, %llu MB, %llu accounts, %llu messages, %llu in the queue: %zu problems\n",
-                   (unsigned long long)v->list->number, v->list->hostname, made, v->list->count, (unsigned long long)(v->all >> 20),
+                   (unsigned long long)v->list->number, v->list->hostname, made, v->list->count, (unsigned long long)(v->bytes >> 20),
                    (unsigned long long)v->accounts, (unsigned long long)v->messages, (unsigned long long)v->queued, problems);
     json_decref(result);
     return problems == 0 ? DONE : FAILED;
@@ -185,7 +170,7 @@ int command_backup_verify(struct cli *cli)
 
     if (!cli_number(cli, "number", 1, INT64_MAX, 0, &number))
         return USAGE;
-    v.moved = (struct backup_moved){.moved = moved, .ctx = &v};
+    backup_show_init(&v.show, cli);
     v.findings = json_array();
     backup_stand_back();
     if (!backup_folder_open(cli->arguments[0], false, &v.folder, &why) || !backup_list_load(v.folder, number, &v.list, &why)) {
@@ -195,8 +180,7 @@ int command_backup_verify(struct cli *cli)
         check_needed(&v);
         check_mail(&v);
         check_queue(&v);
-        if (v.shown_ms != 0)
-            fprintf(stderr, "\r\033[K");
+        backup_show_clear(&v.show);
         status = tell(&v);
     }
     backup_list_free(&v.list);

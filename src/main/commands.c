@@ -143,6 +143,12 @@ const struct command commands[] = {
      {{"number", "N", "of this one (the newest)"}}},
     {"backup", NULL, "FOLDER", 1, 1, "copy all that is needed to come back; running or not; only what has changed since", command_backup,
      {{"keep", "N", "backups that stay in the folder (1)"}}},
+    {"restore", NULL, "FOLDER", 1, 1, "put a backup back into an empty data folder",
+     command_restore,
+     {
+         {"number", "N", "this backup of the folder (the newest)"},
+         {"release-queue", NULL, "let the queue's messages go, though they may have been sent after the backup was made"},
+     }},
     {"rebuild", NULL, "[ADDRESS]", 0, 1, "make derived and lost metadata anew, of one account or all", command_rebuild,
      {{0}}},
     {"version", NULL, "", 0, 0, "which version this is", command_version, {{0}}},

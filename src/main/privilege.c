@@ -5,7 +5,9 @@
  */
 #include "main/privilege.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdlib.h>
@@ -18,7 +20,7 @@
 #include "main/config.h"
 #include "main/maildrop.h"
 
-enum { PEM_MAX = 1024 * 1024, FILES_ENOUGH = 1024 * 1024 };
+enum { FOLDER_LEVELS = 32, PEM_MAX = 1024 * 1024, FILES_ENOUGH = 1024 * 1024 };
 
 bool privilege_switches(const struct config *c)
 {
@@ -117,6 +119,37 @@ bool privilege_copy_certificate(struct config *c, struct fail *why)
     return find_user(c->users[ROLE_MAIL], &u, why) && io_make_dirs(config_runtime_path(c, "tls"), 0755, why) &&
            copy_for(&u, c->certificate, certificate_copy(c), why) &&
            copy_for(&u, c->key, key_copy(c), why);
+}
+
+static bool give_all(int parent, const char *name, const struct user *u, unsigned level, struct fail *why)
+{
+    int                  fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR                 *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    const struct dirent *entry;
+    struct stat          st;
+    bool                 ok = dir != NULL && fchown(fd, u->uid, u->gid) == 0;
+
+    while (ok && (entry = readdir(dir)) != NULL) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        ok = fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+             fchownat(fd, entry->d_name, u->uid, u->gid, AT_SYMLINK_NOFOLLOW) == 0;
+        if (ok && S_ISDIR(st.st_mode) && level < FOLDER_LEVELS)
+            ok = give_all(fd, entry->d_name, u, level + 1, NULL);
+    }
+    int errnum = errno;
+    if (dir != NULL)
+        (void)closedir(dir);
+    else if (fd >= 0)
+        (void)close(fd);
+    return ok || fail_errno(why, errnum, "owner of %s", name);
+}
+
+bool privilege_give(struct config *c, enum role role, const char *path, struct fail *why)
+{
+    struct user u = {0};
+
+    return !privilege_switches(c) || (find_user(c->users[role], &u, why) && give_all(AT_FDCWD, path, &u, 0, why));
 }
 
 static bool become(const char *name, struct fail *why)

@@ -24,6 +24,9 @@ bool privilege_switches(const struct config *c);
 bool privilege_prepare(struct config *c, struct fail *why);
 bool privilege_copy_certificate(struct config *c, struct fail *why);
 
+/* Where the roles change users: a folder and all that is in it becomes the role's. */
+bool privilege_give(struct config *c, enum role role, const char *path, struct fail *why);
+
 /*
  * In the role: its user, no way back, no new rights; `auth` leaves no core and cannot be
  * traced.  Where certificate and key were copied, the config names the copies afterwards.

@@ -154,6 +154,11 @@ struct volume_extent {
     char generation[64];
 };
 bool volume_extents(struct volumes *v, struct volume_extent **out, size_t *count, struct fail *why);
+/*
+ * For volumes that were put in place from a copy, before anybody opens them: the next record's reference is above all
+ * that were given out since the copy was made, if that was no more than `count` volumes ago.
+ */
+bool volumes_skip(const char *dir, uint32_t count, struct fail *why);
 
 struct volume_stats {
     uint64_t volumes, records_written, bytes_written, syncs, sealed;

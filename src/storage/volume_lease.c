@@ -9,13 +9,17 @@
  * file itself: compaction puts another one in its place, a hole that is punched
  * moves its time of change.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/block.h"
+#include "base/encode.h"
+#include "base/io.h"
 #include "base/scoped.h"
 #include "storage/volume_internal.h"
 
@@ -151,4 +155,37 @@ bool volume_extents(struct volumes *v, struct volume_extent **out, size_t *count
     }
     *out = list;
     return true;
+}
+
+/* ---- afterwards ---- */
+
+/* A volume that was ended before its first record: whoever opens the folder goes on behind it. */
+static bool make_marker(const struct volumes *v, uint32_t id, struct fail *why)
+{
+    struct volume_name name = volume_name(id);
+    struct volume_header h = {.id = id};
+    unsigned char header[VOLUME_HEADER_BYTES];
+    SCOPED(scoped_close) int fd = openat(v->dir_fd, name.text, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        return fail_errno(why, errno, "%s/%s", v->dir, name.text);
+    random_bytes(&h.tag, sizeof h.tag);
+    volume_header_put(&h, header);
+    return io_pwrite_all(fd, slice_make(header, sizeof header), 0, why) &&
+           volume_put_marker(&h.tag, fd, id, VOLUME_HEADER_BYTES, RECORD_BYTES_MIN, VOLUME_HEADER_BYTES, STORED_END, why) &&
+           ((fsync(fd) == 0 && fsync(v->dir_fd) == 0) || fail_errno(why, errno, "%s/%s", v->dir, name.text));
+}
+
+bool volumes_skip(const char *dir, uint32_t count, struct fail *why)
+{
+    struct volume_limits limits;
+    struct volumes *v = NULL;
+
+    volume_limits_default(&limits);
+    if (!volumes_open_read_only(dir, &limits, &v, why))
+        return false;
+    bool ok = v->next_id <= UINT32_MAX - count ? make_marker(v, v->next_id + count, why)
+                                              : fail_set(why, FAIL_PERM, FAIL_LIMIT, "%s: there are no numbers left", dir);
+    volumes_close(&v);
+    return ok;
 }

@@ -540,6 +540,11 @@ bool release_is_accounted_for(struct store *st, uint64_t account, volume_ref ref
 /* A copy of the account's file, taken in steps. */
 bool snapshot_copy(struct account *a, const char *path, struct fail *why);
 
+/* ---- renew.c ---- */
+
+/* Nothing that a client remembers of an account's file may mean something else in this one; a transaction of its own. */
+bool renew_file(struct store *st, struct db *db, struct fail *why);
+
 /* ---- daily.c ---- */
 
 /* What is due for one account at that time: purge, sweep, snapshot. */

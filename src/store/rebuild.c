@@ -22,13 +22,7 @@
 #include "store/index.h"
 #include "store/internal.h"
 
-enum {
-    SOME = 64,
-    COPY_BYTES = 1 << 20,
-    /* ids of the lost file may be higher than those of the snapshot: by less than that */
-    MAILBOXES_AHEAD = 1 << 20,
-};
-static const int64_t ids_ahead = INT64_C(1) << 32;
+enum { SOME = 64, COPY_BYTES = 1 << 20 };
 
 struct rebuilding {
     struct store *store;
@@ -200,38 +194,6 @@ static bool put_aside(const char *path, const char *behind, struct fail *why)
     return rename(from, to) == 0 || errno == ENOENT || fail_errno(why, errno, "%s", from);
 }
 
-/* Nothing that a client remembers of the lost file may mean something else in this one. */
-static bool renew(struct rebuilding *r, struct db *db, struct fail *why)
-{
-    struct db_stmt *q;
-    uint64_t ids[SOME];
-    size_t count;
-    uint64_t after = 0;
-
-    if (!db_run(db, SQL_ACCOUNT_RENEW, why, "iii", clock_now_us(), (int64_t)MAILBOXES_AHEAD, ids_ahead))
-        return false;
-    do {
-        count = 0;
-        q = db_stmt(db, SQL_MAILBOX_IDS, why);
-        if (q == NULL)
-            return false;
-        db_bind_i64(q, 1, (int64_t)after);
-        db_bind_i64(q, 2, SOME);
-        while (count < SOME && db_step(q, why))
-            ids[count++] = (uint64_t)db_col_i64(q, 0);
-        if (!db_done(q, why))
-            return false;
-        for (size_t i = 0; i < count; i++) {
-            uint32_t uidvalidity;
-            if (!node_new_uidvalidity(r->store, &uidvalidity, why) ||
-                !db_run(db, SQL_MAILBOX_RENEW, why, "ii", (int64_t)ids[i], (int64_t)uidvalidity))
-                return false;
-            after = ids[i];
-        }
-    } while (count == SOME);
-    return true;
-}
-
 /* What an earlier attempt left beside it: its WAL would be taken for the new file's. */
 static bool clear_draft(const char *fresh, struct fail *why)
 {
@@ -264,9 +226,7 @@ static bool make_file(struct rebuilding *r, const char *path, struct fail *why)
     }
     if (!db_open(fresh, &account_schema, NULL, &db, why))
         return false;
-    bool ok = db_begin(db, why) && renew(r, db, why) && db_commit(db, why) && db_checkpoint(db, true, why);
-    if (!ok)
-        db_rollback(db);
+    bool ok = renew_file(r->store, db, why) && db_checkpoint(db, true, why);
     db_close(&db);
     return ok && (rename(fresh, path) == 0 || fail_errno(why, errno, "%s", fresh));
 }

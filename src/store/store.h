@@ -512,6 +512,11 @@ struct store_stamp {
 };
 bool store_account_stamp(struct store *st, uint64_t account_id, struct store_stamp *out, struct fail *why);
 /*
+ * An account's file that was put in place from a copy, before anybody uses it: all its mailboxes get a new UIDVALIDITY,
+ * the account an epoch, ids go on far above those that were given out since.  What node.db says of it is made anew.
+ */
+bool store_renew(struct store *st, uint64_t account_id, struct fail *why);
+/*
  * A copy of an account's file: is it sound, and has every message its record, whole, in these volumes?  Tells each
  * that has not.  FAIL_INVALID: it is of an older format and must be brought up to date, which is done if it `is_own`.
  */
