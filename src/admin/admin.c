@@ -52,6 +52,8 @@ static const struct {
     {"session.kick", admin_session_kick, true, IN_MAIL},
     {"session.list", admin_session_list, true, IN_MAIL},
     {"status", admin_status, false, IN_MAIL},
+    {"transfer.export", admin_transfer_export, false, IN_MAIL},
+    {"transfer.import", admin_transfer_import, false, IN_MAIL},
     {"trace", admin_trace, false, IN_BOTH},
 };
 

@@ -38,6 +38,7 @@ struct admin {
     struct policy    *policy;  /* the same */
     const char       *trace_dir; /* where this role keeps its lines (main/trace_file.h); NULL: nowhere */
     const char       *backup_dir; /* where this role puts copies of databases for a backup */
+    const char       *spool_dir;  /* for messages too large for memory */
     struct queue     *queue;   /* in the queue role, which has nothing else of these; NULL in the mail role */
 };
 

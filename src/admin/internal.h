@@ -31,6 +31,7 @@ admin_command admin_alias_add, admin_alias_list, admin_alias_remove;
 admin_command admin_session_list, admin_session_kick;
 admin_command admin_policy_test;
 admin_command admin_trace;
+admin_command admin_transfer_import, admin_transfer_export;
 admin_command admin_queue_list, admin_queue_show, admin_queue_hold, admin_queue_release, admin_queue_retry,
     admin_queue_remove, admin_queue_undo, admin_queue_stats;
 admin_command admin_backup_begin;

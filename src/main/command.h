@@ -15,7 +15,7 @@ struct config;
 
 enum { DONE = 0, FAILED = 1, USAGE = 2 };
 
-enum { OPTIONS_MAX = 12, RAW_WORDS = 1000000 };
+enum { OPTIONS_MAX = 24, RAW_WORDS = 1000000 };
 
 struct command_option {
     const char *name;  /* without the dashes */
@@ -93,6 +93,7 @@ int command_queue_list(struct cli *cli), command_queue_show(struct cli *cli), co
     command_queue_undo(struct cli *cli), command_queue_stats(struct cli *cli);
 int command_sendmail(struct cli *cli);
 int command_backup(struct cli *cli), command_backup_verify(struct cli *cli), command_restore(struct cli *cli);
+int command_import_maildir(struct cli *cli), command_import_eml(struct cli *cli);
 int command_config_check(struct cli *cli), command_check(struct cli *cli), command_check_sandbox(struct cli *cli), command_rebuild(struct cli *cli),
     command_status(struct cli *cli), command_version(struct cli *cli);
 

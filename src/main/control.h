@@ -51,7 +51,7 @@ bool control_ask(struct control_client *c, json_t *request, void (*progress)(voi
 /*
  * The same for a command that carries bytes beside its request (struct admin_stream): once it says that it is
  * ready, by {"ready": ...}, `talk` reads and writes them with the two calls below; its failure counts where
- * the command itself says none.  `talk` may run a second thread: one that reads, one that writes.
+ * the command itself says none (*result, NULL at first, is then the caller's all the same).  `talk` may run a second thread: one that reads, one that writes.
  */
 bool control_ask_stream(struct control_client *c, json_t *request,
                         bool (*talk)(void *ctx, struct control_client *c, const json_t *ready, struct fail *why),

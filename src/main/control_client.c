@@ -139,13 +139,8 @@ bool control_ask_stream(struct control_client *c, json_t *request,
     }
     ok = line != NULL && take_answer(line, result, why);
     json_decref(line);
-    if (ok && !talked) {
-        json_decref(*result);
-        if (why != NULL)
-            *why = story;
-    } else if (line == NULL && !talked && why != NULL) {
-        *why = story; /* it says better why the connection ended */
-    }
+    if (!talked && (ok || line == NULL) && why != NULL)
+        *why = story; /* it says best why */
     return ok && talked;
 }
 

@@ -38,6 +38,23 @@ bool moving_import(struct moving *m, const struct moving_target *to, transfer_re
 bool moving_export(struct moving *m, const struct moving_target *from, const struct transfer_into *into,
                    struct fail *why);
 
+/*
+ * Import of one account as a command does it: the address is its last argument, --mailbox, --prefix,
+ * --over-quota and --keep-gone are its options (IMPORT_OPTIONS).  The same as begin, import, end.
+ */
+int moving_import_command(struct cli *cli, transfer_read *read, void *ctx);
+#define IMPORT_OPTIONS                                                                                                    \
+    {"mailbox", "NAME", "put everything into this mailbox"}, {"prefix", "NAME", "put the mailboxes below this one"},      \
+        {"over-quota", NULL, "go on where the account's quota ends"},                                                     \
+        {"keep-gone", NULL, "keep what is gone at the source since the last run"},                                        \
+        {"dry-run", NULL, "read everything and say what would come; keep nothing"},                                       \
+    {                                                                                                                     \
+        "report", "FILE", "write all that was left out, and all notes, to this file"                                      \
+    }
+
+/* How bodies are kept while they pass through the command: a little in memory, else in a file without a name. */
+const struct body_limits *moving_bodies(void);
+
 /* Something left out that no transfer told: in the summary, the report and the exit status. */
 void moving_left_out(struct moving *m, const char *what, const char *reason);
 /* Worth knowing, no failure. */

@@ -258,6 +258,7 @@ static bool open_rooms(struct mail_work *w, struct config *c, struct fail *why)
         .deliver = w->deliver,
         .trace_dir = config_data_path(c, "mail/trace"),
         .backup_dir = config_data_path(c, "mail/backup"),
+        .spool_dir = config_data_path(c, "mail/spool"),
     };
     return true;
 }

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/scoped.h"
+#include "store/import.h"
 #include "store/internal.h"
 
 /* A message that lies in the volumes already. */
@@ -22,6 +23,8 @@ struct appended_record {
     int64_t internal_date;
     int internal_zone;
     struct slice uidl;
+    bool imported;
+    struct import_origin origin;
 };
 
 struct appender {
@@ -35,6 +38,7 @@ struct appender {
     uint32_t replaced;
     struct quota_amount replaced_size, reserved;
     bool measured, synced, done;
+    bool over_quota;
     struct appended out;
 };
 
@@ -69,6 +73,17 @@ void appender_replaces(struct appender *p, uint64_t mailbox_id, uint32_t uid)
 {
     p->from_mailbox = mailbox_id;
     p->replaced = uid;
+}
+
+void appender_over_quota(struct appender *p)
+{
+    p->over_quota = true;
+}
+
+void appender_drop_keywords(struct appender *p)
+{
+    for (struct appended_record *r = p->first; r != NULL; r = r->next)
+        r->keyword_count = 0;
 }
 
 size_t appender_count(const struct appender *p)
@@ -158,6 +173,8 @@ static bool reserve(struct appender *p, uint64_t bytes, struct fail *why)
 {
     struct quota_amount more;
 
+    if (p->over_quota)
+        return true;
     if (!room_for(p, bytes, &more, why) || !quota_reserve(p->account, more, why))
         return false;
     p->replaced_size.bytes -= bytes - more.bytes;
@@ -179,6 +196,9 @@ bool appender_add(struct appender *p, const struct append_item *item, struct fai
     r->internal_date = item->internal_date;
     r->internal_zone = item->internal_zone;
     r->uidl = arena_keep(&p->arena, item->uidl);
+    r->imported = item->origin != NULL;
+    if (r->imported)
+        r->origin = *item->origin;
     r->keywords = arena_new_array(&p->arena, struct slice, item->keyword_count);
     r->keyword_count = item->keyword_count;
     for (size_t i = 0; i < item->keyword_count; i++)
@@ -187,6 +207,17 @@ bool appender_add(struct appender *p, const struct append_item *item, struct fai
     p->tail = &r->next;
     p->count++;
     return true;
+}
+
+/* With the UID that it had, where that is above all that were given out; and remembered. */
+static bool add_imported(struct change *c, struct change_box *box, uint64_t id, const struct new_message *m,
+                         const struct import_origin *from, uint32_t *uid, struct fail *why)
+{
+    if (from->uid > box->row.uidnext && from->uid <= IMPORT_UID_MOST)
+        box->row.uidnext = from->uid;
+    return row_add_entry(c, box, id, m, uid, why) &&
+           db_run(c->db, SQL_IMPORTED_NEW, why, "iibii", (int64_t)from->source, (int64_t)*uid,
+                  slice_make(from->digest, sizeof from->digest), from->state, (int64_t)change_modseq(c));
 }
 
 static bool add_row(struct change *c, struct change_box *box, const struct appended_record *r, uint32_t *uid,
@@ -203,7 +234,9 @@ static bool add_row(struct change *c, struct change_box *box, const struct appen
     uint64_t id;
 
     return keyword_set_change(c, 0, FLAGS_REPLACE, r->keywords, r->keyword_count, &m.keyword_set, why) &&
-           row_add_message(c, &m, &id, why) && row_add_entry(c, box, id, &m, uid, why);
+           row_add_message(c, &m, &id, why) &&
+           (r->imported ? add_imported(c, box, id, &m, &r->origin, uid, why)
+                        : row_add_entry(c, box, id, &m, uid, why));
 }
 
 /* The message that the new one takes the place of. */
@@ -243,10 +276,12 @@ static bool add_rows(struct change *c, void *ctx, struct fail *why)
     c->returned.bytes += p->reserved.bytes;
     c->returned.messages += p->reserved.messages;
     p->out.first_uid = 0;
+    p->out.renumbered = 0;
     for (const struct appended_record *r = p->first; r != NULL; r = r->next) {
         if (!add_row(c, box, r, &uid, why) || (r->seen && !add_seen(c, p, uid, why)))
             return false;
         p->out.first_uid = p->out.first_uid == 0 ? uid : p->out.first_uid;
+        p->out.renumbered += r->origin.uid != 0 && r->origin.uid != uid;
     }
     p->out.uidvalidity = box->row.uidvalidity;
     p->out.modseq = change_modseq(c);

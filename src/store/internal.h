@@ -476,6 +476,8 @@ bool node_open(struct store *st, struct fail *why);
 void node_mark_clean(struct store *st);
 void node_close(struct store *st);
 bool node_new_uidvalidity(struct store *st, uint32_t *out, struct fail *why);
+/* A mailbox has got that one from elsewhere: those to come will be higher. */
+bool node_note_uidvalidity(struct store *st, uint32_t value, struct fail *why);
 /* A record that an account gives back. */
 struct node_release {
     volume_ref ref;

@@ -11,6 +11,7 @@
 #include "store/internal.h"
 
 enum { RESERVE_AHEAD = 600 }; /* values; a process that is killed loses what is left of them */
+#define FAR_AHEAD ((uint64_t)366 * 86400)
 
 static bool read_number(struct db *db, struct slice name, uint64_t *out, struct fail *why)
 {
@@ -119,6 +120,25 @@ bool node_new_uidvalidity(struct store *st, uint32_t *out, struct fail *why)
 {
     node_lock(st);
     bool ok = next_uidvalidity(st, out, why);
+    (void)pthread_mutex_unlock(&st->node_lock);
+    return ok;
+}
+
+bool node_note_uidvalidity(struct store *st, uint32_t value, struct fail *why)
+{
+    bool ok = true;
+
+    /* One that lies far in the future (a source may draw them at random) would leave none for new mailboxes. */
+    if (value > (uint64_t)clock_now() + FAR_AHEAD)
+        return true;
+    node_lock(st);
+    if (value > st->uidvalidity_last) {
+        ok = value <= st->uidvalidity_reserved || write_number(st, SLICE("uidvalidity"), value, why);
+        if (ok && value > st->uidvalidity_reserved)
+            st->uidvalidity_reserved = value;
+        if (ok)
+            st->uidvalidity_last = value;
+    }
     (void)pthread_mutex_unlock(&st->node_lock);
     return ok;
 }

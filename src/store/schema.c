@@ -58,9 +58,19 @@
     "ALTER TABLE cached ADD COLUMN repeats INTEGER NOT NULL DEFAULT -1;"
 
 /*
+ * import_source  where mail was imported from, and which mailbox that is here (store/import.h).
+ * imported       what came from there: its digest, its flags there (a hash), its UID here, and its modseq when
+ *                it was last the same as there.
+ * script         Sieve scripts.
  * account.kept_since: what was expunged at that time or later still has its body.
  */
 #define TABLES_3                                                                                             \
+    "CREATE TABLE import_source (id INTEGER PRIMARY KEY, source BLOB NOT NULL UNIQUE,"                       \
+    " mailbox INTEGER NOT NULL) STRICT;"                                                                     \
+    "CREATE TABLE imported (source INTEGER NOT NULL, uid INTEGER NOT NULL, digest BLOB NOT NULL,"            \
+    " state INTEGER NOT NULL, modseq INTEGER NOT NULL, PRIMARY KEY (source, uid)) STRICT, WITHOUT ROWID;"    \
+    "CREATE TABLE script (name TEXT PRIMARY KEY, active INTEGER NOT NULL, body BLOB NOT NULL)"               \
+    " STRICT, WITHOUT ROWID;"                                                                                \
     "ALTER TABLE account ADD COLUMN kept_since INTEGER NOT NULL DEFAULT 0;"                                  \
     "UPDATE account SET kept_since = coalesce((SELECT max(expunged_at) + 1 FROM expunged WHERE message = 0), 0);" \
     "ALTER TABLE message ADD COLUMN line_extra INTEGER NOT NULL DEFAULT -1;"                                    \

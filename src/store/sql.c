@@ -261,6 +261,30 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
     [SQL_DEAD_HAS] = "SELECT 1 FROM dead WHERE ref = ?1",
     [SQL_DEAD_GONE] = "DELETE FROM dead WHERE ref = ?1",
 
+    [SQL_SOURCE_FIND] = "SELECT id, mailbox FROM import_source WHERE source = ?1",
+    [SQL_SOURCE_OF_MAILBOX] = "SELECT count(*) FROM import_source WHERE mailbox = ?1",
+    [SQL_SOURCE_NEW] = "INSERT INTO import_source(source, mailbox) VALUES (?1, ?2)",
+    [SQL_SOURCE_MOVE] = "UPDATE import_source SET mailbox = ?2 WHERE id = ?1",
+    [SQL_IMPORTED_FORGET] = "DELETE FROM imported WHERE source = ?1",
+    [SQL_IMPORTED_SOME] = "SELECT uid, digest, state, modseq FROM imported WHERE source = ?1 AND uid > ?2"
+                          " ORDER BY uid LIMIT ?3",
+    [SQL_IMPORTED_NEW] = "INSERT OR REPLACE INTO imported(source, uid, digest, state, modseq)"
+                         " VALUES (?1, ?2, ?3, ?4, ?5)",
+    [SQL_IMPORTED_STATE] = "UPDATE imported SET state = ?3, modseq = ?4 WHERE source = ?1 AND uid = ?2",
+    [SQL_IMPORTED_GONE] = "DELETE FROM imported WHERE source = ?1 AND uid = ?2",
+    /* What was expunged keeps its UIDs in a mailbox that is no more, ?2, which was that one until now. */
+    [SQL_EXPUNGED_ASIDE] = "UPDATE expunged SET mailbox = ?2 WHERE mailbox = ?1",
+    [SQL_MAILBOX_ASIDE] =
+        "INSERT INTO mailbox(id, parent, name, uidvalidity, uidnext, first_recent, highest_modseq,"
+        " expunge_modseq, special_use, no_select, messages, unseen, deleted, bytes, deleted_bytes,"
+        " created_modseq, changed_modseq, deleted_modseq, deleted_at)"
+        " SELECT ?2, parent, name, uidvalidity, uidnext, first_recent, highest_modseq, expunge_modseq,"
+        " special_use, 0, 0, 0, 0, 0, 0, created_modseq, changed_modseq, ?3, ?4 FROM mailbox WHERE id = ?1",
+    [SQL_SCRIPT_ALL] = "SELECT name, active, body FROM script ORDER BY name",
+    [SQL_SCRIPT_SET] = "INSERT INTO script(name, active, body) VALUES (?1, ?2, ?3)"
+                       " ON CONFLICT (name) DO UPDATE SET active = excluded.active, body = excluded.body",
+    [SQL_SCRIPT_QUIET] = "UPDATE script SET active = 0 WHERE name <> ?1",
+
     [SQL_EPOCH] = "SELECT epoch FROM account",
     [SQL_INDEX_ROWS] = "SELECT m.id, m.ref, m.size, m.prefix, c.envelope, c.structure FROM message m"
                        " LEFT JOIN cached c ON c.message = m.id WHERE m.id > ?1 ORDER BY m.id LIMIT ?2",

@@ -243,6 +243,7 @@ struct append_item {
     int64_t internal_date; /* seconds since 1970 */
     int internal_zone;     /* minutes east of UTC */
     struct slice uidl;     /* its unique-id elsewhere (RFC 1939), kept if uidl_is_valid (store/maildrop.h); empty: none */
+    const struct import_origin *origin; /* where it was imported from (store/import.h); NULL: it was not */
     uint32_t uid;          /* out */
 };
 /* All or none; UIDs ascend in order.  Durable when it returns. */
@@ -256,8 +257,9 @@ bool message_append(struct account *a, uint64_t mailbox_id, struct append_item *
  */
 struct appender;
 struct appended {
-    uint32_t uidvalidity, first_uid; /* the n-th got first_uid + n */
+    uint32_t uidvalidity, first_uid; /* the n-th got first_uid + n, unless UIDs were wished for */
     uint64_t modseq;
+    size_t renumbered; /* got another UID than was wished for */
 };
 struct appender *appender_create(struct account *a, uint64_t mailbox_id);
 /* \Seen of the messages will be that user's own (flag_change.user); before anything is added. */
@@ -267,6 +269,10 @@ void appender_for(struct appender *p, uint64_t user);
  * Said before anything is added: its room in the quota is the new one's.
  */
 void appender_replaces(struct appender *p, uint64_t mailbox_id, uint32_t uid);
+/* The quota does not count. */
+void appender_over_quota(struct appender *p);
+/* Said after a commit that failed with FAIL_LIMIT: the next is without any keywords. */
+void appender_drop_keywords(struct appender *p);
 bool appender_add(struct appender *p, const struct append_item *item, struct fail *why);
 /* Has the account's quota room for one more of that size just now?  Before all of it is there. */
 bool appender_may_add(struct appender *p, uint64_t bytes, struct fail *why);
