@@ -24,6 +24,7 @@ enum fail_reason {
     FAIL_NOT_FOUND,      /* no such mailbox, account, message: NONEXISTENT, TRYCREATE */
     FAIL_EXISTS,         /* ALREADYEXISTS */
     FAIL_OVER_QUOTA,     /* OVERQUOTA, 452/552 4.2.2 */
+    FAIL_OVER_DOMAIN_QUOTA, /* the same, of all accounts of a domain together */
     FAIL_LIMIT,          /* one of our limits: LIMIT */
     FAIL_NOT_ALLOWED,    /* nobody may: CANNOT */
     FAIL_NO_PERMISSION,  /* this user may not: NOPERM */
@@ -41,6 +42,11 @@ struct fail {
     char             code[12]; /* enhanced status code (RFC 3463), "" if nobody chose one */
     char             text[240]; /* one line, no CR or LF, NUL-terminated, valid for logs */
 };
+
+static inline bool fail_is_quota(const struct fail *f)
+{
+    return f->reason == FAIL_OVER_QUOTA || f->reason == FAIL_OVER_DOMAIN_QUOTA;
+}
 
 /* All return false, so that a line can say `return fail_...`.  `why` may be NULL. */
 bool fail_set(struct fail *why, enum fail_kind kind, enum fail_reason reason, const char *fmt, ...)

@@ -109,6 +109,10 @@ static bool open_account(struct deliver *d, uint64_t id, struct account **out, s
 /* How full it is, is no business of the sender's. */
 static bool no_room(uint64_t id, const struct fail *said, struct fail *why)
 {
+    if (said->reason == FAIL_OVER_DOMAIN_QUOTA)
+        return fail_code(why, said->kind, said->reason, said->code,
+                         said->kind == FAIL_PERM ? "that message is larger than all mailboxes of that domain may be"
+                                                 : "all mailboxes of that domain together are full");
     if (said->reason == FAIL_OVER_QUOTA)
         return fail_code(why, said->kind, FAIL_OVER_QUOTA, said->code,
                          said->kind == FAIL_PERM ? "that message is larger than the mailbox may be"

@@ -17,6 +17,14 @@
 #define GRANT_TABLE \
     "CREATE TABLE sender (account INTEGER NOT NULL, sender TEXT NOT NULL, PRIMARY KEY (account, sender)) STRICT;"
 
+/* See domain_quota; -1: not set. */
+#define DOMAIN_QUOTA                                                                \
+    "ALTER TABLE domain ADD COLUMN bytes INTEGER NOT NULL DEFAULT -1;"              \
+    "ALTER TABLE domain ADD COLUMN messages INTEGER NOT NULL DEFAULT -1;"           \
+    "ALTER TABLE domain ADD COLUMN account_bytes INTEGER NOT NULL DEFAULT -1;"      \
+    "ALTER TABLE domain ADD COLUMN account_messages INTEGER NOT NULL DEFAULT -1;"   \
+    "ALTER TABLE domain ADD COLUMN account_mailboxes INTEGER NOT NULL DEFAULT -1;"
+
 static const char directory_create_sql[] =
     "CREATE TABLE domain (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;"
     "CREATE TABLE account (id INTEGER PRIMARY KEY, address TEXT NOT NULL UNIQUE,"
@@ -25,14 +33,16 @@ static const char directory_create_sql[] =
     GRANT_TABLE
     /* Ids are never used twice, whatever is removed. */
     "CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;"
-    "INSERT INTO counter VALUES ('account', 0), ('domain', 0);";
+    "INSERT INTO counter VALUES ('account', 0), ('domain', 0);"
+    DOMAIN_QUOTA;
 
 static const char *const directory_upgrades[] = {
     "ALTER TABLE account ADD COLUMN sent_copy INTEGER NOT NULL DEFAULT 0;" GRANT_TABLE,
+    DOMAIN_QUOTA, /* 2 to 3 */
 };
 
 static const char *const directory_sql[] = {
-    [SQL_DOMAINS] = "SELECT id, name FROM domain",
+    [SQL_DOMAINS] = "SELECT id, name, bytes, messages, account_bytes, account_messages, account_mailboxes FROM domain",
     [SQL_ACCOUNTS] = "SELECT id, address, disabled, created, sent_copy FROM account",
     [SQL_ALIASES] = "SELECT address, member FROM alias ORDER BY address, member",
     [SQL_DOMAIN_ADD] = "INSERT INTO domain (id, name) VALUES (?1, ?2)",
@@ -50,6 +60,8 @@ static const char *const directory_sql[] = {
     [SQL_ALIAS_PAGE] =
         "SELECT address, member FROM alias WHERE (address, member) > (?1, ?2) ORDER BY 1, 2 LIMIT 256",
     [SQL_ACCOUNT_SENT_COPY] = "UPDATE account SET sent_copy = ?2 WHERE id = ?1",
+    [SQL_DOMAIN_QUOTA] = "UPDATE domain SET bytes = ?2, messages = ?3, account_bytes = ?4, account_messages = ?5,"
+                         " account_mailboxes = ?6 WHERE name = ?1",
     [SQL_GRANTS] = "SELECT account, sender FROM sender",
     [SQL_GRANTS_OF] = "SELECT sender FROM sender WHERE account = ?1 ORDER BY sender",
     [SQL_GRANT_ADD] = "INSERT INTO sender (account, sender) VALUES (?1, ?2)",
@@ -59,7 +71,7 @@ static const char *const directory_sql[] = {
 
 static const struct db_schema directory_schema = {
     .what = "directory",
-    .version = 2,
+    .version = 3,
     .create = directory_create_sql,
     .upgrades = directory_upgrades,
     .statements = directory_sql,
@@ -97,12 +109,15 @@ static void find_first_domain(struct directory *d)
     }
 }
 
-static void enter_domain(struct directory *d, struct slice name, uint64_t id)
+static struct domain *enter_domain(struct directory *d, struct slice name, uint64_t id)
 {
     struct domain *domain = xcalloc(1, sizeof *domain);
 
     domain->id = id;
+    for (size_t i = 0; i < DOMAIN_LIMITS; i++)
+        domain->limits[i] = DOMAIN_LIMIT_UNSET;
     free(map_put(&d->domains, name, domain));
+    return domain;
 }
 
 static void enter_account(struct directory *d, struct slice address, uint64_t id, int64_t created,
@@ -137,8 +152,11 @@ static bool load_domains(struct directory *d, struct fail *why)
 
     if (q == NULL)
         return false;
-    while (db_step(q, why))
-        enter_domain(d, db_col_text(q, 1), (uint64_t)db_col_i64(q, 0));
+    while (db_step(q, why)) {
+        struct domain *domain = enter_domain(d, db_col_text(q, 1), (uint64_t)db_col_i64(q, 0));
+        for (int i = 0; i < DOMAIN_LIMITS; i++)
+            domain->limits[i] = db_col_i64(q, 2 + i);
+    }
     find_first_domain(d);
     return db_done(q, why);
 }
@@ -280,7 +298,7 @@ static bool domain_add(struct directory *d, struct slice name, struct fail *why)
         !db_run(d->db, SQL_DOMAIN_ADD, why, "it", id, name) || !db_commit(d->db, why))
         return false;
     memory_lock(d);
-    enter_domain(d, name, (uint64_t)id);
+    (void)enter_domain(d, name, (uint64_t)id);
     find_first_domain(d);
     memory_unlock(d);
     return true;

@@ -95,7 +95,37 @@ bool directory_is_local_domain(struct directory *d, struct slice domain);
 /* The one that names without a domain mean; empty if there is none. */
 struct slice directory_first_domain(struct directory *d, struct arena *a);
 
+/* What the accounts of a domain may hold: kept here, counted by the store. */
+enum domain_limit {
+    DOMAIN_BYTES,             /* all together */
+    DOMAIN_MESSAGES,          /* the same */
+    DOMAIN_ACCOUNT_BYTES,     /* each that has no limit of its own, instead of what the config says for all */
+    DOMAIN_ACCOUNT_MESSAGES,  /* the same */
+    DOMAIN_ACCOUNT_MAILBOXES, /* the same */
+    DOMAIN_LIMITS,
+};
+#define DOMAIN_LIMIT_UNSET (-1) /* 0: no limit */
+struct domain_quota {
+    uint64_t id;
+    int64_t limits[DOMAIN_LIMITS];
+    char name[256]; /* A-labels, NUL-terminated */
+};
+/* Of a domain: FAIL_NOT_FOUND.  Of the domain of an account: false if there is no such account. */
+bool directory_domain_quota(struct directory *d, struct slice domain, struct domain_quota *out, struct fail *why);
+bool directory_account_quota(struct directory *d, uint64_t account, struct domain_quota *out);
+/* Calls `each` for every account of a domain, until it says false. */
+bool directory_domain_accounts(struct directory *d, struct slice domain, bool (*each)(void *ctx, uint64_t account),
+                               void *ctx, struct fail *why);
+
 /* ---- changing ---- */
+
+struct domain_quota_change {
+    enum domain_limit which;
+    int64_t limit;
+};
+/* All or none. */
+bool directory_domain_quota_set(struct directory *d, struct slice domain, const struct domain_quota_change *changes,
+                                size_t count, struct fail *why);
 
 bool directory_domain_add(struct directory *d, struct slice domain, struct fail *why);
 /* FAIL_HAS_CHILDREN while it has accounts or aliases. */

@@ -22,6 +22,7 @@
 struct domain {
     uint64_t id;
     uint64_t names; /* accounts and aliases in it */
+    int64_t limits[DOMAIN_LIMITS];
 };
 
 struct aliases_file;
@@ -56,6 +57,7 @@ enum directory_sql {
     SQL_ACCOUNT_PAGE,
     SQL_ALIAS_PAGE,
     SQL_ACCOUNT_SENT_COPY,
+    SQL_DOMAIN_QUOTA,
     SQL_GRANTS,
     SQL_GRANTS_OF,
     SQL_GRANT_ADD,

@@ -72,7 +72,8 @@ static const char *response_code(const struct fail *why)
     case FAIL_OTHER: return why->kind == FAIL_TEMP ? "[UNAVAILABLE] " : "";
     case FAIL_NOT_FOUND: return "[NONEXISTENT] ";
     case FAIL_EXISTS: return "[ALREADYEXISTS] ";
-    case FAIL_OVER_QUOTA: return "[OVERQUOTA] ";
+    case FAIL_OVER_QUOTA:
+    case FAIL_OVER_DOMAIN_QUOTA: return "[OVERQUOTA] ";
     case FAIL_LIMIT: return "[LIMIT] ";
     case FAIL_NO_PERMISSION: return "[NOPERM] ";
     case FAIL_NOT_ALLOWED:
@@ -89,7 +90,7 @@ static const char *response_code(const struct fail *why)
 /* Temporary failures are ours: the administrator hears of them. */
 static void log_failure(const struct imap_session *s, const struct fail *why)
 {
-    if (why->kind == FAIL_TEMP && why->reason != FAIL_OVER_QUOTA)
+    if (why->kind == FAIL_TEMP && !fail_is_quota(why))
         log_event(LOG_WARNING, "imap.failed", LOG_CSTR("session", conn_session_id(s->conn).text),
                   LOG_CSTR("command", s->command != NULL ? s->command->name : ""), LOG_FAIL(why));
 }

@@ -291,7 +291,7 @@ static bool take_recipient(struct taking *t, const struct maildrop_recipient *r,
     } else if (deliver_may(s->deliver, hold, &to, body_size(t->body), &no)) {
         t->takers[t->taker_count++] = to;
         return true;
-    } else if (no.kind == FAIL_TEMP && no.reason != FAIL_OVER_QUOTA) {
+    } else if (no.kind == FAIL_TEMP && !fail_is_quota(&no)) {
         *why = no;
         return false;
     }

@@ -107,8 +107,8 @@ static void take_recipient(struct smtp_session *s)
     struct fail why = {0};
 
     if (!deliver_may(s->service->deliver, &tx->hold, r, tx->announced, &why)) {
-        smtp_reply_fail(s, &why, why.reason == FAIL_NO_SPACE || why.reason == FAIL_OVER_QUOTA ? 452 : 451,
-                        why.reason == FAIL_OVER_QUOTA ? 552 : 550);
+        smtp_reply_fail(s, &why, why.reason == FAIL_NO_SPACE || fail_is_quota(&why) ? 452 : 451,
+                        fail_is_quota(&why) ? 552 : 550);
         smtp_log_refused(s, "rcpt", r->address, why.code, why.text);
         return;
     }

@@ -160,8 +160,8 @@ void smtp_transaction_add(struct smtp_session *s, struct slice piece)
 static unsigned reply_code(const struct fail *why)
 {
     if (why->kind == FAIL_TEMP)
-        return why->reason == FAIL_NO_SPACE || why->reason == FAIL_OVER_QUOTA ? 452 : 451;
-    if (why->reason == FAIL_TOO_BIG || why->reason == FAIL_OVER_QUOTA)
+        return why->reason == FAIL_NO_SPACE || fail_is_quota(why) ? 452 : 451;
+    if (why->reason == FAIL_TOO_BIG || fail_is_quota(why))
         return 552;
     return why->reason == FAIL_LIMIT ? 554 : 550;
 }

@@ -156,6 +156,8 @@ bool store_account_remove(struct store *st, uint64_t id, struct fail *why)
     bool ok = close_for_good(a, why);
     (void)pthread_mutex_unlock(&a->file_lock);
     index_remove(st, id);
+    if (ok)
+        quota_forget_account(st, id);
     ok = ok && finish_removal(st, id, why);
     block_end();
     (void)sort_tables_drop(st, id, INT64_MAX);

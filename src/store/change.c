@@ -137,7 +137,7 @@ bool change_view(struct change *c, struct change_box *box, struct fail *why)
 struct mark {
     struct account_row row;
     bool wrote, annotated, restructured;
-    struct quota_amount returned;
+    struct quota_amount returned, taken;
     struct change_box *boxes;
     size_t box_count, event_count;
 };
@@ -146,7 +146,7 @@ static void mark_take(struct mark *m, const struct change *c)
 {
     *m = (struct mark){
         .row = c->row, .wrote = c->wrote, .annotated = c->annotated, .restructured = c->restructured,
-        .returned = c->returned, .box_count = c->box_count, .event_count = c->event_count};
+        .returned = c->returned, .taken = c->taken, .box_count = c->box_count, .event_count = c->event_count};
     if (c->box_count == 0)
         return;
     m->boxes = xcalloc(c->box_count, sizeof *m->boxes);
@@ -165,6 +165,14 @@ static void mark_drop(struct mark *m)
     *m = (struct mark){.boxes = NULL};
 }
 
+/* What the transaction has reserved beyond that was for nothing. */
+static void give_back_room(struct change *c, struct quota_amount kept)
+{
+    quota_release(c->account->store, c->account->id,
+                  (struct quota_amount){c->taken.bytes - kept.bytes, c->taken.messages - kept.messages});
+    c->taken = kept;
+}
+
 static void mark_return(struct mark *m, struct change *c)
 {
     c->row = m->row;
@@ -172,6 +180,7 @@ static void mark_return(struct mark *m, struct change *c)
     c->annotated = m->annotated;
     c->restructured = m->restructured;
     c->returned = m->returned;
+    give_back_room(c, m->taken);
     for (size_t i = 0; i < c->box_count; i++) {
         view_release(&c->boxes[i]->view);
         if (i < m->box_count) {
@@ -345,6 +354,7 @@ static void run_batch(struct account *a, struct member *batch)
     bool ok = run_members(&c, batch, &why) && commit(&c, &why);
     if (!ok) {
         db_rollback(a->db);
+        give_back_room(&c, (struct quota_amount){0, 0});
         fail_all(batch, &why);
     }
     keyword_table_committed(a, ok && c.wrote);

@@ -133,6 +133,8 @@ bool message_copy(struct account *a, uint64_t from_mailbox, const struct uid_ran
     if (!view_open(a, from_mailbox, &v, why))
         return false;
     view_release(&v);
+    if (!move && !quota_ready(a, why))
+        return false;
     if (!change_run(a, CHANGE_TOGETHER, copy, &x, why)) {
         uid_set_finish(&x.out.source);
         return false;

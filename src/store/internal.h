@@ -127,6 +127,9 @@ struct store {
 
     pthread_mutex_t quota_lock; /* what is known of quotas (quota.c); the innermost lock */
     struct idmap quotas;        /* account id to struct quota_entry */
+    struct idmap quota_groups;  /* domain id to struct quota_group */
+    pthread_mutex_t quota_scan; /* while a domain's sum is made; before any account's locks */
+    const struct quota_source *quota_source; /* NULL: there are no domains */
     size_t quotas_max;
 
     pthread_mutex_t lease_lock; /* backup.c; held over a sweep, before any other lock */
@@ -247,6 +250,7 @@ struct change {
     uint64_t seen_by, seen_in;
     bool annotated;    /* annotations changed */
     struct quota_amount returned; /* was reserved for what are rows now */
+    struct quota_amount taken;    /* of that, by the transaction itself */
     bool restructured; /* mailboxes or subscriptions changed: `state` is read anew */
 };
 
@@ -344,8 +348,13 @@ void quota_finish(struct store *st);
  */
 void quota_note(struct account *a, struct quota_amount returned);
 /* May this transaction add so much, or one mailbox? */
-bool quota_admits(const struct change *c, struct quota_amount more, struct fail *why);
+bool quota_admits(struct change *c, struct quota_amount more, struct fail *why);
 bool quota_admits_mailbox(const struct change *c, struct fail *why);
+/* The account is removed: it holds nothing any more. */
+void quota_forget_account(struct store *st, uint64_t id);
+/* What is known of domains goes from one process to the next, if that ends in order; in a transaction of node.db. */
+bool quota_save(struct store *st, struct fail *why);
+bool quota_load(struct store *st, struct fail *why);
 /* Is what is kept in memory what the file says?  file_lock held. */
 bool quota_check(struct account *a);
 /* Takes the limits out of SQL_ACCOUNT_READ's row; one column for each resource from `column` on. */

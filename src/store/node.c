@@ -63,7 +63,7 @@ static bool take_clean_mark(struct store *st, struct fail *why)
         (clean != 0 && !write_number(st, SLICE("clean"), 0, why)))
         return false;
     st->was_clean = clean != 0;
-    return true;
+    return clean == 0 || quota_load(st, why);
 }
 
 bool node_open(struct store *st, struct fail *why)
@@ -85,8 +85,11 @@ bool node_open(struct store *st, struct fail *why)
 
 void node_mark_clean(struct store *st)
 {
-    if (st->node != NULL && !st->any_unclean)
-        (void)write_number(st, SLICE("clean"), 1, NULL);
+    if (st->node == NULL || st->any_unclean || !db_begin(st->node, NULL))
+        return;
+    if (!quota_save(st, NULL) || !db_run(st->node, NODE_SET, NULL, "ti", SLICE("clean"), (int64_t)1) ||
+        !db_commit(st->node, NULL))
+        db_rollback(st->node);
 }
 
 void node_close(struct store *st)

@@ -1,5 +1,5 @@
 /*
- * store/quota.c - how much an account may hold, and who has reserved room in it.
+ * store/quota.c - who has reserved room, and is there any?
  *
  * Layer: store.  What RCPT must know of an account is kept in memory for those of
  * late, whether their files are open or not.  `quota_lock` is held for moments and
@@ -9,41 +9,44 @@
 
 #include <stdlib.h>
 
-#include "store/internal.h"
+#include "store/quota_internal.h"
 
 /* Accounts that are remembered.  Past that all are forgotten in which nothing is reserved. */
 enum { REMEMBERED_MAX = 16384 };
 
-/* What is known in memory of one account. */
-struct quota_entry {
-    bool known; /* `used` and `most` are what the file says */
-    struct quota_amount used, most, reserved;
-};
-
 void quota_init(struct store *st)
 {
     (void)pthread_mutex_init(&st->quota_lock, NULL);
+    (void)pthread_mutex_init(&st->quota_scan, NULL);
     idmap_init(&st->quotas);
+    idmap_init(&st->quota_groups);
     st->quotas_max = REMEMBERED_MAX;
 }
 
-void quota_finish(struct store *st)
+static void free_values(struct idmap *map)
 {
     size_t at = 0;
     uint64_t id;
     void *value;
 
-    while (idmap_next(&st->quotas, &at, &id, &value))
+    while (idmap_next(map, &at, &id, &value))
         free(value);
-    idmap_finish(&st->quotas);
+    idmap_finish(map);
+}
+
+void quota_finish(struct store *st)
+{
+    free_values(&st->quotas);
+    free_values(&st->quota_groups);
+    (void)pthread_mutex_destroy(&st->quota_scan);
     (void)pthread_mutex_destroy(&st->quota_lock);
 }
 
 /* ---- what is remembered; all with quota_lock held ---- */
 
-static bool nothing_reserved(const struct quota_entry *e)
+static bool may_be_forgotten(const struct quota_entry *e)
 {
-    return e->reserved.bytes == 0 && e->reserved.messages == 0;
+    return e->reserved.bytes == 0 && e->reserved.messages == 0 && e->group == NULL;
 }
 
 static void forget_the_idle(struct store *st)
@@ -55,7 +58,7 @@ static void forget_the_idle(struct store *st)
 
     idmap_init(&kept);
     while (idmap_next(&st->quotas, &at, &id, &value)) {
-        if (nothing_reserved(value))
+        if (may_be_forgotten(value))
             free(value);
         else
             (void)idmap_put(&kept, id, value);
@@ -65,7 +68,7 @@ static void forget_the_idle(struct store *st)
     st->quotas_max = kept.count > REMEMBERED_MAX / 2 ? kept.count * 2 : REMEMBERED_MAX;
 }
 
-static struct quota_entry *entry_of(struct store *st, uint64_t id)
+struct quota_entry *quota_entry_of(struct store *st, uint64_t id)
 {
     struct quota_entry *e = idmap_get(&st->quotas, id);
 
@@ -86,6 +89,45 @@ static void take_back(struct quota_amount *from, struct quota_amount amount)
     from->messages -= amount.messages;
 }
 
+static void add_to(struct quota_amount *to, struct quota_amount amount)
+{
+    to->bytes += amount.bytes;
+    to->messages += amount.messages;
+}
+
+static void reserve(struct quota_entry *e, struct quota_amount amount)
+{
+    add_to(&e->reserved, amount);
+    if (e->group != NULL)
+        add_to(&e->group->reserved, amount);
+}
+
+static void release(struct quota_entry *e, struct quota_amount amount)
+{
+    take_back(&e->reserved, amount);
+    if (e->group != NULL)
+        take_back(&e->group->reserved, amount);
+}
+
+/* What is used and what will be. */
+static struct quota_amount taken(const struct quota_entry *e)
+{
+    struct quota_amount sum = e->used;
+
+    add_to(&sum, e->reserved);
+    return sum;
+}
+
+static struct quota_amount taken_together(const struct quota_group *g)
+{
+    struct quota_amount sum = g->used;
+
+    add_to(&sum, g->reserved);
+    return sum;
+}
+
+/* ---- is there room? ---- */
+
 static bool fits(uint64_t used, uint64_t more, uint64_t most)
 {
     return more == 0 || most == QUOTA_UNLIMITED || (more <= most && used <= most - more);
@@ -104,75 +146,106 @@ static bool both_fit(struct quota_amount used, struct quota_amount more, struct 
                      (unsigned long long)used.messages, (unsigned long long)most.messages);
 }
 
-/* What is used and what will be. */
-static struct quota_amount taken(const struct quota_entry *e)
+/* The domain's own limits, with its name in what is said. */
+static bool fit_together(const struct quota_domain *d, struct quota_amount used, struct quota_amount more,
+                         struct fail *why)
 {
-    return (struct quota_amount){e->used.bytes + e->reserved.bytes, e->used.messages + e->reserved.messages};
+    if (both_fit(used, more, d->most, why))
+        return true;
+    if (why != NULL)
+        why->reason = FAIL_OVER_DOMAIN_QUOTA;
+    return fail_at(why, "all accounts of %s together", d->name);
 }
 
-/* ---- asking ---- */
+/* Somebody who asks. */
+struct asking {
+    struct quota_domain domain;
+    bool has_domain, together; /* the domain has limits of its own */
+    struct quota_entry *e;
+    struct quota_amount most;
+};
 
-/* The account's entry, known, with quota_lock held; NULL without it. */
-static struct quota_entry *lock_known(struct account *a, struct fail *why)
+static uint64_t limit_of(const bool *own, const struct quota_domain *d, bool has_domain,
+                         enum quota_resource r, uint64_t most)
+{
+    return has_domain && !own[r] && d->has_default[r] ? d->each[r] : most;
+}
+
+/* With quota_lock held if true; without any lock before it. */
+static bool ask(struct account *a, struct asking *q, struct fail *why)
 {
     struct store *st = a->store;
 
-    for (;;) {
-        (void)pthread_mutex_lock(&st->quota_lock);
-        struct quota_entry *e = idmap_get(&st->quotas, a->id);
-        if (e != NULL && e->known)
-            return e;
-        (void)pthread_mutex_unlock(&st->quota_lock);
-        if (!account_peek(a, why))
-            return NULL;
-        quota_note(a, (struct quota_amount){0, 0});
-        (void)pthread_mutex_unlock(&a->lock);
-    }
+    q->has_domain = quota_domain_find(st, a->id, &q->domain);
+    q->together = q->has_domain && quota_domain_limits(&q->domain);
+    if (q->together && !quota_group_ready(st, &q->domain, why))
+        return false;
+    q->e = quota_lock_known(a, why);
+    if (q->e == NULL)
+        return false;
+    if (q->together && q->e->group == NULL)
+        quota_join(q->e, quota_group_get(st, q->domain.id)); /* it is new in the domain */
+    q->most = (struct quota_amount){
+        limit_of(q->e->own, &q->domain, q->has_domain, QUOTA_STORAGE, q->e->most.bytes),
+        limit_of(q->e->own, &q->domain, q->has_domain, QUOTA_MESSAGE, q->e->most.messages)};
+    return true;
 }
+
+/* May so much more come in, if `less` of what is reserved is not counted? */
+static bool has_room(const struct asking *q, struct quota_amount less, struct quota_amount more, struct fail *why)
+{
+    struct quota_amount own = taken(q->e);
+
+    take_back(&own, less);
+    if (!both_fit(own, more, q->most, why))
+        return false;
+    if (!q->together)
+        return true;
+    struct quota_amount all = taken_together(q->e->group);
+    take_back(&all, less);
+    return fit_together(&q->domain, all, more, why);
+}
+
+static const struct quota_amount nothing = {0, 0};
 
 bool quota_fits(struct account *a, struct quota_amount more, struct fail *why)
 {
-    struct quota_entry *e = lock_known(a, why);
+    struct asking q;
 
-    if (e == NULL)
+    if (!ask(a, &q, why))
         return false;
-    bool ok = both_fit(taken(e), more, e->most, why);
-    (void)pthread_mutex_unlock(&a->store->quota_lock);
+    bool ok = has_room(&q, nothing, more, why);
+    quota_unlock(a->store);
     return ok;
 }
 
 bool quota_reserve(struct account *a, struct quota_amount more, struct fail *why)
 {
-    struct quota_entry *e = lock_known(a, why);
+    struct asking q;
 
-    if (e == NULL)
+    if (!ask(a, &q, why))
         return false;
-    bool ok = both_fit(taken(e), more, e->most, why);
-    if (ok) {
-        e->reserved.bytes += more.bytes;
-        e->reserved.messages += more.messages;
-    }
-    (void)pthread_mutex_unlock(&a->store->quota_lock);
+    bool ok = has_room(&q, nothing, more, why);
+    if (ok)
+        reserve(q.e, more);
+    quota_unlock(a->store);
     return ok;
 }
 
 bool quota_grow(struct account *a, struct quota_amount *reserved, uint64_t bytes, struct fail *why)
 {
-    struct quota_entry *e;
+    struct asking q;
 
     if (bytes <= reserved->bytes)
         return true;
-    e = lock_known(a, why);
-    if (e == NULL)
+    if (!ask(a, &q, why))
         return false;
-    struct quota_amount others = taken(e);
-    take_back(&others, *reserved);
-    bool ok = both_fit(others, (struct quota_amount){.bytes = 1}, e->most, why);
+    bool ok = has_room(&q, *reserved, (struct quota_amount){.bytes = 1}, why);
     if (ok) {
-        e->reserved.bytes += bytes - reserved->bytes;
+        reserve(q.e, (struct quota_amount){.bytes = bytes - reserved->bytes});
         reserved->bytes = bytes;
     }
-    (void)pthread_mutex_unlock(&a->store->quota_lock);
+    quota_unlock(a->store);
     return ok;
 }
 
@@ -183,20 +256,20 @@ static uint64_t missing(uint64_t used, uint64_t more, uint64_t most)
 
 bool quota_tell_missing(struct account *a, struct quota_amount more, struct fail *why)
 {
+    struct asking q;
     struct fail none;
 
-    if (why == NULL || why->reason != FAIL_OVER_QUOTA)
+    if (why == NULL || !fail_is_quota(why) || !ask(a, &q, &none))
         return false;
-    struct quota_entry *e = lock_known(a, &none);
-    if (e == NULL)
-        return false;
-    struct quota_amount used = taken(e), most = e->most;
-    (void)pthread_mutex_unlock(&a->store->quota_lock);
-    return fail_code(why, FAIL_PERM, FAIL_OVER_QUOTA, "5.2.2",
-                     "over quota: %llu messages of %llu bytes are to come in, for which %llu bytes and %llu messages"
+    const bool together = why->reason == FAIL_OVER_DOMAIN_QUOTA && q.together;
+    struct quota_amount used = together ? taken_together(q.e->group) : taken(q.e),
+                        most = together ? q.domain.most : q.most;
+    quota_unlock(a->store);
+    return fail_code(why, FAIL_PERM, why->reason, "5.2.2",
+                     "over quota%s%s: %llu messages of %llu bytes are to come in, for which %llu bytes and %llu messages"
                      " are missing",
-                     (unsigned long long)more.messages, (unsigned long long)more.bytes,
-                     (unsigned long long)missing(used.bytes, more.bytes, most.bytes),
+                     together ? " of " : "", together ? q.domain.name : "", (unsigned long long)more.messages,
+                     (unsigned long long)more.bytes, (unsigned long long)missing(used.bytes, more.bytes, most.bytes),
                      (unsigned long long)missing(used.messages, more.messages, most.messages));
 }
 
@@ -205,23 +278,45 @@ void quota_release(struct store *st, uint64_t id, struct quota_amount amount)
     if (amount.bytes == 0 && amount.messages == 0)
         return;
     (void)pthread_mutex_lock(&st->quota_lock);
-    take_back(&entry_of(st, id)->reserved, amount);
-    (void)pthread_mutex_unlock(&st->quota_lock);
+    release(quota_entry_of(st, id), amount);
+    quota_unlock(st);
 }
 
 struct quota_amount quota_reserved(struct store *st, uint64_t id)
 {
-    struct quota_amount amount = {0, 0};
+    struct quota_amount amount = nothing;
 
     (void)pthread_mutex_lock(&st->quota_lock);
     const struct quota_entry *e = idmap_get(&st->quotas, id);
     if (e != NULL)
         amount = e->reserved;
-    (void)pthread_mutex_unlock(&st->quota_lock);
+    quota_unlock(st);
     return amount;
 }
 
 /* ---- for the rest of the room ---- */
+
+void quota_unlock(struct store *st)
+{
+    (void)pthread_mutex_unlock(&st->quota_lock);
+}
+
+struct quota_entry *quota_lock_known(struct account *a, struct fail *why)
+{
+    struct store *st = a->store;
+
+    for (;;) {
+        (void)pthread_mutex_lock(&st->quota_lock);
+        struct quota_entry *e = idmap_get(&st->quotas, a->id);
+        if (e != NULL && e->known)
+            return e;
+        quota_unlock(st);
+        if (!account_peek(a, why))
+            return NULL;
+        quota_note(a, nothing);
+        (void)pthread_mutex_unlock(&a->lock);
+    }
+}
 
 void quota_note(struct account *a, struct quota_amount returned)
 {
@@ -229,47 +324,62 @@ void quota_note(struct account *a, struct quota_amount returned)
     const struct account_state *s = a->state;
 
     (void)pthread_mutex_lock(&st->quota_lock);
-    struct quota_entry *e = entry_of(st, a->id);
-    take_back(&e->reserved, returned);
+    struct quota_entry *e = quota_entry_of(st, a->id);
+    release(e, returned);
     e->known = s != NULL;
     if (s != NULL) {
         e->used = (struct quota_amount){s->row.bytes, s->row.messages};
         e->most = (struct quota_amount){s->quota_most[QUOTA_STORAGE], s->quota_most[QUOTA_MESSAGE]};
+        e->own[QUOTA_STORAGE] = s->quota_own[QUOTA_STORAGE];
+        e->own[QUOTA_MESSAGE] = s->quota_own[QUOTA_MESSAGE];
+        quota_counted(e, e->used);
     }
-    (void)pthread_mutex_unlock(&st->quota_lock);
+    quota_unlock(st);
 }
 
-bool quota_admits(const struct change *c, struct quota_amount more, struct fail *why)
+bool quota_ready(struct account *a, struct fail *why)
+{
+    struct asking q;
+
+    if (!ask(a, &q, why))
+        return false;
+    quota_unlock(a->store);
+    return true;
+}
+
+/*
+ * What became rows in this very transaction counts already, and is reserved still: it counts once.  What is admitted
+ * is reserved by the transaction itself, so that another account of the domain cannot have it meanwhile.
+ */
+bool quota_admits(struct change *c, struct quota_amount more, struct fail *why)
 {
     struct store *st = c->account->store;
-    const uint64_t *most = c->account->state->quota_most;
-    struct quota_amount used = {c->row.bytes, c->row.messages};
-
-    /* What became rows in this very transaction is reserved still: it counts once. */
-    struct quota_amount coming = quota_reserved(st, c->account->id);
-    take_back(&coming, c->returned);
-    used.bytes += coming.bytes;
-    used.messages += coming.messages;
-    return both_fit(used, more, (struct quota_amount){most[QUOTA_STORAGE], most[QUOTA_MESSAGE]}, why);
-}
-
-static uint64_t count_mailboxes(const struct account_state *s)
-{
-    uint64_t n = 0;
-
-    for (size_t i = 0; i < s->box_count; i++)
-        n += !s->boxes[i].row.no_select;
-    return n;
-}
-
-bool quota_admits_mailbox(const struct change *c, struct fail *why)
-{
     const struct account_state *s = c->account->state;
-    const uint64_t most = s->quota_most[QUOTA_MAILBOX];
+    struct quota_amount used = {c->row.bytes, c->row.messages};
+    struct quota_domain d;
 
-    return fits(count_mailboxes(s), 1, most) ||
-           fail_code(why, FAIL_PERM, FAIL_OVER_QUOTA, "5.2.2", "over quota: %llu of %llu mailboxes are there",
-                     (unsigned long long)count_mailboxes(s), (unsigned long long)most);
+    const bool has_domain = quota_domain_find(st, c->account->id, &d);
+    (void)pthread_mutex_lock(&st->quota_lock);
+    struct quota_entry *e = quota_entry_of(st, c->account->id);
+    add_to(&used, e->reserved);
+    take_back(&used, c->returned);
+    const struct quota_amount most = {limit_of(s->quota_own, &d, has_domain, QUOTA_STORAGE, s->quota_most[QUOTA_STORAGE]),
+                                      limit_of(s->quota_own, &d, has_domain, QUOTA_MESSAGE, s->quota_most[QUOTA_MESSAGE])};
+    bool ok = both_fit(used, more, most, why);
+    if (ok && has_domain && quota_domain_limits(&d) && e->group != NULL) {
+        struct quota_amount all = taken_together(e->group);
+        add_to(&all, (struct quota_amount){c->row.bytes, c->row.messages});
+        take_back(&all, e->counted);
+        take_back(&all, c->returned);
+        ok = fit_together(&d, all, more, why);
+    }
+    if (ok) {
+        reserve(e, more);
+        add_to(&c->returned, more);
+        add_to(&c->taken, more);
+    }
+    quota_unlock(st);
+    return ok;
 }
 
 bool quota_check(struct account *a)
@@ -280,74 +390,12 @@ bool quota_check(struct account *a)
     (void)pthread_mutex_lock(&a->lock);
     (void)pthread_mutex_lock(&st->quota_lock);
     const struct quota_entry *e = idmap_get(&st->quotas, a->id);
+    const struct account_row *row = &a->state->row;
     if (e != NULL && e->known)
-        right = e->used.bytes == a->state->row.bytes && e->used.messages == a->state->row.messages;
-    (void)pthread_mutex_unlock(&st->quota_lock);
+        right = e->used.bytes == row->bytes && e->used.messages == row->messages;
+    if (e != NULL && e->group != NULL)
+        right = right && e->counted.bytes == row->bytes && e->counted.messages == row->messages;
+    quota_unlock(st);
     (void)pthread_mutex_unlock(&a->lock);
     return right;
-}
-
-/* ---- limits ---- */
-
-void quota_of_row(const struct store *st, struct account_state *s, struct db_stmt *q, int column)
-{
-    const struct store_limits *l = &st->limits;
-    const uint64_t defaults[QUOTA_RESOURCES] = {
-        [QUOTA_STORAGE] = l->quota_bytes, [QUOTA_MESSAGE] = l->quota_messages, [QUOTA_MAILBOX] = l->quota_mailboxes};
-
-    for (int i = 0; i < QUOTA_RESOURCES; i++) {
-        int64_t own = db_col_i64(q, column + i);
-        s->quota_own[i] = !db_col_is_null(q, column + i);
-        if (s->quota_own[i])
-            s->quota_most[i] = own >= 0 ? (uint64_t)own : QUOTA_UNLIMITED;
-        else
-            s->quota_most[i] = defaults[i] > 0 ? defaults[i] : QUOTA_UNLIMITED;
-    }
-}
-
-bool quota_read(struct account *a, struct quota *out, struct fail *why)
-{
-    if (!account_peek(a, why))
-        return false;
-    const struct account_state *s = a->state;
-    out->used[QUOTA_STORAGE] = s->row.bytes;
-    out->used[QUOTA_MESSAGE] = s->row.messages;
-    out->used[QUOTA_MAILBOX] = count_mailboxes(s);
-    memcpy(out->most, s->quota_most, sizeof out->most);
-    memcpy(out->own, s->quota_own, sizeof out->own);
-    (void)pthread_mutex_unlock(&a->lock);
-    return true;
-}
-
-struct setting {
-    const struct quota_change *changes;
-    size_t count;
-};
-
-static bool set_limits(struct change *c, void *ctx, struct fail *why)
-{
-    const struct setting *s = ctx;
-
-    for (size_t i = 0; i < s->count; i++) {
-        const struct quota_change *one = &s->changes[i];
-        if (one->by_default) {
-            if (!db_run(c->db, SQL_QUOTA_UNSET, why, "i", (int64_t)one->resource))
-                return false;
-        } else if (one->most != QUOTA_UNLIMITED && one->most > QUOTA_MOST) {
-            return fail_set(why, FAIL_PERM, FAIL_INVALID, "a limit is at most %llu", (unsigned long long)QUOTA_MOST);
-        } else if (!db_run(c->db, SQL_QUOTA_SET, why, "ii", (int64_t)one->resource,
-                           one->most == QUOTA_UNLIMITED ? -1 : (int64_t)one->most)) {
-            return false;
-        }
-    }
-    c->wrote = true;
-    c->restructured = true; /* the state is read anew, with its limits */
-    return true;
-}
-
-bool quota_set(struct account *a, const struct quota_change *changes, size_t count, struct fail *why)
-{
-    struct setting s = {.changes = changes, .count = count};
-
-    return count == 0 || change_run(a, CHANGE_ALONE, set_limits, &s, why);
 }

@@ -38,6 +38,34 @@ struct quota {
 };
 bool quota_read(struct account *a, struct quota *out, struct fail *why);
 
+struct quota_amount {
+    uint64_t bytes, messages;
+};
+
+/*
+ * Accounts may have limits together, as those of a mail domain, and a domain limits for each of its accounts that has
+ * none of its own.  Who knows domains tells the store, once, before anybody asks for room.
+ */
+struct quota_domain {
+    uint64_t id;                  /* never used twice */
+    struct quota_amount most;     /* of all together; QUOTA_UNLIMITED */
+    bool has_default[QUOTA_RESOURCES];
+    uint64_t each[QUOTA_RESOURCES]; /* of each account, instead of what store_limits says */
+    char name[256];
+};
+struct quota_source {
+    /* Quick, from any thread and under any of the store's locks.  false: the account has no domain. */
+    bool (*domain_of)(void *ctx, uint64_t account, struct quota_domain *out);
+    /* Calls `each` for all accounts of a domain. */
+    bool (*members)(void *ctx, const struct quota_domain *d, bool (*each)(void *ctx, uint64_t account), void *each_ctx,
+                    struct fail *why);
+    void *ctx;
+};
+void quota_set_source(struct store *st, const struct quota_source *source);
+bool quota_domain_of(struct account *a, struct quota_domain *out);
+/* What its accounts hold together.  Opens files of which nothing is known. */
+bool quota_domain_used(struct store *st, const struct quota_domain *d, struct quota_amount *used, struct fail *why);
+
 /* One limit to be set: up to QUOTA_MOST, or QUOTA_UNLIMITED; with `by_default` the account has none of its own
  * any more. */
 struct quota_change {
@@ -48,12 +76,9 @@ struct quota_change {
 /* All or none. */
 bool quota_set(struct account *a, const struct quota_change *changes, size_t count, struct fail *why);
 
-struct quota_amount {
-    uint64_t bytes, messages;
-};
 /*
  * May so much more come in?  If so it is reserved.  FAIL_OVER_QUOTA: FAIL_TEMP, or FAIL_PERM for more bytes
- * than the account could hold if it were empty.  Opens the account's file only where nothing is known of it.
+ * than the account could hold if it were empty; FAIL_OVER_DOMAIN_QUOTA where it is the domain.  Opens the account's file only where nothing is known of it.
  */
 bool quota_reserve(struct account *a, struct quota_amount more, struct fail *why);
 /* The same without reserving: for who wants to refuse early. */
@@ -65,6 +90,8 @@ bool quota_fits(struct account *a, struct quota_amount more, struct fail *why);
 bool quota_grow(struct account *a, struct quota_amount *reserved, uint64_t bytes, struct fail *why);
 /* After FAIL_OVER_QUOTA, for who can do something about it: how much too little room there is.  Returns false. */
 bool quota_tell_missing(struct account *a, struct quota_amount more, struct fail *why);
+/* Before a transaction that asks for room by itself: what its domain holds is known from here on. */
+bool quota_ready(struct account *a, struct fail *why);
 /* What is reserved in it just now. */
 struct quota_amount quota_reserved(struct store *st, uint64_t account_id);
 void quota_release(struct store *st, uint64_t account_id, struct quota_amount amount);

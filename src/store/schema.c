@@ -139,14 +139,21 @@ static const char *const account_upgrades[] = {
     " STRICT, WITHOUT ROWID;"                                                                                \
     "CREATE INDEX share_owner ON share(owner);"
 
+/*
+ * usage    what accounts of domains with limits held when the last process ended in order (store/quota_domain.c).
+ */
+#define NODE_TABLES_3                                                                                        \
+    "CREATE TABLE usage (account INTEGER PRIMARY KEY, bytes INTEGER NOT NULL, messages INTEGER NOT NULL) STRICT;"
+
 static const char node_tables[] =
     "CREATE TABLE node (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE TABLE release (ref INTEGER NOT NULL, account INTEGER NOT NULL, size INTEGER NOT NULL,"
     " PRIMARY KEY (ref, account))"
-    " STRICT, WITHOUT ROWID;" NODE_TABLES_2;
+    " STRICT, WITHOUT ROWID;" NODE_TABLES_2 NODE_TABLES_3;
 
 static const char *const node_upgrades[] = {
     NODE_TABLES_2, /* 1 to 2 */
+    NODE_TABLES_3, /* 2 to 3 */
 };
 
 const struct db_schema account_schema = {
@@ -160,7 +167,7 @@ const struct db_schema account_schema = {
 
 const struct db_schema node_schema = {
     .what = "node",
-    .version = 2,
+    .version = 3,
     .create = node_tables,
     .upgrades = node_upgrades,
     .statements = node_statements,

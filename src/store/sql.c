@@ -388,5 +388,8 @@ const char *const node_statements[NODE_SQL_COUNT] = {
     [NODE_SHARE_HAS] = "SELECT count(*) FROM share WHERE owner = ?1 AND grantee = ?2",
     [NODE_SHARES_OF] = "SELECT grantee FROM share WHERE owner = ?1",
     [NODE_SHARING] = "SELECT owner FROM share WHERE grantee = ?1",
+    [NODE_USAGE_CLEAR] = "DELETE FROM usage",
+    [NODE_USAGE_SET] = "INSERT INTO usage(account, bytes, messages) VALUES (?1, ?2, ?3)",
+    [NODE_USAGE_ALL] = "SELECT account, bytes, messages FROM usage",
     [NODE_RELEASED_GONE] = "DELETE FROM release WHERE ref = ?1",
 };

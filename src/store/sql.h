@@ -201,6 +201,9 @@ enum node_sql {
     NODE_SHARE_HAS,
     NODE_SHARES_OF,
     NODE_SHARING,
+    NODE_USAGE_CLEAR,
+    NODE_USAGE_SET,
+    NODE_USAGE_ALL,
     NODE_SQL_COUNT
 };
 extern const char *const node_statements[NODE_SQL_COUNT];
