@@ -38,6 +38,7 @@ static const struct {
     {"check", admin_check, false, IN_MAIL},
     {"domain.add", admin_domain_add, false, IN_MAIL},
     {"domain.list", admin_domain_list, false, IN_MAIL},
+    {"domain.quota", admin_domain_quota, false, IN_MAIL},
     {"domain.remove", admin_domain_remove, false, IN_MAIL},
     {"policy.test", admin_policy_test, true, IN_MAIL},
     {"queue.hold", admin_queue_hold, false, IN_QUEUE},

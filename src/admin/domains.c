@@ -4,6 +4,8 @@
  * Layer: admin.
  */
 #include "admin/internal.h"
+#include "deliver/deliver.h"
+#include "store/quota.h"
 
 bool admin_domain_add(struct admin_call *c, struct fail *why)
 {
@@ -36,6 +38,78 @@ bool admin_domain_list(struct admin_call *c, struct fail *why)
 
     admin_put(c, "domains", list);
     return directory_each_domain(c->on->directory, list_domain, list, why);
+}
+
+/* ---- quotas ---- */
+
+/* What a request and its answer call the limits. */
+static const char *const limit_names[DOMAIN_LIMITS] = {
+    [DOMAIN_BYTES] = "storage",
+    [DOMAIN_MESSAGES] = "messages",
+    [DOMAIN_ACCOUNT_BYTES] = "account_storage",
+    [DOMAIN_ACCOUNT_MESSAGES] = "account_messages",
+    [DOMAIN_ACCOUNT_MAILBOXES] = "account_mailboxes",
+};
+
+/* "storage": 1000, "storage": 0 (no limit), "account_storage": null (what the config says for all). */
+static bool wanted_limits(const struct admin_call *c, struct domain_quota_change changes[DOMAIN_LIMITS], size_t *count,
+                          struct fail *why)
+{
+    *count = 0;
+    for (size_t i = 0; i < DOMAIN_LIMITS; i++) {
+        const json_t *limit = json_object_get(c->request, limit_names[i]);
+        if (limit == NULL)
+            continue;
+        if (!json_is_null(limit) && (!json_is_integer(limit) || json_integer_value(limit) < 0))
+            return fail_set(why, FAIL_PERM, FAIL_INVALID, "%s is a number (0: no limit) or null", limit_names[i]);
+        changes[(*count)++] = (struct domain_quota_change){
+            .which = (enum domain_limit)i,
+            .limit = json_is_null(limit) ? DOMAIN_LIMIT_UNSET : json_integer_value(limit)};
+    }
+    return true;
+}
+
+static json_t *limit_json(int64_t limit)
+{
+    return limit == DOMAIN_LIMIT_UNSET ? json_null() : json_integer(limit);
+}
+
+/* {"storage": {"used": 7, "limit": 100}, "messages": {...}, "account_storage": {"limit": null}, ...}; 0: no limit */
+static json_t *quota_json(const struct domain_quota *q, struct quota_amount used)
+{
+    const uint64_t sums[] = {[DOMAIN_BYTES] = used.bytes, [DOMAIN_MESSAGES] = used.messages};
+    json_t *out = json_object();
+
+    for (size_t i = 0; i < DOMAIN_LIMITS; i++) {
+        json_t *one = json_pack("{s:o}", "limit", limit_json(q->limits[i]));
+        if (i < ARRAY_LEN(sums))
+            (void)json_object_set_new(one, "used", json_integer((json_int_t)sums[i]));
+        if (json_object_set_new(out, limit_names[i], one) != 0)
+            die_no_memory(0);
+    }
+    return out;
+}
+
+/* {"do": "domain.quota", "domain", and limits to be set} */
+bool admin_domain_quota(struct admin_call *c, struct fail *why)
+{
+    struct domain_quota_change changes[DOMAIN_LIMITS];
+    struct domain_quota q;
+    struct quota_domain counted;
+    struct quota_amount used;
+    struct slice domain;
+    size_t count;
+
+    if (!admin_text(c, "domain", &domain, why) || !wanted_limits(c, changes, &count, why) ||
+        (count > 0 && !directory_domain_quota_set(c->on->directory, domain, changes, count, why)) ||
+        !directory_domain_quota(c->on->directory, domain, &q, why))
+        return false;
+    deliver_domain_quota(&q, &counted);
+    if (!quota_domain_used(c->on->store, &counted, &used, why))
+        return false;
+    admin_put(c, "domain", json_string(q.name));
+    admin_put(c, "quota", quota_json(&q, used));
+    return true;
 }
 
 bool admin_alias_add(struct admin_call *c, struct fail *why)

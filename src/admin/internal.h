@@ -22,7 +22,7 @@ struct admin_call {
 
 typedef bool admin_command(struct admin_call *c, struct fail *why);
 
-admin_command admin_domain_add, admin_domain_list, admin_domain_remove;
+admin_command admin_domain_add, admin_domain_list, admin_domain_remove, admin_domain_quota;
 admin_command admin_account_add, admin_account_list, admin_account_find, admin_account_enable, admin_account_disable,
     admin_account_remove, admin_account_quota, admin_account_sender_add, admin_account_sender_list,
     admin_account_sender_remove, admin_account_sent_copy;

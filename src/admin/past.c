@@ -274,16 +274,30 @@ static void recount_account(struct admin_call *c, const struct directory_account
     account_release(&a);
 }
 
-/* {"do": "account.recount", "address"}; without address all of them. */
+/* Of the domain that the request names, or all. */
+static void recount_if_wanted(struct admin_call *c, const struct directory_account *account)
+{
+    struct slice wanted = admin_text_or_empty(c, "domain");
+    struct domain_quota mine, other;
+
+    if (wanted.len == 0 || (directory_domain_quota(c->on->directory, wanted, &mine, NULL) &&
+                            directory_account_quota(c->on->directory, account->id, &other) && mine.id == other.id))
+        recount_account(c, account);
+}
+
+/* {"do": "account.recount", "address"}; or with "domain" all of that; without either all there are. */
 bool admin_account_recount(struct admin_call *c, struct fail *why)
 {
     struct directory_account account;
+    struct domain_quota domain;
 
     admin_put(c, "accounts", json_integer(0));
     admin_put(c, "differences", json_integer(0));
     admin_put(c, "failed", json_integer(0));
     if (admin_text_or_empty(c, "address").len == 0)
-        return admin_each_account(c, recount_account, why);
+        return (admin_text_or_empty(c, "domain").len == 0 ||
+                directory_domain_quota(c->on->directory, admin_text_or_empty(c, "domain"), &domain, why)) &&
+               admin_each_account(c, recount_if_wanted, why);
     if (!admin_account(c, &account, why))
         return false;
     recount_account(c, &account);

@@ -74,11 +74,13 @@ static struct deliver *deliver_new(struct store *st, struct volumes *v, struct d
     d->outbound.last = &d->outbound.first;
     idmap_init(&d->queues);
     d->last_ready = &d->first_ready;
+    domain_begin(d);
     return d;
 }
 
 static void deliver_free(struct deliver *d)
 {
+    domain_end(d);
     rows_finish(d);
     outbound_finish(d);
     crash_note_close(&d->note);

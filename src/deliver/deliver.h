@@ -15,6 +15,7 @@
 #include "base/map.h"
 #include "directory/directory.h"
 #include "queue/envelope.h"
+#include "store/quota.h"
 
 struct deliver;
 struct queue_message;
@@ -50,6 +51,9 @@ bool deliver_open(struct store *st, struct volumes *v, struct directory *d,
                   const struct deliver_limits *limits, struct deliver **out, struct fail *why);
 /* Places what is waiting (at most `seconds`), saves the low-water mark, ends the threads. */
 void deliver_close(struct deliver **d, unsigned seconds);
+
+/* A domain's limits as the store is told them. */
+void deliver_domain_quota(const struct domain_quota *from, struct quota_domain *out);
 
 /* One RCPT that was accepted. */
 struct delivery_recipient {

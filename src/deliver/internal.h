@@ -87,6 +87,7 @@ struct deliver {
     struct directory *directory;
     struct deliver_limits limits;
     struct crash_note *note;
+    struct quota_source quotas;
 
     pthread_mutex_t lock; /* over all that follows */
     pthread_cond_t work;  /* a queue became ready, or the end is near */
@@ -122,6 +123,12 @@ struct quota_amount hold_take(struct deliver_hold *h, uint64_t account);
 
 /* The mailbox of that special use; 0: `why`. */
 uint64_t mailbox_for_use(struct account *a, enum special_use use, struct fail *why);
+
+/* ---- domain.c ---- */
+
+/* From here on the store knows domains; until the end. */
+void domain_begin(struct deliver *d);
+void domain_end(struct deliver *d);
 
 /* ---- job.c ---- */
 

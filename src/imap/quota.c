@@ -3,8 +3,10 @@
  *
  * Layer: imap.  RFC 9208.  An account is one quota root: "" is one's own, that of
  * another account, whose mailbox is shared, has the account's address for a name
- * (which one's own may be called by, too).  SETQUOTA and the roots of accounts that
- * share nothing are for administrators.
+ * (which one's own may be called by, too).  Where all accounts of a domain have limits
+ * together, that is a second root, "@" and the domain, of each of their mailboxes; its
+ * accounts see it.  SETQUOTA and the roots of accounts that share nothing are for
+ * administrators.
  */
 #include "imap/target.h"
 
@@ -28,6 +30,8 @@ struct root {
     struct slice name; /* as the client knows it */
     struct account *account;
     struct account *taken; /* to be released, or NULL */
+    bool is_domain;        /* it is that of `domain`, and the account does not matter */
+    struct quota_domain domain;
 };
 
 static bool address_of(struct imap_session *s, uint64_t account, struct slice *out, struct fail *why)
@@ -73,6 +77,31 @@ static bool shares_with_us(struct imap_session *s, struct account *a)
     return any;
 }
 
+static bool has_limits(const struct quota_domain *d)
+{
+    return d->most.bytes != QUOTA_UNLIMITED || d->most.messages != QUOTA_UNLIMITED;
+}
+
+/* "@example.org": one's own domain's, and for administrators those of others. */
+static bool find_domain(struct imap_session *s, struct slice name, struct root *out, struct fail *why)
+{
+    struct domain_quota found;
+    struct quota_domain mine;
+
+    if (!directory_domain_quota(s->service->login->directory, name, &found, why))
+        return why->reason == FAIL_NOT_FOUND ? no_root(why) : false;
+    const bool is_mine = quota_domain_of(s->account, &mine) && mine.id == found.id;
+    if (!is_administrator(s) && !(is_mine && has_limits(&mine)))
+        return no_root(why);
+    out->is_domain = true;
+    out->domain = (struct quota_domain){
+        .id = found.id,
+        .most = {found.limits[DOMAIN_BYTES] > 0 ? (uint64_t)found.limits[DOMAIN_BYTES] : QUOTA_UNLIMITED,
+                 found.limits[DOMAIN_MESSAGES] > 0 ? (uint64_t)found.limits[DOMAIN_MESSAGES] : QUOTA_UNLIMITED}};
+    memcpy(out->domain.name, found.name, sizeof out->domain.name);
+    return true;
+}
+
 static bool find_root(struct imap_session *s, struct slice name, struct root *out, struct fail *why)
 {
     struct directory_account found;
@@ -80,6 +109,8 @@ static bool find_root(struct imap_session *s, struct slice name, struct root *ou
     *out = (struct root){.name = name, .account = s->account};
     if (name.len == 0)
         return true;
+    if (name.ptr[0] == '@')
+        return find_domain(s, slice_from(name, 1), out, why);
     if (!directory_login(s->service->login->directory, name, &s->arena, &found, why))
         return why->reason == FAIL_NOT_FOUND ? no_root(why) : false;
     if (found.id == account_id(s->account))
@@ -98,13 +129,25 @@ static bool find_root(struct imap_session *s, struct slice name, struct root *ou
  *
  * Kilobytes are rounded up, limit and usage alike: who is not over the limit is not shown to be.
  */
+static bool read_domain(struct imap_session *s, const struct quota_domain *d, struct quota *out, struct fail *why)
+{
+    struct quota_amount used;
+
+    if (!quota_domain_used(s->service->store, d, &used, why))
+        return false;
+    *out = (struct quota){
+        .used = {[QUOTA_STORAGE] = used.bytes, [QUOTA_MESSAGE] = used.messages},
+        .most = {[QUOTA_STORAGE] = d->most.bytes, [QUOTA_MESSAGE] = d->most.messages, [QUOTA_MAILBOX] = QUOTA_UNLIMITED}};
+    return true;
+}
+
 static bool tell_quota(struct imap_session *s, const struct root *root, struct fail *why)
 {
     struct buf *out = conn_out(s->conn);
     struct quota q;
     bool any = false;
 
-    if (!quota_read(root->account, &q, why))
+    if (!(root->is_domain ? read_domain(s, &root->domain, &q, why) : quota_read(root->account, &q, why)))
         return false;
     buf_add(out, SLICE("* QUOTA "));
     imap_write_string(out, root->name);
@@ -154,11 +197,18 @@ static bool root_of(struct imap_session *s, struct slice name, struct root *out,
     return target.account == s->account || address_of(s, account_id(target.account), &out->name, why);
 }
 
+static bool shows_domain(struct imap_session *s, const struct quota_domain *d)
+{
+    struct quota_domain mine;
+
+    return (quota_domain_of(s->account, &mine) && mine.id == d->id) || is_administrator(s);
+}
+
 /* getquotaroot = "GETQUOTAROOT" SP mailbox             RFC 9208 section 4.1.2 */
 void imap_getquotaroot(struct imap_session *s, struct imap_reader *args)
 {
     struct buf *out = conn_out(s->conn);
-    struct root root;
+    struct root root, domain = {.is_domain = true};
     struct fail why;
 
     imap_expect_space(args);
@@ -176,8 +226,16 @@ void imap_getquotaroot(struct imap_session *s, struct imap_reader *args)
     imap_write_mailbox(s, out, name);
     buf_add_char(out, ' ');
     imap_write_string(out, root.name);
+    /* Of a mailbox of another domain's account it is not ours to see. */
+    const bool together = quota_domain_of(root.account, &domain.domain) && has_limits(&domain.domain) &&
+                          shows_domain(s, &domain.domain);
+    if (together) {
+        domain.name = arena_printf(&s->arena, "@%s", domain.domain.name);
+        buf_add_char(out, ' ');
+        imap_write_string(out, domain.name);
+    }
     buf_add(out, SLICE("\r\n"));
-    if (!tell_quota(s, &root, &why))
+    if (!tell_quota(s, &root, &why) || (together && !tell_quota(s, &domain, &why)))
         imap_no_because(s, &why);
     else
         imap_ok(s, "That is it");
@@ -227,6 +285,29 @@ static void read_limits(struct imap_reader *r, struct wanted *w)
     imap_expect(r, ')');
 }
 
+static bool set_domain(struct imap_session *s, struct root *root, const struct wanted *w, struct fail *why)
+{
+    struct domain_quota_change changes[] = {{.which = DOMAIN_BYTES}, {.which = DOMAIN_MESSAGES}};
+    const enum quota_resource of[] = {QUOTA_STORAGE, QUOTA_MESSAGE};
+
+    if (w->named[QUOTA_MAILBOX])
+        return fail_set(why, FAIL_PERM, FAIL_NOT_ALLOWED, "the mailboxes of a domain are not counted");
+    for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
+        const uint64_t most = w->limits[of[i]].most;
+        if (most == 0)
+            return fail_set(why, FAIL_PERM, FAIL_NOT_ALLOWED, "a domain's limit is at least 1");
+        changes[i].limit = most == QUOTA_UNLIMITED ? 0 : (int64_t)most;
+    }
+    struct slice name = slice_from(root->name, 1);
+    return directory_domain_quota_set(s->service->login->directory, name, changes, ARRAY_LEN(changes), why) &&
+           find_domain(s, name, root, why);
+}
+
+static bool set_root(struct imap_session *s, struct root *root, const struct wanted *w, struct fail *why)
+{
+    return root->is_domain ? set_domain(s, root, w, why) : quota_set(root->account, w->limits, QUOTA_RESOURCES, why);
+}
+
 /* setquota = "SETQUOTA" SP quota-root-name SP setquota-list            RFC 9208 section 4.1.3 */
 void imap_setquota(struct imap_session *s, struct imap_reader *args)
 {
@@ -245,7 +326,7 @@ void imap_setquota(struct imap_session *s, struct imap_reader *args)
         imap_no(s, "[NOPERM] Quotas are set by administrators");
     else if (wanted.unknown.len > 0)
         imap_no(s, "[CANNOT] STORAGE, MESSAGE and MAILBOX can be limited");
-    else if (!find_root(s, name, &root, &why) || !quota_set(root.account, wanted.limits, QUOTA_RESOURCES, &why) ||
+    else if (!find_root(s, name, &root, &why) || !set_root(s, &root, &wanted, &why) ||
              !tell_quota(s, &root, &why))
         imap_no_because(s, &why);
     else

@@ -75,7 +75,8 @@ bool cli_ask_slowly(const struct cli *cli, json_t *request, void (*progress)(voi
 
 /* The commands. */
 int command_serve(struct cli *cli), command_init(struct cli *cli), command_demo(struct cli *cli);
-int command_domain_add(struct cli *cli), command_domain_list(struct cli *cli), command_domain_remove(struct cli *cli);
+int command_domain_add(struct cli *cli), command_domain_list(struct cli *cli), command_domain_remove(struct cli *cli),
+    command_domain_quota(struct cli *cli), command_domain_recount(struct cli *cli);
 int command_account_add(struct cli *cli), command_account_passwd(struct cli *cli), command_account_list(struct cli *cli),
     command_account_disable(struct cli *cli), command_account_enable(struct cli *cli),
     command_account_remove(struct cli *cli), command_account_quota(struct cli *cli), command_account_sender(struct cli *cli),

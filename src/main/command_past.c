@@ -273,15 +273,16 @@ static void show_difference(void *ctx, const json_t *line)
     }
 }
 
-int command_account_recount(struct cli *cli)
+/* `of`: what the argument is. */
+static int recount(struct cli *cli, const char *of)
 {
     struct listing l = {.cli = cli, .rows = json_array()};
     json_t *request = json_pack("{s:s}", "do", "account.recount"), *result = NULL;
 
-    if (cli->argument_count > 0 && json_object_set_new(request, "address", json_string(cli->arguments[0])) != 0) {
+    if (cli->argument_count > 0 && json_object_set_new(request, of, json_string(cli->arguments[0])) != 0) {
         json_decref(request);
         json_decref(l.rows);
-        return cli_usage(cli, "the address is not UTF-8");
+        return cli_usage(cli, "the %s is not UTF-8", of);
     }
     bool ok = cli_ask_slowly(cli, request, show_difference, &l, &result);
     if (ok) {
@@ -294,4 +295,14 @@ int command_account_recount(struct cli *cli)
     json_decref(l.rows);
     json_decref(result);
     return ok ? DONE : FAILED;
+}
+
+int command_account_recount(struct cli *cli)
+{
+    return recount(cli, "address");
+}
+
+int command_domain_recount(struct cli *cli)
+{
+    return recount(cli, "domain");
 }
