@@ -139,6 +139,9 @@ struct queue_claim *claim_of_item(struct queue *q, struct item *i)
     (void)pthread_mutex_lock(&q->lock);
     if (c != NULL) {
         c->item = i;
+        i->claim = c;
+        c->afresh = i->at->afresh;
+        i->at->afresh = false;
         q->active_recipients += c->recipient_count;
     } else {
         struct destination *d = i->at;

@@ -52,14 +52,19 @@ struct lane;
 enum place { PLACE_WARM, PLACE_NEW, PLACE_COLD };
 enum { PLACES = 3 };
 
+/* What the administrator wants of a recipient that is being sent to: done once it is known how that went. */
+enum mark_kind { MARK_HOLD = 1, MARK_REMOVE, MARK_RETURN };
+struct mark { struct mark *next; uint64_t row; enum mark_kind kind; bool counted; /* among the held, already */ };
+
 struct item {
     struct item        *next; /* in its lane, or in the list of what a destination lost */
     struct lane        *lane; /* NULL once claimed */
     struct destination *at;
     uint64_t            head, message, source;
     int                 rank; /* MT-PRIORITY, the best first */
-    struct queue_claim *fresh;
-    bool                active;
+    struct queue_claim *fresh, *claim; /* claim: of whoever sends it; NULL: its rows are being read */
+    struct mark        *marks;
+    bool                active, judged; /* judged: what comes of it is being written */
     enum place          place;
 };
 
@@ -89,7 +94,7 @@ struct destination {
     struct idmap lanes;         /* by source: all of them */
     size_t       waiting, active, pending, listed, urgent;
     unsigned     allowed, failures, busy;
-    bool         proven, home, more, hungry, parked;
+    bool         proven, home, more, hungry, parked, afresh;
     int64_t      not_before; /* its own back-off */
     int64_t      wake;       /* look into the database then; NEVER_DUE */
     size_t       heap_at;    /* in queue.wakes, 1..; 0: not there */
@@ -148,6 +153,7 @@ struct queue {
     int64_t feed_next, feed_id;
     int64_t swept, reclaimed;
     volume_ref scan_end;
+    int64_t opened;
     pthread_t committer, tender, homer, scanner;
     unsigned leases;
     bool home_held, home_busy; /* held: nothing goes home (backup.c) */
@@ -177,6 +183,14 @@ void item_free(struct queue *q, struct item *i);
 /* The group changed: an item that only waits is forgotten.  false: it is claimed. */
 bool item_forget(struct queue *q, uint64_t head);
 /* Makes a group claimed without a place, so that nobody else claims it; NULL: somebody has. */
+/*
+ * Of a group that is claimed: what is to be done with one of its recipients afterwards; `kind` 0: nothing any more.
+ * MARK_TOO_LATE: its fate is being written, so ask again when that is settled.
+ */
+enum marked { MARKED, MARKED_BEFORE, MARK_NOT_CLAIMED, MARK_TOO_LATE };
+enum marked item_mark(struct queue *q, uint64_t head, uint64_t row, enum mark_kind kind, bool counted);
+/* Is this recipient with somebody who sends it?  In doubt it is. */
+bool item_has(const struct queue *q, uint64_t head, uint64_t row);
 struct item *item_reserve(struct queue *q, struct destination *d, uint64_t head, uint64_t message);
 
 /* ---- claim.c ---- */
@@ -211,6 +225,8 @@ bool take_write(struct queue *q, const struct queue_message *m, uint64_t ref, bo
 void take_schedule(struct queue *q, const struct due_list *l);
 /* With db_lock: the row of a destination, made if need be.  *at NULL: it is in its back-off and not in memory. */
 bool take_destination(struct queue *q, struct slice name, int64_t next, uint64_t *id, struct destination **at, struct fail *why);
+/* The same, in memory also while it rests: for whoever is about to claim something of it. */
+bool take_destination_here(struct queue *q, struct slice name, int64_t next, uint64_t *id, struct destination **at, struct fail *why);
 /* When a message is to be looked at after `after`: a warning, the end. */
 int64_t take_look(const struct queue *q, int64_t received, int64_t expires, const struct envelope_options *o, int64_t after);
 
@@ -222,6 +238,8 @@ int64_t take_look(const struct queue *q, int64_t received, int64_t expires, cons
  */
 enum settle_kind { SETTLE_REPORT, SETTLE_SILENT, SETTLE_WARN };
 void settle_start(struct queue *q, struct queue_claim *c, const struct queue_outcome *outcomes, enum settle_kind kind, int64_t not_before);
+/* What becomes of a recipient that the administrator returns. */
+extern const struct queue_outcome settle_returned;
 /* Seconds to wait after so many attempts have failed, with jitter. */
 int64_t settle_back_off(const struct queue *q, unsigned attempts);
 

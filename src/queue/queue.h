@@ -119,6 +119,7 @@ struct queue_claim {
     size_t                  recipient_count;
     struct arena            arena;
     int64_t                 expires; /* from then on what fails for now has failed for good */
+    bool                    afresh;  /* somebody wants it tried now: what is remembered of dead hosts does not count */
     /* The queue's own. */
     struct item            *item;
     uint64_t                head, delivery;

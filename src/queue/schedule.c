@@ -184,26 +184,39 @@ static void add_lane(struct destination *d, struct lane *l)
     d->last = &l->next;
 }
 
-/* The lane whose turn it is; where anything has a priority of its own, the best. */
-static struct lane *take_lane(struct destination *d)
-{
-    struct lane **best = &d->first;
-
-    for (struct lane **at = &d->first; d->urgent > 0 && *at != NULL; at = &(*at)->next)
-        if ((*at)->first->rank < (*best)->first->rank)
-            best = at;
-    struct lane *l = *best;
-    *best = l->next;
-    if (l->next == NULL)
-        d->last = best;
-    return l;
-}
-
 static bool rate_ok(struct minute *m, uint64_t most, int64_t now)
 {
     if (now < m->began || now >= m->began + 60)
         *m = (struct minute){.began = now};
     return most == 0 || m->count < most;
+}
+
+/*
+ * The lane whose turn it is; where anything has a priority of its own, the best.  Those of sources that have sent enough
+ * for this minute are passed over; NULL: all are, and the destination is looked at again when the first of them may.
+ */
+static struct lane *take_lane(struct queue *q, struct destination *d, int64_t now)
+{
+    const uint64_t most = q->setting.limits.source_per_minute;
+    struct lane  **best = NULL;
+    int64_t        again = NEVER_DUE;
+
+    for (struct lane **at = &d->first; *at != NULL && (best == NULL || d->urgent > 0); at = &(*at)->next) {
+        struct minute *m = &(*at)->source->minute;
+        if (!d->home && !rate_ok(m, most, now))
+            again = m->began + 60 < again ? m->began + 60 : again;
+        else if (best == NULL || (*at)->first->rank < (*best)->first->rank)
+            best = at;
+    }
+    if (best == NULL) {
+        schedule_wake(q, d, again);
+        return NULL;
+    }
+    struct lane *l = *best;
+    *best = l->next;
+    if (l->next == NULL)
+        d->last = best;
+    return l;
 }
 
 static bool is_open(struct queue *q, struct destination *d, int64_t now)
@@ -233,7 +246,9 @@ void schedule_offer(struct queue *q, struct destination *d)
         return;
     }
     while (d->first != NULL && d->active + d->listed < allowed(d)) {
-        struct lane *l = take_lane(d);
+        struct lane *l = take_lane(q, d, clock_now());
+        if (l == NULL)
+            return;
         l->next = NULL;
         *l->source->last = l;
         l->source->last = &l->next;
@@ -419,7 +434,7 @@ struct item *schedule_pick(struct queue *q, int64_t now)
         } else {
             add_lane(d, l);
             if (slow)
-                schedule_wake(q, d, s->minute.began + 60);
+                schedule_offer(q, d); /* to another source */
             else if (d->not_before <= now && d->active < allowed(d) && !has_place(q, d, s))
                 park(q, d);
         }
@@ -434,12 +449,8 @@ struct item *schedule_pick_at(struct queue *q, struct destination *d, int64_t no
 {
     if (d->first == NULL || !is_open(q, d, now) || d->active >= allowed(d) || q->active >= q->setting.limits.sessions)
         return NULL;
-    struct lane *l = take_lane(d);
-    if (!rate_ok(&l->source->minute, q->setting.limits.source_per_minute, now)) {
-        add_lane(d, l);
-        return NULL;
-    }
-    return claim_from(q, l);
+    struct lane *l = take_lane(q, d, now);
+    return l != NULL ? claim_from(q, l) : NULL;
 }
 
 void schedule_leave(struct queue *q, struct item *i)
@@ -466,7 +477,46 @@ void item_free(struct queue *q, struct item *i)
 {
     (void)idmap_remove(&q->items, i->head);
     i->at->pending--;
+    for (struct mark *m = i->marks, *next; m != NULL; m = next) {
+        next = m->next;
+        free(m);
+    }
     free(i);
+}
+
+bool item_has(const struct queue *q, uint64_t head, uint64_t row)
+{
+    const struct item *i = idmap_get(&q->items, head);
+
+    if (i == NULL || !i->active || i->claim == NULL)
+        return i != NULL && i->active;
+    for (size_t k = 0; k < i->claim->recipient_count; k++)
+        if (i->claim->recipients[k].row == row)
+            return true;
+    return false;
+}
+
+enum marked item_mark(struct queue *q, uint64_t head, uint64_t row, enum mark_kind kind, bool counted)
+{
+    struct item *i = idmap_get(&q->items, head);
+
+    if (!item_has(q, head, row))
+        return MARK_NOT_CLAIMED;
+    if (i->judged || i->claim == NULL)
+        return MARK_TOO_LATE;
+    struct mark **at = &i->marks;
+    while (*at != NULL && (*at)->row != row)
+        at = &(*at)->next;
+    struct mark *m = *at;
+    if ((m != NULL ? m->kind : 0) == kind)
+        return MARKED_BEFORE;
+    if (m == NULL) {
+        *at = m = xcalloc(1, sizeof *m);
+        m->row = row;
+    }
+    m->kind = kind;
+    m->counted = m->counted || counted;
+    return MARKED;
 }
 
 static void unlink_item(struct queue *q, struct item *i)

@@ -11,7 +11,12 @@
 #include "base/log.h"
 #include "queue/internal.h"
 
+#define SETTLE_RETURNED "the administrator of this server has returned the message"
+
 enum { REASON_MOST = 1000, REMOTE_MOST = 255, STATUS_MOST = 20 };
+
+const struct queue_outcome settle_returned = {
+    .fate = QUEUE_NEVER, .status = {"5.7.0", 5}, .text = {SETTLE_RETURNED, sizeof SETTLE_RETURNED - 1}};
 
 enum verdict { VERDICT_KEEP, VERDICT_DONE, VERDICT_FAILED, VERDICT_LATER };
 
@@ -24,7 +29,9 @@ struct settling {
     enum verdict *verdicts;
     int64_t *next;
     bool *expired;
+    bool *silent, *hold; /* the administrator's word */
     size_t gone;
+    int64_t held;         /* more of them than before */
     bool released;        /* nothing of the message is left */
     struct body *body;    /* of a notification; NULL: nobody is told */
     struct queue_message dsn;
@@ -60,7 +67,8 @@ static void judge(struct queue *q, struct settling *s, size_t i)
     int64_t                   next;
 
     s->verdicts[i] = VERDICT_KEEP;
-    s->expired[i] = false;
+    s->expired[i] = s->hold[i] = false;
+    s->silent[i] = s->kind == SETTLE_SILENT;
     if (s->kind == SETTLE_WARN)
         return;
     switch (s->outcomes[i].fate) {
@@ -76,10 +84,45 @@ static void judge(struct queue *q, struct settling *s, size_t i)
     s->next[i] = next < c->expires ? next : c->expires;
 }
 
+/* What the administrator wanted meanwhile comes before another attempt; what has left has left. */
+static void heed_mark(struct settling *s, size_t i, const struct mark *m)
+{
+    const enum mark_kind kind = m->kind;
+    const bool waits = s->verdicts[i] == VERDICT_LATER || s->verdicts[i] == VERDICT_KEEP;
+
+    if (kind == MARK_REMOVE && s->verdicts[i] != VERDICT_DONE) {
+        s->verdicts[i] = VERDICT_DONE;
+        s->silent[i] = true;
+    } else if (kind == MARK_RETURN && waits) {
+        s->verdicts[i] = VERDICT_FAILED;
+        s->outcomes[i] = settle_returned;
+    } else if (kind == MARK_HOLD && waits) {
+        s->hold[i] = true;
+        s->next[i] = NEVER_DUE;
+    }
+    s->held += s->hold[i];
+    s->held -= m->counted;
+}
+
+static void heed_marks(struct queue *q, struct settling *s)
+{
+    struct item *item = s->claim->item;
+
+    if (item == NULL)
+        return;
+    (void)pthread_mutex_lock(&q->lock);
+    item->judged = true;
+    for (const struct mark *m = item->marks; m != NULL; m = m->next)
+        for (size_t i = 0; i < s->claim->recipient_count; i++)
+            if (s->claim->recipients[i].row == m->row)
+                heed_mark(s, i, m);
+    (void)pthread_mutex_unlock(&q->lock);
+}
+
 /* Of what does the sender hear?  false: of nothing. */
 static bool told_kind(const struct settling *s, size_t i, enum dsn_kind *kind)
 {
-    if (s->kind == SETTLE_SILENT)
+    if (s->silent[i])
         return false;
     if (s->kind == SETTLE_WARN)
         *kind = DSN_DELAYED;
@@ -142,10 +185,13 @@ static bool prepare_settling(struct queue *q, struct op *o)
     body_destroy(&s->body);
     o->first_ref = o->last_ref = 0;
     s->now = clock_now();
+    s->held = 0;
+    for (size_t i = 0; i < c->recipient_count; i++)
+        judge(q, s, i);
+    heed_marks(q, s);
     for (size_t i = 0; i < c->recipient_count; i++) {
         const struct queue_outcome *out = &s->outcomes[i];
         enum dsn_kind kind;
-        judge(q, s, i);
         if (told_kind(s, i, &kind))
             list[count++] = (struct dsn_recipient){
                 .kind = kind, .address = c->recipients[i].address, .options = c->recipients[i].options, .code = out->code, .status = out->status,
@@ -178,7 +224,9 @@ static bool write_rows(struct queue *q, struct settling *s, struct fail *why)
         int64_t                     row = (int64_t)s->claim->recipients[i].row;
         bool                        ok = true;
         switch (s->verdicts[i]) {
-        case VERDICT_KEEP: break;
+        case VERDICT_KEEP:
+            ok = !s->hold[i] || db_run(q->db, SQL_SET_NEXT, why, "ii", row, s->next[i]);
+            break;
         case VERDICT_DONE:
         case VERDICT_FAILED:
             ok = db_run(q->db, SQL_DROP_RECIPIENT, why, "i", row);
@@ -192,6 +240,7 @@ static bool write_rows(struct queue *q, struct settling *s, struct fail *why)
         if (!ok)
             return false;
     }
+    q->delta.held += s->held;
     return true;
 }
 
@@ -255,8 +304,8 @@ static void tell(struct queue *q, const struct settling *s, size_t i)
     switch (s->verdicts[i]) {
     case VERDICT_KEEP: return;
     case VERDICT_DONE:
-        (void)__atomic_add_fetch(&q->sent, s->kind != SETTLE_SILENT, __ATOMIC_RELAXED);
-        log_event(LOG_INFO, s->kind == SETTLE_SILENT ? "queue.removed" : "queue.sent", LOG_TEXT("trace", c->trace), LOG_HEX("queue_id", c->message),
+        (void)__atomic_add_fetch(&q->sent, !s->silent[i], __ATOMIC_RELAXED);
+        log_event(LOG_INFO, s->silent[i] ? "queue.removed" : "queue.sent", LOG_TEXT("trace", c->trace), LOG_HEX("queue_id", c->message),
                   LOG_TEXT("to", c->recipients[i].address), LOG_TEXT("destination", c->destination), LOG_TEXT("remote", o->remote),
                   LOG_U64("code", o->code), LOG_TEXT("reply", o->text), LOG_I64("delay", delay));
         return;
@@ -289,7 +338,7 @@ static void let_go(struct queue *q, struct settling *s)
     for (size_t k = 0; k < s->claim->recipient_count; k++) {
         if (s->verdicts[k] == VERDICT_LATER)
             schedule_wake(q, d, s->next[k]);
-        else if (s->verdicts[k] == VERDICT_KEEP)
+        else if (s->verdicts[k] == VERDICT_KEEP && !s->hold[k])
             schedule_wake(q, d, s->now + 1);
     }
     d->quiet_since = s->now;
@@ -342,6 +391,8 @@ void settle_start(struct queue *q, struct queue_claim *c, const struct queue_out
     s->verdicts = arena_new_array(&c->arena, enum verdict, n);
     s->next = arena_new_array(&c->arena, int64_t, n);
     s->expired = arena_new_array(&c->arena, bool, n);
+    s->silent = arena_new_array(&c->arena, bool, n);
+    s->hold = arena_new_array(&c->arena, bool, n);
     for (size_t i = 0; i < n; i++) {
         s->outcomes[i] = outcomes[i];
         s->outcomes[i].status = arena_keep(&c->arena, outcomes[i].status);

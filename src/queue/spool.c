@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "queue/internal.h"
@@ -90,6 +91,7 @@ bool queue_open(const struct queue_setting *setting, struct queue **out, struct 
     q->setting = *setting;
     q->dir = xstrdup(setting->dir);
     q->hostname = xstrdup(setting->hostname);
+    q->opened = clock_now();
     (void)pthread_mutex_init(&q->db_lock, NULL);
     (void)pthread_mutex_init(&q->lock, NULL);
     init_conditions(q);
@@ -143,6 +145,10 @@ static void free_memory(struct queue *q)
     while (idmap_next(&q->items, &at, &id, &value)) {
         struct item *i = value;
         claim_free(q, i->fresh);
+        for (struct mark *m = i->marks, *after; m != NULL; m = after) {
+            after = m->next;
+            free(m);
+        }
         free(i);
     }
     at = 0;

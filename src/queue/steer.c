@@ -2,7 +2,7 @@
  * queue/steer.c - what an administrator sees and does; and undo.
  *
  * Layer: queue.  Goes through the rows in steps, in the order of arrival, so that others use the database meanwhile.  What is
- * being sent at that moment is left alone.
+ * being sent at that moment is marked: it is held, removed or returned as soon as that attempt has ended without success.
  */
 #include <stdlib.h>
 
@@ -11,7 +11,7 @@
 #include "base/scoped.h"
 #include "queue/internal.h"
 
-enum { STEP = 64, TEXT_ARENA = 1 << 30 };
+enum { STEP = 64, TEXT_ARENA = 1 << 30, ROUNDS = 4 /* for what changes hands just then */ };
 
 struct letter { /* a message's row */
     uint64_t id, delivery, size, first, total, account;
@@ -96,8 +96,7 @@ static void look_up_active(struct queue *q, struct rcpt *list, size_t count)
 {
     (void)pthread_mutex_lock(&q->lock);
     for (size_t i = 0; i < count; i++) {
-        const struct item *it = idmap_get(&q->items, list[i].head);
-        list[i].active = it != NULL && it->active;
+        list[i].active = item_has(q, list[i].head, list[i].row);
     }
     (void)pthread_mutex_unlock(&q->lock);
 }
@@ -232,6 +231,7 @@ struct setting_times {
     size_t count;
     int64_t now;
     uint64_t *changed, done;
+    size_t missed; /* neither waiting nor to be marked just then */
 };
 
 static bool concerns(enum steering what, const struct rcpt *r)
@@ -259,12 +259,28 @@ static bool run_times(struct queue *q, struct op *o, struct fail *why)
             continue; /* it has left meanwhile */
         t->done++;
         q->delta.held += t->what == STEER_HOLD ? 1 : t->what == STEER_RELEASE ? -1 : 0;
-        if (next != NEVER_DUE && !take_destination(q, r->name, next, &id, &d, why))
+        if (next != NEVER_DUE && !(t->what == STEER_RETRY ? take_destination_here : take_destination)(q, r->name, next, &id, &d, why))
             return false;
         if (t->what == STEER_RETRY && !db_run(q->db, SQL_SET_DESTINATION, why, "iiit", (int64_t)r->destination, next, (int64_t)0, SLICE("")))
             return false;
     }
     return true;
+}
+
+/* What is being sent is held when that has ended; or not any more. */
+static void mark_active(struct queue *q, struct setting_times *t)
+{
+    const enum mark_kind kind = t->what == STEER_HOLD ? MARK_HOLD : 0;
+
+    (void)pthread_mutex_lock(&q->lock);
+    for (size_t i = 0; t->what != STEER_RETRY && i < t->count; i++) {
+        if (!t->list[i].active)
+            continue;
+        enum marked m = item_mark(q, t->list[i].head, t->list[i].row, kind, false);
+        *t->changed += m == MARKED;
+        t->missed += m == MARK_NOT_CLAIMED || m == MARK_TOO_LATE;
+    }
+    (void)pthread_mutex_unlock(&q->lock);
 }
 
 /* Memory follows: what waited is forgotten, and looked for again. */
@@ -278,12 +294,14 @@ static bool after_times(struct queue *q, struct op *o, bool ok, const struct fai
         struct destination *d = destination_get(q, t->list[i].name);
         if (!concerns(t->what, &t->list[i]))
             continue;
-        (void)item_forget(q, t->list[i].head);
+        if (!item_forget(q, t->list[i].head) && t->what == STEER_HOLD) /* claimed meanwhile */
+            (void)item_mark(q, t->list[i].head, t->list[i].row, MARK_HOLD, true);
         if (d == NULL)
             continue;
         if (t->what == STEER_RETRY) {
             d->not_before = 0;
             d->failures = d->stored_failures = 0;
+            d->afresh = true;
         }
         d->more = true;
         d->quiet_since = t->now;
@@ -301,6 +319,7 @@ static bool set_times(struct queue *q, void *ctx, const struct letter *l, const 
     (void)l;
     t->list = list;
     t->count = count;
+    mark_active(q, t);
     *ok = commit_wait(q, &t->op, why);
     return *ok;
 }
@@ -311,7 +330,13 @@ static bool steer(struct queue *q, enum steering what, const struct queue_filter
     const struct walk    w = {.filter = f, .now = t.now, .each = set_times, .ctx = &t};
 
     *changed = 0;
-    return walk(q, &w, 0, why);
+    bool ok = walk(q, &w, 0, why);
+    for (unsigned round = 1; ok && t.missed > 0 && round < ROUNDS; round++) {
+        t.missed = 0;
+        queue_settle(q);
+        ok = walk(q, &w, 0, why);
+    }
+    return ok;
 }
 
 bool queue_hold(struct queue *q, const struct queue_filter *f, uint64_t *changed, struct fail *why)
@@ -331,37 +356,48 @@ bool queue_retry(struct queue *q, const struct queue_filter *f, uint64_t *change
 
 /* ---- away with it ---- */
 
-struct removing { bool bounce; uint64_t *changed; };
+struct removing { bool bounce, undo; uint64_t *changed; size_t *missed; };
 
-/* A group nobody else has from here on; NULL: somebody has. */
-static struct queue_claim *seize(struct queue *q, uint64_t head, uint64_t message, struct queue_outcome **stored, struct fail *why)
+static bool wanted(uint64_t row, const struct rcpt *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (list[i].row == row)
+            return !list[i].active;
+    return false;
+}
+
+/* Is any of those that are wanted with somebody who sends it?  With the lock. */
+static bool is_sent(const struct queue *q, const struct queue_claim *c, const struct rcpt *list, size_t count)
+{
+    for (size_t i = 0; i < c->recipient_count; i++)
+        if (wanted(c->recipients[i].row, list, count) && item_has(q, c->head, c->recipients[i].row))
+            return true;
+    return false;
+}
+
+/* A group nobody else has from here on, at least what is wanted of it; NULL: somebody has. */
+static struct queue_claim *seize(struct queue *q, const struct letter *l, uint64_t head, const struct rcpt *list, size_t count,
+                                 struct queue_outcome **stored, struct fail *why)
 {
     struct destination *d = NULL;
     uint64_t            id;
 
     queue_db_lock(q);
     struct queue_claim *c = claim_load(q, head, NEVER_DUE, stored, why);
-    if (c != NULL && take_destination(q, c->destination, NEVER_DUE, &id, &d, why) && d != NULL) {
-        (void)pthread_mutex_lock(&q->lock);
-        c->item = item_reserve(q, d, head, message);
-        bool lost = c->item == NULL;
-        (void)pthread_mutex_unlock(&q->lock);
-        if (lost) {
-            claim_free(q, c);
-            c = NULL;
-        }
-    }
+    bool ok = c != NULL && take_destination_here(q, c->destination, NEVER_DUE, &id, &d, why);
     q->made.count = 0;
+    if (ok) {
+        (void)pthread_mutex_lock(&q->lock);
+        c->item = item_reserve(q, d, head, l->id);
+        ok = c->item != NULL || !is_sent(q, c, list, count); /* others of the group may be */
+        (void)pthread_mutex_unlock(&q->lock);
+    }
     queue_db_unlock(q);
+    if (!ok) {
+        claim_free(q, c);
+        return NULL;
+    }
     return c;
-}
-
-static bool wanted(uint64_t row, const struct rcpt *list, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (list[i].row == row)
-            return true;
-    return false;
 }
 
 static void remove_group(struct queue *q, const struct removing *r, struct queue_claim *c, struct queue_outcome *outcomes,
@@ -375,10 +411,20 @@ static void remove_group(struct queue *q, const struct removing *r, struct queue
         *r->changed += 1;
         outcomes[i].fate = r->bounce ? QUEUE_NEVER : QUEUE_SENT;
         if (r->bounce)
-            outcomes[i] = (struct queue_outcome){.fate = QUEUE_NEVER, .status = SLICE("5.7.0"),
-                                                 .text = SLICE("the administrator of this server has returned the message")};
+            outcomes[i] = settle_returned;
     }
     settle_start(q, c, outcomes, r->bounce ? SETTLE_REPORT : SETTLE_SILENT, 0);
+}
+
+static void mark_for_removal(struct queue *q, const struct removing *r, const struct rcpt *to)
+{
+    if (r->undo)
+        return; /* it is leaving, and its sender must not think that it does not */
+    (void)pthread_mutex_lock(&q->lock);
+    enum marked m = item_mark(q, to->head, to->row, r->bounce ? MARK_RETURN : MARK_REMOVE, false);
+    (void)pthread_mutex_unlock(&q->lock);
+    *r->changed += m == MARKED;
+    *r->missed += m == MARK_NOT_CLAIMED || m == MARK_TOO_LATE;
 }
 
 static bool remove_some(struct queue *q, void *ctx, const struct letter *l, const struct rcpt *list, size_t count, struct fail *why, bool *ok)
@@ -389,29 +435,46 @@ static bool remove_some(struct queue *q, void *ctx, const struct letter *l, cons
     (void)ok;
     for (size_t i = 0; i < count; i++) {
         struct queue_outcome *stored;
+        if (list[i].active)
+            mark_for_removal(q, r, &list[i]);
         if (list[i].active || list[i].head == before)
             continue;
         before = list[i].head;
-        struct queue_claim *c = seize(q, before, l->id, &stored, why);
-        if (c == NULL)
+        struct queue_claim *c = seize(q, l, before, list, count, &stored, why);
+        if (c == NULL) {
+            *r->missed += 1;
             continue;
+        }
         for (size_t k = 0; k < count; k++) /* what is held counts no more */
-            if (list[k].head == before && list[k].next == NEVER_DUE)
+            if (list[k].head == before && !list[k].active && list[k].next == NEVER_DUE)
                 c->held_rows++;
         remove_group(q, r, c, stored, list, count);
     }
     return true;
 }
 
-bool queue_remove(struct queue *q, const struct queue_filter *f, bool bounce, uint64_t *changed, struct fail *why)
+static bool remove_all(struct queue *q, const struct queue_filter *f, struct removing r, uint64_t *changed, struct fail *why)
 {
-    struct removing   r = {.bounce = bounce, .changed = changed};
+    size_t            missed = 0;
     const struct walk w = {.filter = f, .now = clock_now(), .each = remove_some, .ctx = &r};
 
+    r.changed = changed;
+    r.missed = &missed;
     *changed = 0;
     bool ok = walk(q, &w, 0, why);
+
     queue_settle(q);
+    for (unsigned round = 1; ok && missed > 0 && round < ROUNDS; round++) {
+        missed = 0;
+        ok = walk(q, &w, 0, why);
+        queue_settle(q);
+    }
     return ok;
+}
+
+bool queue_remove(struct queue *q, const struct queue_filter *f, bool bounce, uint64_t *changed, struct fail *why)
+{
+    return remove_all(q, f, (struct removing){.bounce = bounce}, changed, why);
 }
 
 /* ---- undo ---- */
@@ -446,7 +509,7 @@ bool queue_undo(struct queue *q, uint64_t account, struct slice trace, struct fa
     queue_db_unlock(q);
     for (size_t i = 0; ok && i < count; i++) {
         const struct queue_filter f = {.message = list[i].id, .account = account};
-        ok = queue_remove(q, &f, false, &removed, why);
+        ok = remove_all(q, &f, (struct removing){.undo = true}, &removed, why);
         all += removed;
     }
     if (ok && all == 0)

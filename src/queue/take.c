@@ -156,6 +156,25 @@ bool take_destination(struct queue *q, struct slice name, int64_t next, uint64_t
     return true;
 }
 
+bool take_destination_here(struct queue *q, struct slice name, int64_t next, uint64_t *id, struct destination **at, struct fail *why)
+{
+    struct stored row;
+
+    if (!take_destination(q, name, next, id, at, why) || *at != NULL)
+        return *at != NULL;
+    if (!find_row(q, name, &row, why))
+        return false;
+    (void)pthread_mutex_lock(&q->lock);
+    struct destination *d = destination_make(q, name, row.id);
+    d->failures = d->stored_failures = row.failures;
+    d->not_before = d->stored_next = row.next;
+    memcpy(d->reason, row.reason, sizeof d->reason);
+    schedule_wake(q, d, row.next);
+    (void)pthread_mutex_unlock(&q->lock);
+    *at = d;
+    return true;
+}
+
 /* Recipients by destination. */
 struct named { struct slice name; size_t at; };
 

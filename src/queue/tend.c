@@ -10,7 +10,7 @@
 #include "base/scoped.h"
 #include "queue/internal.h"
 
-enum { TICK_MS = 1000, LOOKS_STEP = 64, LOOK_AGAIN = 600, RECLAIM_SECONDS = 60 };
+enum { TICK_MS = 1000, LOOKS_STEP = 64, LOOK_AGAIN = 600, RECLAIM_SECONDS = 60, LAST_TRY_SECONDS = 1800 };
 
 /* ---- messages that have come into a certain age ---- */
 
@@ -102,9 +102,12 @@ static void age_group(struct queue *q, const struct aged *a, uint64_t head, int6
     uint64_t              id;
     bool                  end = now >= a->expires;
 
+    /* What came due while nobody could send it (this server was off) is tried once more before it is returned. */
+    if (end && a->expires < q->opened && now >= q->opened && now - q->opened < LAST_TRY_SECONDS)
+        return;
     queue_db_lock(q);
     struct queue_claim *c = claim_load(q, head, NEVER_DUE - 1, &stored, &why);
-    bool ok = c != NULL && (!end || take_destination(q, c->destination, now, &id, &d, &why));
+    bool ok = c != NULL && (!end || take_destination_here(q, c->destination, now, &id, &d, &why));
     q->made.count = 0;
     if (ok && d != NULL) {
         (void)pthread_mutex_lock(&q->lock);
@@ -115,7 +118,7 @@ static void age_group(struct queue *q, const struct aged *a, uint64_t head, int6
         (void)pthread_mutex_unlock(&q->lock);
     }
     queue_db_unlock(q);
-    if (!ok || (end && d != NULL && item == NULL)) { /* being sent just now: looked at again later */
+    if (!ok || (end && item == NULL)) { /* being sent just now: looked at again later */
         claim_free(q, c);
         if (why.text[0] != '\0')
             log_event(LOG_ERROR, "queue.aged", LOG_HEX("queue_id", a->id), LOG_FAIL(&why));

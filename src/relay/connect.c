@@ -229,7 +229,7 @@ static struct link *open_address(struct hosts *h, const struct way_host *host, c
     struct smtp_reply_text reply = {0};
     struct fail why = {0};
 
-    const char *dead = host_memory_is_dead(r->memory, where, a->arena);
+    const char *dead = a->claim->afresh ? NULL : host_memory_is_dead(r->memory, where, a->arena);
     if (dead != NULL) {
         attempt_trouble(a, false, "4.4.1", arena_printf(a->arena, "%s: %s (a moment ago)", host_text(a, host, at), dead).ptr, host->name, NULL);
         return NULL;
