@@ -89,6 +89,8 @@ class Player:
         """Nothing more will come: a tagged answer, or the last line of a reply."""
         if connection.protocol.startswith("imap"):
             return not line.startswith(("* ", "+ "))
+        if connection.protocol.startswith("pop3"):
+            return line == "." or line.startswith("-ERR")
         return line[3:4] != "-"
 
     def do_starttls(self, step):
@@ -139,6 +141,12 @@ class Player:
 
     def log_in(self, connection, user="user", password="password"):
         greeting = connection.line()
+        if connection.protocol.startswith("pop3"):
+            for command in (f"USER {self.names[user]}", f"PASS {self.names[password]}"):
+                connection.send(command.encode() + b"\r\n")
+                line = connection.line()
+                assert line.startswith("+OK"), f"{command}: {line!r}"
+            return
         assert greeting.startswith("* OK"), f"greeting {greeting!r}"
         self.command(connection, f"LOGIN {self.names[user]} {self.names[password]}")
 
