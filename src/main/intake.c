@@ -29,6 +29,7 @@
 #include "main/intake_header.h"
 #include "main/maildrop.h"
 #include "message/header.h"
+#include "policy/policy.h"
 #include "queue/dsn.h"
 #include "storage/volume.h"
 
@@ -62,7 +63,7 @@ struct taking {
     struct log_id        trace;
     struct intake_author author;
     char                 user[64];
-    bool                 trusted;
+    bool                 trusted, unclean; /* unclean: bytes that no message has; none of them goes anywhere */
     uint64_t             account;
     struct slice         sender; /* reverse-path */
     struct slice         message_id;
@@ -88,6 +89,26 @@ static void find_user(struct taking *t)
     t->trusted = t->st.st_uid == 0 || t->st.st_uid == getuid();
     for (size_t i = 0; i < s->trusted_count; i++)
         t->trusted = t->trusted || (found != NULL && strcmp(s->trusted[i], t->user) == 0);
+}
+
+/* What is asked for beyond the addresses, as far as this user may ask for it. */
+static void limit_options(struct taking *t)
+{
+    struct envelope_options *o = &t->drop.options;
+    const int64_t            most = clock_now() + (int64_t)t->in->setting.hold_seconds;
+
+    if (o->hold_until > most)
+        o->hold_until = most;
+    if (o->priority > 0 && !t->trusted)
+        o->priority = 0; /* as for strangers who speak SMTP (RFC 6710 section 4.1) */
+}
+
+/* Root's mail, and that of whom the administrator trusts, is not counted: much of it comes in bursts. */
+static bool within_rates(const struct taking *t, struct fail *why)
+{
+    const uint64_t who = t->account != 0 ? t->account : (uint64_t)1 << 63 | t->st.st_uid;
+
+    return t->trusted || t->taker_count == 0 || policy_rate_take(t->in->setting.policy, who, (unsigned)t->taker_count, why);
 }
 
 /* An address of the drop, with the first domain where it has none. */
@@ -204,8 +225,10 @@ static bool copy_rest(struct taking *t, uint64_t from, struct fail *why)
 
     while (from < size) {
         size_t n = size - from < PIECE ? (size_t)(size - from) : PIECE;
-        if (!io_pread_all(t->fd, piece, n, from, why) || !check_bytes(slice_make(piece, n), &last, why) ||
-            !body_add(t->body, slice_make(piece, n), why))
+        if (!io_pread_all(t->fd, piece, n, from, why))
+            return false;
+        t->unclean = !check_bytes(slice_make(piece, n), &last, why);
+        if (t->unclean || !body_add(t->body, slice_make(piece, n), why))
             return false;
         if (!slice_is_ascii(slice_make(piece, n)))
             t->drop.options.body = BODY_8BITMIME;
@@ -225,7 +248,11 @@ static bool make_body(struct taking *t, struct fail *why)
     struct buf   out;
     char         last = '\0';
 
-    if (!check_bytes(header, &last, why) || !check_loop(t, header, why))
+    t->unclean = true;
+    if (!check_bytes(header, &last, why))
+        return false;
+    t->unclean = false;
+    if (!check_loop(t, header, why))
         return false;
     buf_init(&out, 4 * (size_t)HEADER_MAX);
     buf_addf(&out, "Received: by %s (from user %s)\r\n\tid %s; %s\r\n", s->hostname, t->user, t->trace.text,
@@ -319,7 +346,7 @@ static bool deliver(struct taking *t, struct fail *why)
         .hold = &hold,
     };
     if (ok && t->taker_count > 0)
-        ok = deliver_message(s->deliver, &d, why);
+        ok = within_rates(t, why) && deliver_message(s->deliver, &d, why);
     if (ok && t->taker_count > 0)
         log_event(LOG_INFO, "sendmail.accepted", LOG_CSTR("trace", t->trace.text), LOG_CSTR("user", t->user),
                   LOG_TEXT("from", t->sender), LOG_TEXT("to", t->takers[0].address), LOG_U64("recipients", t->taker_count),
@@ -356,7 +383,7 @@ static bool tell_refused(struct taking *t, struct fail *why)
     const struct dsn_request request = {
         .hostname = slice_of(s->hostname), .sender = t->sender, .trace = slice_of(t->trace.text), .options = &t->drop.options,
         .received = (int64_t)t->st.st_mtime, .now = clock_now(), .recipients = t->refused, .recipient_count = wanted,
-        .size = (uint64_t)t->st.st_size - t->message_at, .full_max = DSN_FULL_MAX, .read = read_file, .read_ctx = t,
+        .size = t->unclean ? 0 : (uint64_t)t->st.st_size - t->message_at, .full_max = DSN_FULL_MAX, .read = read_file, .read_ctx = t,
     };
     if (!dsn_write(&request, &limits, &body, &envelope, why) ||
         !directory_route(s->directory, to.address, &t->arena, &to.route, why))
@@ -414,6 +441,7 @@ static bool take_open_file(struct taking *t)
     }
     t->refused = arena_new_array(&t->arena, struct dsn_recipient, t->drop.recipient_count);
     t->takers = arena_new_array(&t->arena, struct delivery_recipient, t->drop.recipient_count);
+    limit_options(t);
     t->drop.options.source = arena_keep(&t->arena, slice_of(t->user));
     done = t->refused != NULL && t->takers != NULL && take_message(t, &why);
     if (!done)
@@ -434,10 +462,11 @@ static bool take_file(struct intake *in, const char *name)
     bool          done = true;
 
     t.fd = openat(in->folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (t.fd < 0 || fstat(t.fd, &t.st) != 0) {
-        if (t.fd >= 0)
-            (void)close(t.fd);
-        return true;
+    if (t.fd < 0) /* a link, or a socket, is not ours to read; all else may be otherwise in a minute: no descriptor free */
+        return errno == ENOENT || errno == ELOOP || errno == ENXIO;
+    if (fstat(t.fd, &t.st) != 0) {
+        (void)close(t.fd);
+        return false;
     }
     if (is_ready(&t)) {
         arena_init(&t.arena, ARENA_MAX);

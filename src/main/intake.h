@@ -6,7 +6,8 @@
  * one message twice, never none.  What cannot be taken now stays and is tried again.
  *
  * The file's owner is who sends.  Root, the mail role's user and the users in `trusted` may name any sender;
- * others are NAME@first-domain, and may name what an account of that address may send as.
+ * others are NAME@first-domain, and may name what an account of that address may send as.  Those others have the rates of an
+ * account; what is over them waits in its file.
  */
 #ifndef MAIN_INTAKE_H
 #define MAIN_INTAKE_H
@@ -15,6 +16,7 @@
 
 struct deliver;
 struct directory;
+struct policy;
 struct volumes;
 
 struct intake_setting {
@@ -23,6 +25,8 @@ struct intake_setting {
     size_t             trusted_count;
     uint64_t           message_bytes;
     unsigned           received_fields; /* more are a loop */
+    unsigned           hold_seconds;    /* a message waits at most so long if its sender wants it to */
+    struct policy     *policy;          /* rates, as for accounts that submit; may be NULL */
     struct directory  *directory;
     struct deliver    *deliver;
     struct volumes    *volumes;

@@ -274,6 +274,8 @@ static bool open_intake(struct mail_work *w, struct config *c, struct fail *why)
         .trusted_count = c->sendmail_trusted_count,
         .message_bytes = c->smtp.message_bytes,
         .received_fields = c->smtp.received_fields,
+        .hold_seconds = c->queue.future_release_seconds,
+        .policy = w->policy,
         .directory = w->directory,
         .deliver = w->deliver,
         .volumes = w->volumes,

@@ -26,7 +26,7 @@
 enum {
     BACK_OFF_MS = 100,         /* before the first restart; doubles */
     BACK_OFF_MAX_MS = 30000,
-    STEADY_MS = 60000,         /* a role that lived so long is forgiven its restarts */
+    STEADY_MS = 10000,         /* a role that served so long is forgiven its restarts */
     STOP_MS = 60000,           /* for a role to finish; then it is killed */
     DESCRIPTORS_BESIDE = 200,  /* open files that are no connections */
 };

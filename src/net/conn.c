@@ -104,6 +104,17 @@ struct sockaddr_storage conn_peer(const struct conn *c)
     return peer;
 }
 
+struct sockaddr_storage conn_local(const struct conn *c)
+{
+    struct sockaddr_storage local = {0};
+    socklen_t len = sizeof(local);
+
+    if (getsockname(c->fd, (struct sockaddr *)&local, &len) != 0)
+        return (struct sockaddr_storage){0};
+    address_unmap(&local);
+    return local;
+}
+
 void conn_set_peer(struct conn *c, const struct sockaddr_storage *peer)
 {
     struct sockaddr_storage plain = *peer;

@@ -166,6 +166,8 @@ struct waker conn_waker(struct conn *c);
 
 /* Client's address, after the PROXY header if one was believed. */
 struct sockaddr_storage conn_peer(const struct conn *c);
+/* The address at which it reached us; AF_UNSPEC where there is none, AF_UNIX for Unix sockets. */
+struct sockaddr_storage conn_local(const struct conn *c);
 /* As text without port: "192.0.2.1", "2001:db8::1", "local" for Unix sockets. */
 struct conn_address { char text[INET6_ADDRSTRLEN + 1]; };
 struct conn_address conn_peer_text(const struct conn *c);

@@ -70,7 +70,8 @@ static bool wants_whole(const struct dsn_request *q)
 
     for (size_t i = 0; i < q->recipient_count; i++)
         failed = failed || q->recipients[i].kind == DSN_FAILED;
-    return failed && q->options->ret != RET_HDRS && q->size <= q->full_max && is_multi_line_safe(q);
+    /* RFC 8689 section 5: what went over TLS only comes back over TLS only, and without its text. */
+    return failed && q->options->ret != RET_HDRS && !q->options->requiretls && q->size <= q->full_max && is_multi_line_safe(q);
 }
 
 /* Where the header ends, its empty line not included; of one that was cut, behind its last whole line. */
@@ -200,8 +201,12 @@ static void add_recipient(struct report *r, const struct dsn_recipient *to)
     buf_add(&r->status, SLICE("\r\n"));
     if (original.len > 0) {
         type = slice_cut(&original, ';');
-        add_address(r, "Original-Recipient", arena_cstr(&r->arena, arena_printf(&r->arena, PRIslice "; ", SLICE_ARG(type))),
-                    original);
+        struct buf clean;
+        buf_init(&clean, FIELD_MAX);
+        dsn_add_clean(&clean, type, false, FIELD_MAX / 2);
+        buf_add(&clean, SLICE("; "));
+        add_address(r, "Original-Recipient", arena_cstr(&r->arena, buf_slice(&clean)), original);
+        buf_finish(&clean);
     }
     add_address(r, "Final-Recipient", slice_is_ascii(to->address) ? "rfc822; " : "utf-8; ", to->address);
     dsn_status(to, status);
@@ -320,7 +325,7 @@ static bool put_together(const struct report *r, const struct body_limits *limit
     buf_init(&tail, SIZE_MAX);
     write_header(r, &head);
     header = buf_slice(&head);
-    *envelope = (struct envelope_options){.utf8 = !slice_is_ascii(header)};
+    *envelope = (struct envelope_options){.utf8 = !slice_is_ascii(header), .requiretls = r->q->options->requiretls};
     write_parts(r, &head);
     buf_addf(&tail, "\r\n--%s--\r\n", r->boundary);
     if (!slice_is_ascii(buf_slice(&head)) || !slice_is_ascii(buf_slice(&r->original)))

@@ -58,7 +58,7 @@ struct dsn_request {
 
 /*
  * Writes the notification.  True: *out is the caller's, and *envelope says what its bytes need to
- * travel (body and utf8, all else at its default).  FAIL_TEMP if the original cannot be read now or there is no room.
+ * travel (body, utf8, requiretls; all else at its default).  FAIL_TEMP if the original cannot be read now or there is no room.
  */
 bool dsn_write(const struct dsn_request *r, const struct body_limits *limits, struct body **out,
                struct envelope_options *envelope, struct fail *why);

@@ -154,12 +154,15 @@ static int find_name(const char *const *names, size_t count, struct slice text)
     return 0;
 }
 
+/* Times are sums of what is read here: far enough from where such sums would overflow. */
+enum { NUMBER_BITS = 40 };
+
 static bool read_number(struct slice text, int64_t *out)
 {
     bool     minus = text.len > 0 && text.ptr[0] == '-';
     uint64_t n;
 
-    if (!slice_to_u64(slice_from(text, minus), INT64_MAX, &n))
+    if (!slice_to_u64(slice_from(text, minus), (uint64_t)1 << NUMBER_BITS, &n))
         return false;
     *out = minus ? -(int64_t)n : (int64_t)n;
     return true;

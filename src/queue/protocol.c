@@ -5,7 +5,7 @@
  */
 #include "queue/protocol.h"
 
-enum { OPTIONS_MAX = 64 << 10 };
+enum { OPTIONS_MAX = 64 << 10, TIME_BITS = 40 };
 
 /* ---- writing ---- */
 
@@ -116,7 +116,8 @@ static void get_message(struct reader *r, struct arena *a, struct queue_message 
     *size = get_number(r, 8);
     m->sender = get_text(r);
     m->trace = get_text(r);
-    r->failed = !envelope_options_read(a, get_text(r), &m->options) || r->failed || m->id == 0;
+    r->failed = !envelope_options_read(a, get_text(r), &m->options) || r->failed || m->id == 0 || m->received < 0 ||
+                m->received >> TIME_BITS != 0;
     if (!r->failed)
         get_recipients(r, a, m);
 }

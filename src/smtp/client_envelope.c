@@ -125,7 +125,7 @@ void client_write_mail(struct buf *out, const struct smtp_client *c, const struc
             add_xtext(out, options->envid);
         }
     }
-    if (options->requiretls)
+    if ((c->can & SMTP_CAN_REQUIRETLS) && options->requiretls)
         buf_add(out, SLICE(" REQUIRETLS"));
     if ((c->can & SMTP_CAN_PRIORITY) && options->priority != 0)
         buf_addf(out, " MT-PRIORITY=%d", options->priority);

@@ -219,7 +219,8 @@ static void refuse_what_cannot(struct sending *s)
     unsigned can = s->c->can;
     int64_t left = o->by - clock_now();
 
-    if (o->requiretls && !(can & SMTP_CAN_REQUIRETLS))
+    /* A notification goes on all the same (RFC 8689 section 5): over verified TLS, which relay/ has seen to. */
+    if (o->requiretls && !(can & SMTP_CAN_REQUIRETLS) && s->m->sender.len > 0)
         sending_refuse(s, 550, "5.7.30", "the sender demanded that this message goes only over verified TLS (REQUIRETLS), and the next server does not support that");
     if (o->by_mode == BY_RETURN && left <= 0)
         sending_refuse(s, 554, "5.4.7", "the time within which the sender wanted this message delivered is over");

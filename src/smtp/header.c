@@ -27,6 +27,8 @@ static bool field_is_own(const struct smtp_session *s, const struct header_field
     struct address *list;
     size_t count = address_list_parse(a, field->body, FROM_MAX, &list);
 
+    if (count >= FROM_MAX)
+        return fail_code(why, FAIL_PERM, FAIL_LIMIT, "5.7.1", "the " PRIslice " field names too many", SLICE_ARG(field->name));
     for (size_t i = 0; i < count; i++) {
         bool may = false;
         if (list[i].is_group_start || list[i].is_group_end || list[i].mailbox.len == 0)

@@ -8,6 +8,24 @@
 
 enum { FIRST_RECIPIENTS = 4 };
 
+/*
+ * The postmaster of an address literal that is ours: the one at which the client reached us (RFC 5321 sections 4.1.3 and
+ * 4.5.1).  He has that name at the first domain too.
+ */
+static bool is_our_postmaster(const struct smtp_session *s, const struct smtp_path *path)
+{
+    struct slice literal = path->domain;
+    const struct sockaddr_storage local = conn_local(s->conn);
+    struct net_block block;
+
+    if (literal.len < 3 || literal.ptr[0] != '[' || !slice_eq_nocase(path->local, SLICE("postmaster")))
+        return false;
+    literal = slice_sub(literal, 1, literal.len - 2);
+    if (slice_starts_nocase(literal, SLICE("IPv6:")))
+        literal = slice_from(literal, 5);
+    return net_block_parse(literal, &block, NULL) && net_block_contains(&block, &local);
+}
+
 /* A list's members elsewhere hear from its owner: how many such reverse-paths one message can have is limited. */
 static bool note_owners(struct smtp_transaction *tx, const struct route *r)
 {
@@ -137,8 +155,8 @@ void smtp_rcpt(struct smtp_session *s, struct slice args)
     }
     if (!read_recipient(s, args, &path, &r.options))
         return;
-    r.address = path.address;
-    if (!deliver_find(s->service->deliver, path.address, &tx->arena, &r.route, &why)) {
+    r.address = is_our_postmaster(s, &path) ? path.local : path.address;
+    if (!deliver_find(s->service->deliver, r.address, &tx->arena, &r.route, &why)) {
         if (tx->arena.failed) {
             reply_too_many(s);
         } else {

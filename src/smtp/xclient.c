@@ -12,7 +12,7 @@
 #include "smtp/session.h"
 
 struct smtp_told {
-    struct sockaddr_storage peer;
+    struct sockaddr_storage peer; /* AF_UNSPEC: the proxy does not know; such a client is in no network */
     bool has_peer;
 };
 
@@ -23,13 +23,15 @@ struct sockaddr_storage smtp_peer(const struct smtp_session *s)
 
 struct conn_address smtp_peer_text(const struct smtp_session *s)
 {
-    struct conn_address out = {""};
+    struct conn_address out = {"unknown"};
     const struct sockaddr_storage peer = smtp_peer(s);
     const void *address = peer.ss_family == AF_INET6 ? (const void *)&((const struct sockaddr_in6 *)&peer)->sin6_addr
                                                      : (const void *)&((const struct sockaddr_in *)&peer)->sin_addr;
 
-    if (s->told == NULL || !s->told->has_peer || inet_ntop(peer.ss_family, address, out.text, sizeof out.text) == NULL)
+    if (s->told == NULL || !s->told->has_peer)
         return conn_peer_text(s->conn);
+    if (peer.ss_family != AF_UNSPEC)
+        (void)inet_ntop(peer.ss_family, address, out.text, sizeof out.text);
     return out;
 }
 
@@ -47,7 +49,7 @@ bool smtp_offers_xclient(const struct smtp_session *s)
 struct telling {
     struct arena *arena;
     struct sockaddr_storage peer;
-    bool has_peer, forget_peer;
+    bool has_peer;
     struct slice helo, login;
     bool has_login;
     bool basic; /* PROTO=SMTP */
@@ -64,7 +66,8 @@ static bool take_addr(struct telling *t, struct slice value)
     struct net_block block;
 
     if (is_unknown(value)) {
-        t->forget_peer = true;
+        t->peer = (struct sockaddr_storage){0};
+        t->has_peer = true;
         return true;
     }
     if (slice_starts_nocase(value, SLICE("IPV6:")))
@@ -155,8 +158,8 @@ static void begin_anew(struct smtp_session *s, const struct telling *t)
 {
     if (s->told == NULL)
         s->told = xcalloc(1, sizeof *s->told);
-    if (t->has_peer || t->forget_peer) {
-        s->told->has_peer = t->has_peer;
+    if (t->has_peer) {
+        s->told->has_peer = true;
         s->told->peer = t->peer;
     }
     smtp_transaction_end(s);
