@@ -23,6 +23,7 @@ def run(c):
         trace(s)
         smtp(s)
         mutt(s)
+        forged(s)
         other_user(s)
         stopped(s)
     c.ok("nothing is left in the maildrop", s.left_over == [], s.left_over)
@@ -187,6 +188,29 @@ def mutt(s):
     s.c.ok("mutt sends", status == 0, said)
     [got] = s.arrives("mutt: arrives", s.to)
     s.c.ok("mutt: as it wrote it", "Subject: from mutt" in got and got.startswith("Return-Path: <u1@example.test>"), got)
+
+
+def forged(s):
+    """Files that posthorn sendmail would not write: whoever may write there may write anything."""
+    def drop(name, options, text, to=b"u0@example.test "):
+        path = os.path.join(s.server.data, "maildrop", name)
+        with open(path, "wb") as f:
+            f.write(b"posthorn-drop 1\nsender u1@example.test\noptions %s\nto %s\n\n%s" % (options, to, text))
+            os.fchmod(f.fileno(), 0o740)
+
+    drop("times", b"HOLD=9223372036854775807", b"Subject: held for ever\r\n\r\nx\r\n")
+    drop("by", b"BY=-9223372036854775807;N", b"Subject: long ago\r\n\r\nx\r\n")
+    drop("nul", b"", b"Subject: n\r\nX-A: a\0b\r\n\r\nx\r\n")
+    [got] = s.arrives("a NUL in a header: its sender is told", "u1@example.test")
+    s.c.ok("a NUL in a header: it does not come back", "5.6.0" in got and "\0" not in got and "X-A" not in got, got)
+    drop("lf", b"", b"Subject: n\r\n\r\nx\n.\nMAIL FROM:<>\n")
+    [got] = s.arrives("lines that end in LF: its sender is told", "u1@example.test")
+    s.c.ok("lines that end in LF: they do not come back", "5.6.0" in got and "MAIL FROM" not in got, got)
+    drop("orcpt", b"", b"Subject: o\r\n\r\nx\r\n", b"nosuch@example.test ORCPT=x+0D+0AAction:+20delivered+0D+0A;a@b")
+    [got] = s.arrives("an ORCPT with lines: its sender is told", "u1@example.test")
+    s.c.ok("an ORCPT with lines: it has no lines there", "\nAction: failed\n" in got and "\nAction: delivered" not in got, got)
+    s.send("and the next as usual", ["u0"], "Subject: now\n\nz\n")
+    s.arrives("what is held for ever is not held", s.to)
 
 
 def other_user(s):
