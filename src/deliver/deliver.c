@@ -75,11 +75,13 @@ static struct deliver *deliver_new(struct store *st, struct volumes *v, struct d
     idmap_init(&d->queues);
     d->last_ready = &d->first_ready;
     domain_begin(d);
+    warn_begin(d);
     return d;
 }
 
 static void deliver_free(struct deliver *d)
 {
+    warn_end(d);
     domain_end(d);
     rows_finish(d);
     outbound_finish(d);

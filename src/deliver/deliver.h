@@ -42,6 +42,8 @@ struct deliver_limits {
     const char *hostname;         /* in what is returned */
     const struct deliver_outbound *outbound; /* NULL: nothing can leave, what should waits */
     const struct srs *srs;        /* reverse-paths of forwards; NULL: they stay as they are */
+    const unsigned *quota_warnings; /* percentages of a quota at which an account is warned; outlive it */
+    size_t quota_warning_count;
     const char *note_path;        /* file that remembers what was being parsed at a crash; NULL: none */
 };
 void deliver_limits_default(struct deliver_limits *l);

@@ -88,6 +88,7 @@ struct deliver {
     struct deliver_limits limits;
     struct crash_note *note;
     struct quota_source quotas;
+    struct quota_warnings warnings;
 
     pthread_mutex_t lock; /* over all that follows */
     pthread_cond_t work;  /* a queue became ready, or the end is near */
@@ -129,6 +130,13 @@ uint64_t mailbox_for_use(struct account *a, enum special_use use, struct fail *w
 /* From here on the store knows domains; until the end. */
 void domain_begin(struct deliver *d);
 void domain_end(struct deliver *d);
+
+/* ---- warn.c ---- */
+
+void warn_begin(struct deliver *d);
+void warn_end(struct deliver *d);
+/* Sends what there is to warn of; the keeper's. */
+void warn_all(struct deliver *d);
 
 /* ---- job.c ---- */
 

@@ -131,6 +131,7 @@ void *keeper_run(void *deliver)
         (void)pthread_mutex_unlock(&d->lock);
         replayed = replayed || replay_all(d); /* what it finds a second time is placed once */
         keeper_save_mark(d);
+        warn_all(d);
         (void)pthread_mutex_lock(&d->lock);
     }
     (void)pthread_mutex_unlock(&d->lock);

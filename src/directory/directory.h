@@ -91,6 +91,8 @@ bool directory_account(struct directory *d, uint64_t id, struct arena *a, struct
 /* May this account send as that address: its own, with any detail, an alias that leads to it, or one granted. */
 bool directory_may_send_as(struct directory *d, uint64_t account, struct slice address, bool *may,
                            struct fail *why);
+/* Is there an account or an alias of just that address? */
+bool directory_has_name(struct directory *d, struct slice address);
 bool directory_is_local_domain(struct directory *d, struct slice domain);
 /* The one that names without a domain mean; empty if there is none. */
 struct slice directory_first_domain(struct directory *d, struct arena *a);

@@ -309,3 +309,15 @@ struct slice directory_first_domain(struct directory *d, struct arena *a)
     memory_done(d);
     return first;
 }
+
+bool directory_has_name(struct directory *d, struct slice address)
+{
+    struct address_key key;
+
+    if (!address_key_parse(address, &key))
+        return false;
+    (void)pthread_rwlock_rdlock(&d->memory);
+    const bool has = names_get(&d->names, key_text(&key)) != NULL || aliases_file_get(d, key_text(&key)) != NULL;
+    (void)pthread_rwlock_unlock(&d->memory);
+    return has;
+}

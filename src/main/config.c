@@ -16,6 +16,7 @@
 #include "base/io.h"
 #include "base/scoped.h"
 #include "main/config_fetch.h"
+#include "main/config_quota.h"
 #include "main/config_sending.h"
 #include "main/config_limits.h"
 #include "main/config_policy.h"
@@ -309,6 +310,7 @@ static cfg_t *make_parser(void)
         CFG_STR("log_level", "info", CFGF_NONE),
         CONFIG_FETCH_OPTIONS,
         CONFIG_SENDING_OPTIONS,
+        CONFIG_QUOTA_OPTIONS,
         CFG_STR_LIST("proxy_from", NULL, CFGF_NODEFAULT),
         CFG_STR_LIST("mend_lf_for", NULL, CFGF_NODEFAULT),
         CFG_STR_LIST("administrators", NULL, CFGF_NODEFAULT),
@@ -344,7 +346,7 @@ static void set_checks(cfg_t *cfg)
         {"listener|tls", validate_tls},      {"administrators", validate_addresses},
         {"relay_networks", validate_blocks}, {"xclient_from", validate_blocks},
         {"relay_domains", config_sending_validate_domains}, {"srs_domain", config_sending_validate_domain},
-        {"aliases_file", validate_path},
+        {"aliases_file", validate_path}, {"quota_warnings", config_quota_validate_warnings},
         {"fetch_helpers", config_fetch_validate_helpers}, {"fetch_authorities", validate_path},
         {"tls_authorities", validate_path},
         {"tls_report_contact", config_fetch_validate_contact},
@@ -513,6 +515,7 @@ static void take_all(struct config *c, cfg_t *cfg)
     c->sendmail_trusted = take_texts(c, cfg, "sendmail_trusted", &c->sendmail_trusted_count);
     config_fetch_take(c, cfg);
     config_sending_take(c, cfg);
+    config_quota_take(c, cfg);
     c->dns_servers = take_list(c, cfg, "dns_servers");
     config_route_take(c, cfg);
     config_limits_default(c);

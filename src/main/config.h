@@ -55,6 +55,8 @@ struct config_sending {
     const char             *aliases_file; /* "": none */
 };
 
+enum { CONFIG_WARNINGS_MAX = 8 };
+
 struct config {
     const char  *path; /* of the file, for messages */
     struct slice text; /* all of it */
@@ -92,6 +94,8 @@ struct config {
     const char  *tls_report_contact; /* "": postmaster at the host name */
 
     struct config_sending   sending;
+    unsigned                quota_warnings[CONFIG_WARNINGS_MAX];
+    size_t                  quota_warning_count;
 
     struct policy_config    admission; /* who may come in */
     struct admin_limits     admin;

@@ -137,6 +137,9 @@ void config_draft_write(const struct config_draft *d, struct buf *out)
         add_string(out, d->administrator);
         buf_add(out, SLICE("}\n"));
     }
+    if (!d->cheap_hashes)
+        buf_add(out, SLICE("\n# An account gets a message when so many percent of its quota are used, a domain's postmaster too.\n"
+                           "quota_warnings = {80, 95}\n"));
     add_listeners(d, out);
     if (d->smarthost != NULL)
         add_smarthost(d->smarthost, out);

@@ -245,6 +245,8 @@ static bool open_rooms(struct mail_work *w, struct config *c, struct fail *why)
 
     c->deliver.note_path = config_data_path(c, "mail/parsing");
     c->deliver.hostname = c->hostname;
+    c->deliver.quota_warnings = c->quota_warnings;
+    c->deliver.quota_warning_count = c->quota_warning_count;
     if (!folder_lock(mail, LOCK_SECONDS, &w->lock, why) || !io_make_dirs(config_data_path(c, "mail/spool"), 0700, why) ||
         !volumes_open(config_data_path(c, "mail/volumes"), &c->volume, &w->volumes, why) ||
         !store_open(mail, w->volumes, &c->store, &w->store, why) || !open_text_source(w, c, why) ||

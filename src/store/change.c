@@ -288,6 +288,8 @@ static void publish(struct change *c)
     a->state->row = c->row;
     if (c->annotated)
         a->state->annotation_modseq = c->row.highest_modseq;
+    if (c->told != NULL)
+        memcpy(a->state->quota_told, c->told, sizeof a->state->quota_told);
     for (size_t i = 0; i < c->box_count; i++) {
         struct change_box *from = c->boxes[i];
         struct mailbox_state *to = state_mailbox(a->state, from->row.id);

@@ -66,6 +66,7 @@ struct account_state {
     uint64_t annotation_modseq; /* of the last change of an annotation */
     uint64_t quota_most[QUOTA_RESOURCES]; /* the limits that hold, or QUOTA_UNLIMITED */
     bool quota_own[QUOTA_RESOURCES];      /* they stand in the file */
+    unsigned quota_told[2];               /* of QUOTA_STORAGE, QUOTA_MESSAGE: see quota_warnings */
 };
 
 struct keyword_table; /* keywords.c */
@@ -130,6 +131,8 @@ struct store {
     struct idmap quota_groups;  /* domain id to struct quota_group */
     pthread_mutex_t quota_scan; /* while a domain's sum is made; before any account's locks */
     const struct quota_source *quota_source; /* NULL: there are no domains */
+    const struct quota_warnings *quota_warnings; /* NULL: none are sent */
+    struct idmap quota_crossed, quota_domains_crossed; /* ids of who should be told of; keys count */
     size_t quotas_max;
 
     pthread_mutex_t lease_lock; /* backup.c; held over a sweep, before any other lock */
@@ -251,6 +254,7 @@ struct change {
     bool annotated;    /* annotations changed */
     struct quota_amount returned; /* was reserved for what are rows now */
     struct quota_amount taken;    /* of that, by the transaction itself */
+    const unsigned *told;         /* the new state.quota_told; NULL: as it was */
     bool restructured; /* mailboxes or subscriptions changed: `state` is read anew */
 };
 

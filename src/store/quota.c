@@ -20,6 +20,8 @@ void quota_init(struct store *st)
     (void)pthread_mutex_init(&st->quota_scan, NULL);
     idmap_init(&st->quotas);
     idmap_init(&st->quota_groups);
+    idmap_init(&st->quota_crossed);
+    idmap_init(&st->quota_domains_crossed);
     st->quotas_max = REMEMBERED_MAX;
 }
 
@@ -38,6 +40,8 @@ void quota_finish(struct store *st)
 {
     free_values(&st->quotas);
     free_values(&st->quota_groups);
+    idmap_finish(&st->quota_crossed);
+    idmap_finish(&st->quota_domains_crossed);
     (void)pthread_mutex_destroy(&st->quota_scan);
     (void)pthread_mutex_destroy(&st->quota_lock);
 }
@@ -165,10 +169,16 @@ struct asking {
     struct quota_amount most;
 };
 
-static uint64_t limit_of(const bool *own, const struct quota_domain *d, bool has_domain,
-                         enum quota_resource r, uint64_t most)
+/* What holds for a resource: `most` if that is the account's own, the domain's for all its accounts, or `most`. */
+static uint64_t limit_of(const bool *own, const struct quota_domain *d, enum quota_resource r, uint64_t most)
 {
-    return has_domain && !own[r] && d->has_default[r] ? d->each[r] : most;
+    return d != NULL && !own[r] && d->has_default[r] ? d->each[r] : most;
+}
+
+static struct quota_amount limits_of(const struct quota_entry *e, const struct quota_domain *d)
+{
+    return (struct quota_amount){limit_of(e->own, d, QUOTA_STORAGE, e->most.bytes),
+                                 limit_of(e->own, d, QUOTA_MESSAGE, e->most.messages)};
 }
 
 /* With quota_lock held if true; without any lock before it. */
@@ -185,9 +195,7 @@ static bool ask(struct account *a, struct asking *q, struct fail *why)
         return false;
     if (q->together && q->e->group == NULL)
         quota_join(q->e, quota_group_get(st, q->domain.id)); /* it is new in the domain */
-    q->most = (struct quota_amount){
-        limit_of(q->e->own, &q->domain, q->has_domain, QUOTA_STORAGE, q->e->most.bytes),
-        limit_of(q->e->own, &q->domain, q->has_domain, QUOTA_MESSAGE, q->e->most.messages)};
+    q->most = limits_of(q->e, q->has_domain ? &q->domain : NULL);
     return true;
 }
 
@@ -322,7 +330,11 @@ void quota_note(struct account *a, struct quota_amount returned)
 {
     struct store *st = a->store;
     const struct account_state *s = a->state;
+    struct quota_domain d;
 
+    /* Only warnings need to know the domain here. */
+    const bool has_domain = s != NULL && __atomic_load_n(&st->quota_warnings, __ATOMIC_ACQUIRE) != NULL &&
+                            quota_domain_find(st, a->id, &d);
     (void)pthread_mutex_lock(&st->quota_lock);
     struct quota_entry *e = quota_entry_of(st, a->id);
     release(e, returned);
@@ -333,6 +345,7 @@ void quota_note(struct account *a, struct quota_amount returned)
         e->own[QUOTA_STORAGE] = s->quota_own[QUOTA_STORAGE];
         e->own[QUOTA_MESSAGE] = s->quota_own[QUOTA_MESSAGE];
         quota_counted(e, e->used);
+        quota_watch(a, e, limits_of(e, has_domain ? &d : NULL), has_domain && quota_domain_limits(&d) ? &d : NULL);
     }
     quota_unlock(st);
 }
@@ -363,8 +376,9 @@ bool quota_admits(struct change *c, struct quota_amount more, struct fail *why)
     struct quota_entry *e = quota_entry_of(st, c->account->id);
     add_to(&used, e->reserved);
     take_back(&used, c->returned);
-    const struct quota_amount most = {limit_of(s->quota_own, &d, has_domain, QUOTA_STORAGE, s->quota_most[QUOTA_STORAGE]),
-                                      limit_of(s->quota_own, &d, has_domain, QUOTA_MESSAGE, s->quota_most[QUOTA_MESSAGE])};
+    const struct quota_domain *of = has_domain ? &d : NULL;
+    const struct quota_amount most = {limit_of(s->quota_own, of, QUOTA_STORAGE, s->quota_most[QUOTA_STORAGE]),
+                                      limit_of(s->quota_own, of, QUOTA_MESSAGE, s->quota_most[QUOTA_MESSAGE])};
     bool ok = both_fit(used, more, most, why);
     if (ok && has_domain && quota_domain_limits(&d) && e->group != NULL) {
         struct quota_amount all = taken_together(e->group);

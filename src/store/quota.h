@@ -66,6 +66,27 @@ bool quota_domain_of(struct account *a, struct quota_domain *out);
 /* What its accounts hold together.  Opens files of which nothing is known. */
 bool quota_domain_used(struct store *st, const struct quota_domain *d, struct quota_amount *used, struct fail *why);
 
+/*
+ * Who sends warnings is told when an account or a domain has reached another of the percentages than was told last,
+ * fallen below one too.  `crossed` is called under locks: it may wake somebody, no more.
+ */
+struct quota_warnings {
+    const unsigned *percents; /* from 1 to 100 */
+    size_t count;
+    void (*crossed)(void *ctx);
+    void *ctx;
+};
+void quota_set_warnings(struct store *st, const struct quota_warnings *warnings);
+/* The highest percentage that is reached, 0: none. */
+unsigned quota_level(const struct quota_warnings *w, uint64_t used, uint64_t most);
+/* The next one noted, an account or a domain; false: there is none.  It is noted again when it changes again. */
+bool quota_take_crossed(struct store *st, bool *is_domain, uint64_t *id);
+/* The levels that were told last, of QUOTA_STORAGE and QUOTA_MESSAGE; they survive restarts. */
+bool quota_read_told(struct account *a, unsigned told[2], struct fail *why);
+bool quota_write_told(struct account *a, const unsigned told[2], struct fail *why);
+void quota_read_domain_told(struct store *st, uint64_t domain, unsigned told[2]);
+bool quota_write_domain_told(struct store *st, uint64_t domain, const unsigned told[2], struct fail *why);
+
 /* One limit to be set: up to QUOTA_MOST, or QUOTA_UNLIMITED; with `by_default` the account has none of its own
  * any more. */
 struct quota_change {

@@ -137,10 +137,13 @@ static bool make_whole(struct store *st, const struct quota_domain *d, struct fa
 
     (void)pthread_mutex_lock(&st->quota_scan);
     struct scan s = {.store = st, .group = group_of(st, d->id, &whole)};
-    bool ok = whole || source->members(source->ctx, d, add_member, &s, why);
+    unsigned told[2] = {0, 0};
+    bool ok = whole || (quota_load_domain_told(st, d->id, told, why) &&
+                        source->members(source->ctx, d, add_member, &s, why));
     if (ok && !whole) {
         (void)pthread_mutex_lock(&st->quota_lock);
         s.group->whole = true;
+        memcpy(s.group->told, told, sizeof told);
         const struct quota_amount used = s.group->used;
         quota_unlock(st);
         log_event(LOG_INFO, "store.quota.counted", LOG_CSTR("domain", d->name), LOG_U64("bytes", used.bytes),

@@ -13,6 +13,7 @@
 struct quota_group {
     struct quota_amount used, reserved; /* sums of its members' `counted` and `reserved` */
     bool whole;                         /* all accounts of the domain are members */
+    unsigned told[2];                   /* level that was told last */
 };
 
 /* What is known of one account. */
@@ -46,5 +47,12 @@ struct quota_group *quota_group_get(const struct store *st, uint64_t domain);
 void quota_join(struct quota_entry *e, struct quota_group *g);
 /* The entry's file says so now. */
 void quota_counted(struct quota_entry *e, struct quota_amount now);
+
+/* ---- quota_warn.c ---- */
+
+/* What the entry and its domain (NULL: none with limits) hold has changed; quota_lock and the account's lock held. */
+void quota_watch(struct account *a, const struct quota_entry *e, struct quota_amount most, const struct quota_domain *d);
+/* From the node's database; without quota_lock. */
+bool quota_load_domain_told(struct store *st, uint64_t domain, unsigned told[2], struct fail *why);
 
 #endif

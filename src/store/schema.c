@@ -63,6 +63,7 @@
  *                it was last the same as there.
  * script         Sieve scripts.
  * account.kept_since: what was expunged at that time or later still has its body.
+ * quota_told: how full the account was when it was warned last (store/quota_warn.c), one row a resource.
  */
 #define TABLES_3                                                                                             \
     "CREATE TABLE import_source (id INTEGER PRIMARY KEY, source BLOB NOT NULL UNIQUE,"                       \
@@ -71,6 +72,7 @@
     " state INTEGER NOT NULL, modseq INTEGER NOT NULL, PRIMARY KEY (source, uid)) STRICT, WITHOUT ROWID;"    \
     "CREATE TABLE script (name TEXT PRIMARY KEY, active INTEGER NOT NULL, body BLOB NOT NULL)"               \
     " STRICT, WITHOUT ROWID;"                                                                                \
+    "CREATE TABLE quota_told (resource INTEGER PRIMARY KEY, percent INTEGER NOT NULL) STRICT;"                \
     "ALTER TABLE account ADD COLUMN kept_since INTEGER NOT NULL DEFAULT 0;"                                  \
     "UPDATE account SET kept_since = coalesce((SELECT max(expunged_at) + 1 FROM expunged WHERE message = 0), 0);" \
     "ALTER TABLE message ADD COLUMN line_extra INTEGER NOT NULL DEFAULT -1;"                                    \

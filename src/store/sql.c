@@ -31,7 +31,9 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
     [SQL_ACCOUNT_READ] =
         "SELECT id, highest_modseq, next_message, next_mailbox, bytes, messages, forgotten_modseq,"
         " (SELECT most FROM quota WHERE resource = 0), (SELECT most FROM quota WHERE resource = 1),"
-        " (SELECT most FROM quota WHERE resource = 2), epoch FROM account",
+        " (SELECT most FROM quota WHERE resource = 2), epoch,"
+        " (SELECT percent FROM quota_told WHERE resource = 0), (SELECT percent FROM quota_told WHERE resource = 1)"
+        " FROM account",
     [SQL_ACCOUNT_NEW] =
         "INSERT INTO account(one, id, epoch, highest_modseq, next_message, next_mailbox, bytes,"
         " messages, forgotten_modseq) VALUES (1, ?1, ?2, 1, 1, 1, 0, 0, 0)",
@@ -40,6 +42,8 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
         " messages = ?5",
     [SQL_QUOTA_SET] = "INSERT INTO quota(resource, most) VALUES (?1, ?2)"
                       " ON CONFLICT (resource) DO UPDATE SET most = ?2",
+    [SQL_QUOTA_TOLD] = "INSERT INTO quota_told(resource, percent) VALUES (?1, ?2)"
+                       " ON CONFLICT (resource) DO UPDATE SET percent = ?2",
     [SQL_QUOTA_UNSET] = "DELETE FROM quota WHERE resource = ?1",
 
     [SQL_MAILBOX_ALL] = "SELECT " MAILBOX_COLUMNS " FROM mailbox WHERE deleted_modseq IS NULL",

@@ -16,6 +16,7 @@ enum account_sql {
     SQL_ACCOUNT_WRITE,
     SQL_QUOTA_SET,
     SQL_QUOTA_UNSET,
+    SQL_QUOTA_TOLD,
 
     SQL_MAILBOX_ALL,
     SQL_MAILBOX_ONE,

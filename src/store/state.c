@@ -66,6 +66,8 @@ static bool load_account_row(struct account *a, struct db *db, struct account_st
         };
         quota_of_row(a->store, s, q, 7);
         s->epoch = db_col_i64(q, 7 + QUOTA_RESOURCES);
+        for (int r = 0; r < 2; r++)
+            s->quota_told[r] = (unsigned)db_col_i64(q, 8 + QUOTA_RESOURCES + r);
     }
     if (!db_done(q, why))
         return false;

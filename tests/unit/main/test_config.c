@@ -75,6 +75,10 @@ static void test_refused(void)
         {"LMTP for the world", "hostname = a\nlistener \"x\" { port = 24 protocol = lmtp }\n",
          "t.conf:2: listener \"x\" lets"},
         {"certificate alone", "hostname = a\ncertificate = \"/c\"\n", "t.conf: certificate and key go together"},
+        {"warning", "hostname = a\nquota_warnings = {80, 101}\n",
+         "t.conf:2: quota_warnings: 101 is no percentage from 1 to 100"},
+        {"warnings", "hostname = a\nquota_warnings = {1, 2, 3, 4, 5, 6, 7, 8, 9}\n",
+         "t.conf:2: quota_warnings: at most 8 percentages"},
         {"administrator", "hostname = a\nadministrators = {\"a@b.test\",\n\"ann\"}\n",
          "t.conf:3: administrators: \"ann\" is not an account's address"},
         {"open brace", "hostname = a\nsmtp {\n  errors = 7\n", "t.conf:2: this brace is never closed"},
@@ -117,7 +121,7 @@ static void test_accepted(void)
                                   "listener l { port = 7 protocol = imap }", &c, &why));
     config_destroy(&c);
     CHECK("much", parse("hostname = a\nlog_level = debug\nallow_plaintext_login = true\n"
-                        "proxy_from = {\"10.0.0.0/8\", \"::1\"}\nadministrators = {\"a@b.test\"}\n"
+                        "proxy_from = {\"10.0.0.0/8\", \"::1\"}\nadministrators = {\"a@b.test\"}\nquota_warnings = {80, 95}\n"
                         "store { quota_bytes = \"2 GB\" }\n"
                         "smtp {\n  message_bytes = \"10 MB\"\n  recipients = 100\n}\n"
                         "directory {\n  separator = \"\"\n}\nvolume { reserve_bytes = 0 }\n"
@@ -127,6 +131,7 @@ static void test_accepted(void)
     if (c == NULL)
         return;
     CHECK("plaintext", c->allow_plaintext_login && c->log_level == LOG_DEBUG);
+    CHECK("warnings", c->quota_warning_count == 2 && c->quota_warnings[0] == 80 && c->quota_warnings[1] == 95);
     CHECK("administrators", c->administrator_count == 1 && strcmp(c->administrators[0], "a@b.test") == 0);
     CHECK("quota", c->store.quota_bytes == (uint64_t)2 << 30);
     CHECK("blocks", c->proxy_from_count == 2 && c->proxy_from[0].prefix == 8 && c->proxy_from[1].prefix == 128);
