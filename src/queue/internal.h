@@ -5,6 +5,7 @@
  *
  *     take.c      messages come in          claim.c   a group is handed to whoever sends
  *     schedule.c  which group is next       settle.c  what became of it: rows, notifications
+ *     rebuild.c   rows from the records, if the database was lost
  *     refill.c    from the database into    commit.c  one thread, one transaction for all that gathered
  *                 memory, and out again     tend.c    time: wakes, ages, space
  *     steer.c     the administrator         home.c    notifications for accounts here
@@ -149,7 +150,7 @@ struct queue {
     uint64_t active_recipients, taken, sent, deferred, bounced;
     struct op *first_op, **last_op;
     size_t op_count;
-    bool committing, stop_claims, stopping, stop_commits;
+    bool committing, stop_claims, stopping, stop_commits, rebuilds;
     int64_t feed_next, feed_id;
     int64_t swept, reclaimed;
     volume_ref scan_end;
@@ -219,8 +220,11 @@ void due_init(struct due_list *l);
 void due_reset(struct due_list *l);
 void due_finish(struct due_list *l);
 bool take_append(struct queue *q, const struct queue_message *m, volume_ref *ref, struct fail *why);
-/* With db_lock: the rows of a message whose record is `ref`; `home`: it goes there. */
-bool take_write(struct queue *q, const struct queue_message *m, uint64_t ref, bool home, struct due_list *out, struct fail *why);
+bool take_is_known(struct queue *q, uint64_t id, bool *known, struct fail *why);
+/* With db_lock: the rows of a message whose record is `ref`. */
+enum take_to { TAKE_AWAY, TAKE_HOME, TAKE_HELD /* by the administrator */ };
+bool take_write(struct queue *q, const struct queue_message *m, uint64_t ref, uint64_t size, enum take_to to, struct due_list *out,
+                struct fail *why);
 /* After the commit: what is due goes in front of the scheduler. */
 void take_schedule(struct queue *q, const struct due_list *l);
 /* With db_lock: the row of a destination, made if need be.  *at NULL: it is in its back-off and not in memory. */
@@ -252,6 +256,14 @@ bool queue_read_counts(struct queue *q, struct fail *why);
 void queue_db_lock(struct queue *q);
 void queue_db_unlock(struct queue *q);
 void queue_wait(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t ms);
+
+/* ---- rebuild.c ---- */
+
+/* Before the database is opened: is it lost?  Then q->rebuilds. */
+bool rebuild_prepare(struct queue *q, struct fail *why);
+/* One record, in their order.  false: not now; the mark stays. */
+bool rebuild_record(struct queue *q, volume_ref ref, const struct record *rec, uint64_t *restored);
+void rebuild_finish(struct queue *q, uint64_t restored);
 
 /* ---- refill.c, tend.c, home.c ---- */
 void refill_destination(struct queue *q, struct destination *d);

@@ -289,7 +289,7 @@ static bool run_settling(struct queue *q, struct op *o, struct fail *why)
         put_off(q, s);
     }
     return write_rows(q, s, why) && write_left(q, s, why) &&
-           (s->body == NULL || take_write(q, &s->dsn, o->first_ref, true, &s->due, why)) &&
+           (s->body == NULL || take_write(q, &s->dsn, o->first_ref, body_size(s->body), TAKE_HOME, &s->due, why)) &&
            (s->claim->item == NULL || s->kind == SETTLE_WARN || write_destination(q, s->claim->item->at, s->now, why));
 }
 

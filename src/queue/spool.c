@@ -46,7 +46,7 @@ static bool open_files(struct queue *q, struct fail *why)
     buf_reset(&path);
     buf_addf(&path, "%s/queue.db", q->dir);
     buf_add_char(&path, '\0');
-    ok = ok && db_open(path.data, &queue_schema, &options, &q->db, why) && queue_read_counts(q, why) &&
+    ok = ok && rebuild_prepare(q, why) && db_open(path.data, &queue_schema, &options, &q->db, why) && queue_read_counts(q, why) &&
          db_get_i64(q->db, SQL_LAST_ID, &q->last_row, why, "");
     buf_finish(&path);
     q->bodies = (struct body_limits){.memory_max = BODY_MEMORY, .size_max = UINT32_MAX, .spool_dir = q->spool};

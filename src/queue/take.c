@@ -224,7 +224,8 @@ static struct due *next_due(struct due_list *l)
     return &l->list[l->count++];
 }
 
-static bool write_message(struct queue *q, const struct queue_message *m, uint64_t ref, int64_t hold, int64_t end, struct fail *why)
+static bool write_message(struct queue *q, const struct queue_message *m, uint64_t ref, uint64_t size, int64_t hold, int64_t end,
+                          struct fail *why)
 {
     struct buf text;
     int64_t    look = take_look(q, m->received, end, &m->options, 0);
@@ -234,11 +235,11 @@ static bool write_message(struct queue *q, const struct queue_message *m, uint64
     envelope_options_write(&text, &m->options);
     ok = !text.failed || fail_set(why, FAIL_PERM, FAIL_LIMIT, "its options are too long");
     if (ok && hold > 0)
-        ok = db_run(q->db, SQL_ADD_MESSAGE, why, "iiitttiiiiiii", (int64_t)ref, (int64_t)m->id, (int64_t)body_size(m->body), m->sender,
+        ok = db_run(q->db, SQL_ADD_MESSAGE, why, "iiitttiiiiiii", (int64_t)ref, (int64_t)m->id, (int64_t)size, m->sender,
                     m->trace, buf_slice(&text), m->received, end, look, q->last_row + 1, (int64_t)m->recipient_count,
                     (int64_t)m->options.account, hold);
     else if (ok)
-        ok = db_run(q->db, SQL_ADD_MESSAGE, why, "iiitttiiiiiin", (int64_t)ref, (int64_t)m->id, (int64_t)body_size(m->body), m->sender,
+        ok = db_run(q->db, SQL_ADD_MESSAGE, why, "iiitttiiiiiin", (int64_t)ref, (int64_t)m->id, (int64_t)size, m->sender,
                     m->trace, buf_slice(&text), m->received, end, look, q->last_row + 1, (int64_t)m->recipient_count,
                     (int64_t)m->options.account);
     buf_finish(&text);
@@ -259,18 +260,19 @@ static bool write_recipient(struct queue *q, const struct queue_message *m, cons
     return ok;
 }
 
-bool take_write(struct queue *q, const struct queue_message *m, uint64_t ref, bool home, struct due_list *out, struct fail *why)
+bool take_write(struct queue *q, const struct queue_message *m, uint64_t ref, uint64_t size, enum take_to to, struct due_list *out,
+                struct fail *why)
 {
-    int64_t now = clock_now(), hold = hold_until(q, m, now), end = expires(q, m, hold);
-    struct named *names = name_all(q, m, home, &out->arena);
+    int64_t now = clock_now(), hold = to == TAKE_HELD ? 0 : hold_until(q, m, now), end = expires(q, m, hold);
+    struct named *names = name_all(q, m, to == TAKE_HOME, &out->arena);
     size_t *order = arena_new_array(&out->arena, size_t, m->recipient_count);
 
-    if (!write_message(q, m, ref, hold, end, why))
+    if (!write_message(q, m, ref, size, hold, end, why))
         return false;
     for (size_t i = 0, n = 0; i < m->recipient_count; i += n) {
         struct due *g = next_due(out);
-        *g = (struct due){.head = (uint64_t)q->last_row + 1, .source = source_of(m), .next = hold > 0 ? hold : now, .message = m, .ref = ref,
-                          .size = body_size(m->body), .expires = end, .name = names[i].name, .order = order + i};
+        *g = (struct due){.head = (uint64_t)q->last_row + 1, .source = source_of(m), .next = to == TAKE_HELD ? NEVER_DUE : hold > 0 ? hold : now,
+                          .message = m, .ref = ref, .size = size, .expires = end, .name = names[i].name, .order = order + i};
         if (!take_destination(q, g->name, g->next, &g->id, &g->at, why))
             return false;
         for (n = 0; n < GROUP_MAX && i + n < m->recipient_count && slice_eq(names[i + n].name, g->name); n++) {
@@ -281,6 +283,7 @@ bool take_write(struct queue *q, const struct queue_message *m, uint64_t ref, bo
         g->count = n;
     }
     q->delta.messages++;
+    q->delta.held += to == TAKE_HELD ? (int64_t)m->recipient_count : 0;
     q->delta.recipients += (int64_t)m->recipient_count;
     return true;
 }
@@ -358,7 +361,7 @@ struct taking {
     struct due_list due;
 };
 
-static bool is_known(struct queue *q, uint64_t id, bool *known, struct fail *why)
+bool take_is_known(struct queue *q, uint64_t id, bool *known, struct fail *why)
 {
     struct db_stmt *s = db_stmt(q->db, SQL_IS_TAKEN, why);
 
@@ -386,11 +389,11 @@ static bool run_taking(struct queue *q, struct op *o, struct fail *why)
         const struct queue_message *m = &t->messages[i];
         if (t->refs[i] == 0)
             continue;
-        if (!is_known(q, m->id, &t->known[i], why))
+        if (!take_is_known(q, m->id, &t->known[i], why))
             return false;
         if (t->known[i])
             continue;
-        if (!db_run(q->db, SQL_ADD_TAKEN, why, "i", (int64_t)m->id) || !take_write(q, m, t->refs[i], false, &t->due, why))
+        if (!db_run(q->db, SQL_ADD_TAKEN, why, "i", (int64_t)m->id) || !take_write(q, m, t->refs[i], body_size(m->body), TAKE_AWAY, &t->due, why))
             return false;
         q->delta.taken++;
     }
@@ -427,16 +430,27 @@ static bool after_taking(struct queue *q, struct op *o, bool ok, const struct fa
 bool take_append(struct queue *q, const struct queue_message *m, volume_ref *ref, struct fail *why)
 {
     struct record_target *targets = xcalloc(m->recipient_count > 0 ? m->recipient_count : 1, sizeof *targets);
-    struct buf            options;
+    struct buf            options, text;
+    struct arena          texts;
 
     buf_init(&options, 64 << 10);
+    buf_init(&text, 64 << 10);
+    arena_init(&texts, CLAIM_ARENA);
     envelope_options_write(&options, &m->options);
-    for (size_t i = 0; i < m->recipient_count; i++)
-        targets[i] = (struct record_target){.kind = RECORD_OUTBOUND, .recipient = m->recipients[i].address, .prefix = m->recipients[i].prefix};
+    for (size_t i = 0; i < m->recipient_count; i++) {
+        const struct queue_recipient *r = &m->recipients[i];
+        buf_reset(&text);
+        recipient_options_write(&text, &r->options);
+        /* What leaves is no account's: the delivery id stands there, for who must rebuild the rows (rebuild.c). */
+        targets[i] = (struct record_target){.kind = RECORD_OUTBOUND, .account = m->id, .recipient = r->address, .prefix = r->prefix,
+                                            .options = arena_keep(&texts, buf_slice(&text))};
+    }
     const struct record rec = {.kind = RECORD_DELIVERY, .sender = m->sender, .internal_date = m->received, .trace = m->trace,
                                .options = buf_slice(&options), .targets = targets, .target_count = m->recipient_count};
     bool ok = volume_append_start(q->volumes, &rec, m->body, ref, why);
     buf_finish(&options);
+    buf_finish(&text);
+    arena_finish(&texts);
     free(targets);
     return ok;
 }

@@ -209,14 +209,36 @@ static bool release_orphan(void *ctx, volume_ref ref, const struct record *rec)
     return go_on;
 }
 
-/* What earlier processes left in the volumes and nobody needs. */
+struct rebuilding { struct queue *q; uint64_t restored; bool ok; };
+
+static bool restore_record(void *ctx, volume_ref ref, const struct record *rec)
+{
+    struct rebuilding *r = ctx;
+
+    if (ref >= r->q->scan_end)
+        return false;
+    r->ok = rebuild_record(r->q, ref, rec, &r->restored) && r->ok;
+    (void)pthread_mutex_lock(&r->q->lock);
+    bool go_on = !r->q->stopping;
+    (void)pthread_mutex_unlock(&r->q->lock);
+    r->ok = r->ok && go_on;
+    return go_on;
+}
+
+/* What earlier processes left in the volumes and nobody needs; or, without a database, all of it. */
 void *tend_orphans(void *queue)
 {
     struct queue *q = queue;
     struct fail why;
     uint64_t    damaged = 0;
 
-    if (!volume_scan(q->volumes, 0, release_orphan, q, &damaged, &why))
+    if (q->rebuilds) {
+        struct rebuilding r = {.q = q, .ok = true};
+        if (!volume_scan(q->volumes, 0, restore_record, &r, &damaged, &why))
+            log_event(LOG_ERROR, "queue.scan", LOG_FAIL(&why));
+        else if (r.ok)
+            rebuild_finish(q, r.restored);
+    } else if (!volume_scan(q->volumes, 0, release_orphan, q, &damaged, &why))
         log_event(LOG_ERROR, "queue.scan", LOG_FAIL(&why));
     return NULL;
 }
@@ -226,6 +248,8 @@ static void reclaim(struct queue *q, int64_t now)
     struct fail why;
     uint64_t    freed = 0;
 
+    if (__atomic_load_n(&q->rebuilds, __ATOMIC_ACQUIRE))
+        return; /* nobody knows yet what is needed */
     if (!volume_reclaim(q->volumes, is_live, q, now, &freed, &why))
         log_event(LOG_ERROR, "queue.reclaim", LOG_FAIL(&why));
     else if (freed > 0)

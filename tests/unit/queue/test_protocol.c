@@ -24,7 +24,7 @@ static void pack(struct buf *out)
 {
     struct body *first = body_of("one"), *second = body_of("");
     const struct queue_message messages[] = {
-        {.id = 8, .sender = {"", 0}, .trace = {"t1", 2}, .received = -1, .recipients = recipients, .recipient_count = 1, .body = first},
+        {.id = 8, .sender = {"", 0}, .trace = {"t1", 2}, .received = 1, .recipients = recipients, .recipient_count = 1, .body = first},
         {.id = UINT64_MAX, .sender = {"me@ours.test", 12}, .received = 5, .options = {.priority = -3, .requiretls = true},
          .recipients = recipients, .recipient_count = 2, .body = second},
     };
@@ -46,7 +46,7 @@ static void test_round_trip(void)
     buf_init(&text, 1 << 20);
     pack(&text);
     CHECK("read", pack_read(buf_slice(&text), 2, &a, &m, &sizes, NULL));
-    CHECK("numbers", m[0].id == 8 && m[0].received == -1 && sizes[0] == 3 && m[1].id == UINT64_MAX && sizes[1] == 0);
+    CHECK("numbers", m[0].id == 8 && m[0].received == 1 && sizes[0] == 3 && m[1].id == UINT64_MAX && sizes[1] == 0);
     CHECK("texts", m[0].sender.len == 0 && slice_eq(m[0].trace, SLICE("t1")) && slice_eq(m[1].sender, SLICE("me@ours.test")));
     CHECK("options", m[1].options.priority == -3 && m[1].options.requiretls && m[0].options.priority == 0);
     CHECK("recipients", m[0].recipient_count == 1 && m[1].recipient_count == 2);

@@ -245,6 +245,60 @@ static void test_busy(void)
     queue_close(&q);
 }
 
+static bool has_rebuilt(struct queue *q, uint64_t count)
+{
+    char mark[128];
+
+    queue_settle(q);
+    (void)snprintf(mark, sizeof mark, "%s/rebuild", dir);
+    return stats(q).messages == count && access(mark, F_OK) != 0;
+}
+
+/* The database is lost: the records say what it said.  All of it is held, because some of it may have left. */
+static void test_lost(void)
+{
+    static const struct body_limits limits = {.memory_max = 65536, .size_max = 65536, .spool_dir = "/tmp"};
+    struct queue *q = start();
+    char          command[200];
+    struct body  *body = body_create(&limits);
+    bool          taken = false;
+
+    (void)body_add(body, SLICE("Subject: lost\r\n\r\nfound\r\n"), &why);
+    const struct queue_recipient to[] = {
+        {.address = SLICE("z@lost.example"), .prefix = SLICE("Delivered-To: y@here.example\r\n"),
+         .options = {.notify = NOTIFY_SUCCESS, .orcpt = SLICE("rfc822;y@here.example")}},
+        {.address = SLICE("z@other.example"), .options = {.notify = NOTIFY_NEVER}}};
+    const struct queue_message m = {.id = 800000, .sender = SLICE("ann@here.example"), .trace = SLICE("lost"), .received = clock_now(),
+                                    .options = {.envid = SLICE("e1"), .ret = RET_HDRS, .source = SLICE("ann"), .priority = 2},
+                                    .recipients = to, .recipient_count = 2, .body = body};
+    CHECK("taken", queue_take(q, &m, 1, &taken, &why) && taken);
+    queue_close(&q);
+    (void)snprintf(command, sizeof command, "rm %s/queue.db*", dir);
+    CHECK("lost", system(command) == 0);
+    q = start();
+    COMES("found", look(q).count >= 2 && has_rebuilt(q, stats(q).messages));
+    CHECK("all is held", look(q).held == look(q).count && stats(q).held == stats(q).recipients);
+    CHECK("the mail role hears that it is here", queue_take(q, &m, 1, &taken, &why) && taken);
+    uint64_t all_of_it = stats(q).messages;
+    CHECK("once", queue_hold(q, &all, &changed, &why) && changed == 0);
+    queue_close(&q);
+    q = start();
+    COMES("after another start too", stats(q).messages == all_of_it);
+    CHECK("released", queue_release(q, &(struct queue_filter){.domain = SLICE("lost.example")}, &changed, &why) && changed == 1);
+    struct queue_claim *c = queue_claim(q);
+    char                text[32];
+    CHECK_SLICE("its recipient", c->recipients[0].address, SLICE("z@lost.example"));
+    CHECK_SLICE("its prefix", c->recipients[0].prefix, SLICE("Delivered-To: y@here.example\r\n"));
+    CHECK_SLICE("its ORCPT", c->recipients[0].options.orcpt, SLICE("rfc822;y@here.example"));
+    CHECK("its wishes", c->recipients[0].options.notify == NOTIFY_SUCCESS && c->options.ret == RET_HDRS && c->options.priority == 2 &&
+                            slice_eq(c->options.envid, SLICE("e1")) && c->delivery == 800000);
+    CHECK("its text", c->size == body_size(body) && queue_read(q, c, 0, text, 13, &why) && memcmp(text, "Subject: lost", 13) == 0);
+    report(q, c, QUEUE_SENT, QUEUE_WELL);
+    clear(q);
+    body_destroy(&body);
+    queue_close(&q);
+}
+
 int main(void)
 {
     if (!begin_spool())
@@ -256,6 +310,7 @@ int main(void)
     test_off();
     test_by();
     test_busy();
+    test_lost();
     end_spool();
     return check_done();
 }
