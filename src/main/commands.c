@@ -4,6 +4,7 @@
  * Layer: main.
  */
 #include "main/commands.h"
+#include "main/moving.h"
 
 #define PASSWORD_OPTION                                                                                \
     {                                                                                                  \
@@ -15,6 +16,13 @@
     {"domain", "DOMAIN", "to recipients there"}, {"reason", "TEXT", "whose last reply holds this"},      \
     {"older", "TIME", "older than 90s, 15m, 4h, 2d"}, {"younger", "TIME", "younger than that"},          \
     {"account", "ID", "submitted by this account"}
+#define EXPORT_OPTIONS                                                                                              \
+    {"mailbox", "NAME", "only this mailbox and what is below it"},                                                 \
+        {"all", NULL, "all accounts, each into a folder of its own: no ADDRESS then"},                             \
+        {"resume", NULL, "go on where an interrupted export ended: the folder need not be empty"},                 \
+    {                                                                                                               \
+        "report", "FILE", "write all that was left out, and all notes, to this file"                               \
+    }
 #define QUEUE_ALL {"all", NULL, "everything, where nothing else is said"}
 
 const struct command commands[] = {
@@ -128,6 +136,32 @@ const struct command commands[] = {
          {"from", "ADDRESS", "the sender; without it the null reverse-path"},
          {"to", "ADDRESS", "the recipient"},
      }},
+    {"import", "mbox", "PATH ADDRESS", 2, 2, "bring mail from an mbox, a tree of them (Thunderbird too) or a Google Takeout",
+     command_import_mbox,
+     {{"dialect", "NAME", "mboxo, mboxrd, mboxcl or mboxcl2 (told apart by looking)"}, IMPORT_OPTIONS}},
+    {"import", "imap", "HOST[:PORT] ADDRESS", 2, 2, "bring mail from a running IMAP server; a second run brings what is new",
+     command_import_imap,
+     {
+         {"user", "NAME", "who signs in there (\"ann\", or \"ann*master\" for a master user)"},
+         PASSWORD_OPTION,
+         {"password-file", "FILE", "the password is the first line of this file"},
+         {"token-file", "FILE", "sign in by this OAuth 2 token instead"},
+         {"starttls", NULL, "STARTTLS, which must be offered (the usual on port 143); else TLS from the first byte"},
+         {"plaintext", NULL, "no TLS: whoever listens reads the password"},
+         {"insecure", NULL, "take any certificate: whoever is in between reads the password"},
+         {"ca", "FILE", "PEM certificates of authorities to believe instead of the system's"},
+         {"only", "NAME,...", "these mailboxes alone, and what is below them"},
+         {"skip", "NAME,...", "not these, nor what is below them"},
+         {"shared", NULL, "mailboxes of other users and shared ones too"},
+         {"pop3-uidl-format", "FORMAT", "Dovecot's setting (of %u and %v), so that POP3 clients notice nothing"},
+         {"timeout", "SECONDS", "that the server may be silent (300)"},
+         IMPORT_OPTIONS,
+     }},
+    {"export", "maildir", "ADDRESS FOLDER", 1, 2, "write an account's mail as Maildir++ with UIDs, as Dovecot keeps it",
+     command_export_maildir,
+     {EXPORT_OPTIONS}},
+    {"export", "mbox", "ADDRESS FOLDER", 1, 2, "write an account's mail as a tree of mbox files", command_export_mbox,
+     {{"dialect", "NAME", "mboxo, mboxrd (the usual), mboxcl or mboxcl2"}, EXPORT_OPTIONS}},
     {"trace", NULL, "TRACE|MESSAGE-ID", 1, 1, "the whole way of a message: received, placed, sent, returned", command_trace,
      {{0}}},
     {"probe", NULL, "HOST[:PORT]", 1, 1, "speak with any SMTP, LMTP, IMAP or POP3 server and explain what it says", command_probe,

@@ -61,6 +61,8 @@ bool control_stream_read(struct control_client *c, void *out, size_t n, size_t *
 bool control_stream_write(struct control_client *c, struct slice bytes, struct fail *why);
 /* Instead of the first: a line, of which `talk`, or who sent its request by _write, makes what it will.  NULL: *why. */
 json_t *control_stream_line(struct control_client *c, struct fail *why);
+/* Gives back what was read too far: the answer's line may be behind the last bytes of a stream. */
+void control_stream_unread(struct control_client *c, struct slice bytes);
 /* Whoever waits in one of the two comes back. */
 void control_stream_stop(struct control_client *c);
 

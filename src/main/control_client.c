@@ -159,6 +159,17 @@ bool control_stream_write(struct control_client *c, struct slice bytes, struct f
     return io_write_all(c->fd, bytes, why);
 }
 
+void control_stream_unread(struct control_client *c, struct slice bytes)
+{
+    struct buf all;
+
+    buf_init(&all, c->in.max);
+    buf_add(&all, bytes);
+    buf_add(&all, buf_slice(&c->in));
+    buf_finish(&c->in);
+    c->in = all;
+}
+
 void control_stream_stop(struct control_client *c)
 {
     (void)shutdown(c->fd, SHUT_RDWR);

@@ -304,9 +304,14 @@ static void io_stop(void *ctx)
     control_stream_stop(ctx);
 }
 
+static void io_unread(void *ctx, struct slice bytes)
+{
+    control_stream_unread(ctx, bytes);
+}
+
 static struct wire_io io_of(struct control_client *c)
 {
-    return (struct wire_io){.read = io_read, .write = io_write, .stop = io_stop, .ctx = c};
+    return (struct wire_io){.read = io_read, .write = io_write, .stop = io_stop, .unread = io_unread, .ctx = c};
 }
 
 static void far_note(void *ctx, bool left_out, struct slice what, struct slice reason)

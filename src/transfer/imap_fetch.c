@@ -92,7 +92,7 @@ static struct slot *find_slot(struct messages *m, uint32_t uid)
 static enum imap_step at_mailbox(struct messages *m, struct fail *why)
 {
     bool           refused;
-    enum imap_step step = imap_examine(m->run, m->mailbox, &refused, why);
+    enum imap_step step = imap_source_examine(m->run, m->mailbox, &refused, why);
 
     if (step != IMAP_STEP_DONE)
         return step;

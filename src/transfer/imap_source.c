@@ -16,7 +16,12 @@ enum { NAMES_MAX = 256 << 20, PAUSE_MAX_MS = 30 * 1000, TRIES = 8, PAUSE_MS = 10
 static bool open_link(struct imap_run *r, struct fail *why)
 {
     r->selected = NULL;
-    return imap_link_is_open(&r->link) || imap_link_open(&r->link, why);
+    if (!imap_link_open(&r->link, why)) {
+        if (!r->was_open) /* wrong from the first: nobody wants to wait for that */
+            why->kind = FAIL_PERM;
+        return false;
+    }
+    return r->was_open = true;
 }
 
 static void say(const struct imap_run *r, const char *text)
@@ -33,8 +38,7 @@ bool imap_repeat(struct imap_run *r, enum imap_step (*step)(struct imap_run *r, 
 
     for (unsigned tried = 1;; tried++) {
         uint64_t       before = r->moved;
-        bool           was_open = imap_link_is_open(&r->link);
-        bool           open = was_open || open_link(r, why);
+        bool           open = imap_link_is_open(&r->link) || open_link(r, why);
         enum imap_step result = open ? step(r, ctx, why) : why->kind == FAIL_PERM ? IMAP_STEP_FATAL : IMAP_STEP_LINK;
         if (result == IMAP_STEP_DONE)
             return true;
@@ -71,7 +75,7 @@ static bool on_examine(void *ctx, struct imap_link *l, const struct imap_answer 
     return false;
 }
 
-enum imap_step imap_examine(struct imap_run *r, const struct imap_mailbox *m, bool *refused, struct fail *why)
+enum imap_step imap_source_examine(struct imap_run *r, const struct imap_mailbox *m, bool *refused, struct fail *why)
 {
     struct imap_result result;
     struct buf         name;
@@ -102,7 +106,7 @@ struct opening {
 static enum imap_step open_mailbox(struct imap_run *r, void *ctx, struct fail *why)
 {
     struct opening *o = ctx;
-    enum imap_step  step = imap_examine(r, o->mailbox, &o->refused, why);
+    enum imap_step  step = imap_source_examine(r, o->mailbox, &o->refused, why);
 
     o->refusal = *why;
     return step;

@@ -60,7 +60,7 @@ struct imap_run {
     size_t                      mailbox_count, mailbox_cap;
     const struct imap_mailbox  *selected; /* NULL: none, or not on this connection */
     uint32_t                    uidvalidity, uidnext, exists;
-    bool                        gmail;
+    bool                        gmail, was_open; /* was_open: there was a connection, which may have broken */
     uint64_t                    moved; /* grows with everything that came: a try that moved something is not in vain */
     uint64_t                    told, told_bytes, all;
 };
@@ -70,7 +70,7 @@ bool imap_repeat(struct imap_run *r, enum imap_step (*step)(struct imap_run *r, 
 /* All mailboxes, into r->mailboxes. */
 enum imap_step imap_list_all(struct imap_run *r, void *unused, struct fail *why);
 /* Opens the mailbox on this connection, if it is not. *refused: the server will not. */
-enum imap_step imap_examine(struct imap_run *r, const struct imap_mailbox *m, bool *refused, struct fail *why);
+enum imap_step imap_source_examine(struct imap_run *r, const struct imap_mailbox *m, bool *refused, struct fail *why);
 /* The messages of the mailbox that is open. *whole: nothing was left out. */
 bool imap_tell_messages(struct imap_run *r, const struct imap_mailbox *m, bool *whole, struct fail *why);
 

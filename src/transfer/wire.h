@@ -30,6 +30,8 @@ struct wire_io {
     bool (*write)(void *ctx, struct slice bytes, struct fail *why);
     /* Breaks the connection: whoever waits in `read` comes back.  May be NULL. */
     void (*stop)(void *ctx);
+    /* What was read beyond the stream's end, given back once; whoever reads the connection next needs it.  May be NULL. */
+    void (*unread)(void *ctx, struct slice bytes);
     void *ctx;
 };
 

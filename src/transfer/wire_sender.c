@@ -125,6 +125,8 @@ static void *listen_back(void *arg)
         (void)pthread_cond_broadcast(&s->news);
         (void)pthread_mutex_unlock(&s->lock);
     }
+    if (s->io->unread != NULL && in.used < in.in.len)
+        s->io->unread(s->io->ctx, slice_from(buf_slice(&in.in), in.used));
     wire_reader_finish(&in);
     return NULL;
 }

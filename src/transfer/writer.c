@@ -167,6 +167,14 @@ static bool on_mailbox(void *ctx, const struct transfer_mailbox *m, struct fail 
            fail_at(why, "mailbox " PRIslice, SLICE_ARG(m->name));
 }
 
+/* A resumed Maildir knows its files by what the message is, body and all. */
+static bool on_has(void *ctx, const struct transfer_message *m)
+{
+    (void)ctx;
+    (void)m;
+    return false;
+}
+
 static bool on_message(void *ctx, const struct transfer_message *m, struct fail *why)
 {
     struct writer          *w = ctx;
@@ -262,6 +270,7 @@ struct transfer_into writer_into(struct writer *w)
 {
     return (struct transfer_into){.ctx = w,
                                   .mailbox = on_mailbox,
+                                  .has = on_has,
                                   .message = on_message,
                                   .mailbox_end = on_mailbox_end,
                                   .subscription = on_subscription,
