@@ -13,6 +13,7 @@
 #include "auth/offer.h"
 #include "auth/protocol.h"
 #include "net/ipc.h"
+#include "net/tls_signer.h"
 
 enum { RECENT = 256 }; /* changes remembered */
 
@@ -104,6 +105,33 @@ void auth_client_offer(struct auth_client *c, const struct auth_limits *l)
 struct slice auth_mechanisms(const struct auth_client *c, bool binding)
 {
     return buf_slice(&c->offered[binding]);
+}
+
+/* ---- handshakes ---- */
+
+bool auth_sign(void *client, const struct tls_signing *what, struct buf *out, struct fail *why)
+{
+    struct auth_client *c = client;
+    struct ipc_message m;
+    struct ipc_reader r;
+
+    ipc_message_init(&m, AUTH_MSG_SIGN);
+    ipc_add_u64(&m, (uint64_t)what->kind);
+    ipc_add_u64(&m, what->scheme);
+    ipc_add_bytes(&m, what->key);
+    ipc_add_bytes(&m, what->input);
+    struct ipc_call *call = ipc_call_start(c->ipc, &m, (struct waker){0}, why);
+    ipc_message_finish(&m);
+    if (call == NULL)
+        return false;
+    ipc_call_wait(call);
+    bool ok = ipc_call_answer(call, &r, why);
+    if (ok) {
+        buf_add(out, ipc_get_bytes(&r));
+        ok = (ipc_end(&r) && !out->failed) || fail_set(why, FAIL_TEMP, FAIL_OTHER, "auth: malformed answer");
+    }
+    ipc_call_end(&call);
+    return ok;
 }
 
 /* ---- exchanges ---- */

@@ -69,6 +69,11 @@ void auth_respond(struct auth_exchange *x, struct slice response);
 /* Also while pending (the session died).  Fine on NULL. */
 void auth_exchange_destroy(struct auth_exchange **x);
 
+/* For net/tls_signer.h: `client` is an auth_client.  Waits for the answer. */
+struct buf;
+struct tls_signing;
+bool auth_sign(void *client, const struct tls_signing *what, struct buf *out, struct fail *why);
+
 /*
  * Mechanisms for EHLO and CAPABILITY, the strongest first, separated by spaces: "SCRAM-SHA-256 PLAIN LOGIN".
  * `binding`: the channel has one.

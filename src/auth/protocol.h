@@ -13,6 +13,8 @@
  *   AUTH_OK        <account> <login>
  *   AUTH_FAILED    <login> <delay in ms> <temporary> <reason> <code> <text>
  *
+ *   SIGN      <kind> <scheme> <key> <input>         answered by the signature: net/tls_signer.h
+ *
  * To `mail`:
  *   CHANGED   <account>                             a notice
  *
@@ -42,6 +44,7 @@ enum auth_message {
     AUTH_MSG_APP_REMOVE,
     AUTH_MSG_APP_LIST,
     AUTH_MSG_COPY,
+    AUTH_MSG_SIGN,
 };
 
 #endif

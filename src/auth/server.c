@@ -15,6 +15,7 @@
 #include "auth/oauth.h"
 #include "auth/offer.h"
 #include "auth/protocol.h"
+#include "auth/tls_keys.h"
 #include "auth/verify.h"
 #include "base/log.h"
 #include "base/scoped.h"
@@ -27,6 +28,7 @@ struct auth_server {
     struct exchanges *exchanges;
     struct scram_library *scram;
     struct oauth *oauth; /* NULL: no issuer */
+    struct tls_keys *tls; /* NULL: no certificate */
     _Atomic(struct ipc_server *) mail; /* who hears of changes */
     pthread_mutex_t lock;              /* of what follows */
     pthread_cond_t wake;
@@ -425,6 +427,32 @@ static bool handle_abandon(struct auth_server *s, struct ipc_reader *r, struct f
     return true;
 }
 
+static bool handle_sign(struct auth_server *s, struct ipc_reader *r, struct ipc_message *answer, struct fail *why)
+{
+    struct tls_signing what = {.kind = (enum tls_signing_kind)ipc_get_u64(r)};
+    uint64_t scheme = ipc_get_u64(r);
+    struct buf signature;
+
+    what.key = ipc_get_bytes(r);
+    what.input = ipc_get_bytes(r);
+    what.scheme = (uint16_t)scheme;
+    if (!ipc_end(r) || scheme > UINT16_MAX || what.input.len > TLS_EXCHANGE_MAX)
+        return malformed(why);
+    if (s->tls == NULL)
+        return fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "there is no certificate in the config");
+    buf_init(&signature, TLS_SIGNATURE_MAX);
+    bool ok = tls_keys_sign(s->tls, &what, &signature, why);
+    if (ok)
+        ipc_add_bytes(answer, buf_slice(&signature));
+    buf_finish(&signature);
+    return ok;
+}
+
+void auth_server_sign_with(struct auth_server *s, struct tls_keys *keys)
+{
+    s->tls = keys;
+}
+
 static bool handle_mail(void *server, struct ipc_reader *r, struct ipc_message *answer, struct fail *why)
 {
     switch (r->type) {
@@ -432,6 +460,7 @@ static bool handle_mail(void *server, struct ipc_reader *r, struct ipc_message *
     case AUTH_MSG_PASSWORD: return handle_password(server, r, answer, why);
     case AUTH_MSG_RESPOND: return handle_respond(server, r, answer, why);
     case AUTH_MSG_ABANDON: return handle_abandon(server, r, why);
+    case AUTH_MSG_SIGN: return handle_sign(server, r, answer, why);
     default: return malformed(why);
     }
 }

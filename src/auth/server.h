@@ -50,6 +50,8 @@ struct auth_limits {
     unsigned failure_seconds; /* failures count half after this; default 600 */
     unsigned throttled;       /* peers, and logins, remembered; default 65,536 */
 
+    unsigned signatures; /* of TLS handshakes, in a second; default 5000; 0: any */
+
     unsigned exchanges;        /* begun and not ended; default 10,000 */
     unsigned exchange_seconds; /* default 120 */
     unsigned save_seconds;     /* last uses of credentials are written that often; default 60 */
@@ -72,6 +74,9 @@ void auth_server_close(struct auth_server **s);
  */
 struct ipc_service auth_server_service(struct auth_server *s);
 struct ipc_service auth_server_control(struct auth_server *s);
+struct tls_keys;
+/* Who signs TLS handshakes, and outlives the server; before the first request.  Without it nobody does. */
+void auth_server_sign_with(struct auth_server *s, struct tls_keys *keys);
 struct fetch_client;
 /* Who asks the issuer of tokens; before the first request.  Without it none is asked. */
 void auth_server_use(struct auth_server *s, struct fetch_client *fetch);

@@ -96,8 +96,8 @@ static const char *key_copy(struct config *c)
     return config_runtime_path(c, "tls/key.pem");
 }
 
-/* Readable for the mail role's group, and nobody else. */
-static bool copy_for(const struct user *u, const char *from, const char *to, struct fail *why)
+/* With that owner's group and mode. */
+static bool copy_for(const struct user *u, mode_t mode, const char *from, const char *to, struct fail *why)
 {
     struct buf pem;
 
@@ -105,7 +105,7 @@ static bool copy_for(const struct user *u, const char *from, const char *to, str
     bool ok = io_read_file(from, &pem, why) && io_replace_file(to, buf_slice(&pem), 0600, why);
     explicit_bzero(pem.data, pem.len);
     buf_finish(&pem);
-    if (ok && (chown(to, (uid_t)-1, u->gid) != 0 || chmod(to, 0640) != 0))
+    if (ok && (chown(to, (uid_t)-1, u->gid) != 0 || chmod(to, mode) != 0))
         ok = fail_errno(why, errno, "owner of %s", to);
     return ok;
 }
@@ -116,9 +116,8 @@ bool privilege_copy_certificate(struct config *c, struct fail *why)
 
     if (!privilege_switches(c) || c->certificate[0] == '\0')
         return true;
-    return find_user(c->users[ROLE_MAIL], &u, why) && io_make_dirs(config_runtime_path(c, "tls"), 0755, why) &&
-           copy_for(&u, c->certificate, certificate_copy(c), why) &&
-           copy_for(&u, c->key, key_copy(c), why);
+    return find_user(c->users[ROLE_AUTH], &u, why) && io_make_dirs(config_runtime_path(c, "tls"), 0755, why) &&
+           copy_for(&u, 0640, c->key, key_copy(c), why) && copy_for(&u, 0644, c->certificate, certificate_copy(c), why);
 }
 
 static bool give_all(int parent, const char *name, const struct user *u, unsigned level, struct fail *why)

@@ -19,7 +19,7 @@ bool privilege_switches(const struct config *c);
 /*
  * Makes data/mail, data/auth and the runtime folder, each for its user; and, where
  * the roles change users, copies certificate and key (which root alone may be able to
- * read) to where the mail role can read them: so this also serves a reload.
+ * read) to where the auth role can read the key and every role the certificate: so this also serves a reload.
  */
 bool privilege_prepare(struct config *c, struct fail *why);
 bool privilege_copy_certificate(struct config *c, struct fail *why);

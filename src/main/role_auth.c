@@ -8,17 +8,19 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "auth/tls_keys.h"
 #include "main/config.h"
 #include "main/privilege.h"
 #include "main/role.h"
 #include "net/fetch.h"
 
-enum { ISSUER_THREADS = 6 }; /* that may wait for a token issuer, beside those that check passwords */
+enum { SIGNING_THREADS = 1, ISSUER_THREADS = 6 }; /* that may wait for a token issuer, beside those that check passwords */
 
 struct auth_work {
     struct auth_server *server;
     struct ipc_server  *mail;    /* asks who somebody is */
     struct ipc_server  *control; /* sets passwords */
+    struct tls_keys    *tls;     /* NULL: no certificate */
     struct fetch_client *fetch;  /* NULL: nobody outside is asked */
 };
 
@@ -40,6 +42,7 @@ static void auth_stop(void *work)
         auth_server_tell(w->server, NULL);
     ipc_server_destroy(&w->mail);
     auth_server_close(&w->server);
+    tls_keys_close(&w->tls);
     fetch_client_destroy(&w->fetch);
     free(w);
 }
@@ -51,8 +54,8 @@ static struct ipc_limits server_limits(const struct config *c)
     long              cores = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned          hashes = c->auth.hash_runs > 0 ? c->auth.hash_runs : cores > 0 ? (unsigned)cores : 1;
 
-    if (limits.threads < hashes + 2)
-        limits.threads = hashes + 2;
+    if (limits.threads < hashes + 2 + SIGNING_THREADS)
+        limits.threads = hashes + 2 + SIGNING_THREADS;
     if (auth_limits_need_fetch(&c->auth))
         limits.threads += ISSUER_THREADS;
     return limits;
@@ -70,6 +73,11 @@ static void *auth_start_role(struct config *c, const struct role_start *start, s
         ok = w->fetch != NULL;
         if (ok)
             auth_server_use(w->server, w->fetch);
+    }
+    if (ok && !start->offline && c->certificate[0] != '\0') {
+        w->tls = tls_keys_open(c->certificate, c->key, c->auth.signatures, why);
+        ok = w->tls != NULL;
+        auth_server_sign_with(w->server, w->tls);
     }
     if (ok) {
         struct ipc_service service = auth_server_service(w->server), control = auth_server_control(w->server);

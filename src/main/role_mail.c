@@ -19,6 +19,7 @@
 #include "main/intake.h"
 #include "main/role.h"
 #include "net/tls.h"
+#include "net/tls_signer.h"
 #include "policy/policy.h"
 #include "queue/client.h"
 #include "queue/queue.h"
@@ -48,6 +49,7 @@ struct mail_work {
     struct home_server  *home;
     struct ipc_server   *home_ipc; /* the queue role asks */
     struct text_source   text;
+    struct tls_signer    signer; /* the certificate's key is in the auth role */
     struct tls_context  *tls;
     struct net          *net;
     struct intake       *intake;
@@ -327,8 +329,12 @@ static bool open_network(struct mail_work *w, struct config *c, const struct rol
     if (start->listener_count != c->listener_count)
         return fail_set(why, FAIL_PERM, FAIL_INVALID, "%zu sockets for %zu listeners", start->listener_count,
                         c->listener_count);
+    w->auth = auth_client_create(&c->ipc, why);
+    if (w->auth == NULL)
+        return false;
     if (c->certificate[0] != '\0') {
-        w->tls = tls_context_create(c->certificate, c->key, why);
+        w->signer = (struct tls_signer){.sign = auth_sign, .ctx = w->auth};
+        w->tls = tls_remote_keys_enable(why) ? tls_context_create_remote(c->certificate, &w->signer, why) : NULL;
         if (w->tls == NULL)
             return false;
     }
@@ -336,9 +342,6 @@ static bool open_network(struct mail_work *w, struct config *c, const struct rol
     if (w->net == NULL)
         return false;
     w->admin.net = w->net;
-    w->auth = auth_client_create(&c->ipc, why);
-    if (w->auth == NULL)
-        return false;
     auth_client_on_change(w->auth, end_sessions, w);
     auth_client_offer(w->auth, &c->auth);
     if (!open_policy(w, c, why))

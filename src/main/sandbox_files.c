@@ -107,7 +107,7 @@ static bool leave_mail(struct shut *s, struct config *c)
         if (!leave_folder_of(s, c->admission.access[i].file))
             return false;
     return leave(s, config_data_path(c, "mail"), TO_KEEP) && leave(s, config_data_path(c, "maildrop"), TO_KEEP) &&
-           leave_folder_of(s, c->certificate) && leave_folder_of(s, c->key) && leave_folder_of(s, c->sending.aliases_file);
+           leave_folder_of(s, c->certificate) && leave_folder_of(s, c->sending.aliases_file);
 }
 
 static bool leave_queue(struct shut *s, struct config *c)
@@ -125,7 +125,7 @@ static bool leave_own(struct shut *s, struct config *c, enum role role)
     case ROLE_MAIL: return leave_mail(s, c);
     case ROLE_QUEUE: return leave_queue(s, c);
     case ROLE_AUTH:
-        return leave(s, config_data_path(c, "auth"), TO_KEEP) && leave_folder_of(s, c->auth.oauth_jwks) &&
+        return leave(s, config_data_path(c, "auth"), TO_KEEP) && leave_folder_of(s, c->certificate) && leave_folder_of(s, c->key) && leave_folder_of(s, c->auth.oauth_jwks) &&
                leave_folder_of(s, c->auth.oauth_secret_file);
     case ROLE_FETCH: return leave_folder_of(s, c->fetch_authorities);
     case ROLE_CONTENT:

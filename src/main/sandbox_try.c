@@ -56,6 +56,7 @@ static bool try_secret(struct config *c, enum role role)
     bool could = role != ROLE_AUTH && (can_open(config_data_path(c, "auth"), O_RDONLY | O_DIRECTORY) ||
                                        can_open(config_data_path(c, "auth/auth.db"), O_RDONLY));
 
+    could = could || (role != ROLE_AUTH && c->key[0] != '\0' && can_open(c->key, O_RDONLY));
     could = could || (role != ROLE_MAIL && can_open(config_data_path(c, "mail"), O_RDONLY | O_DIRECTORY));
     return could || (role != ROLE_QUEUE && can_open(config_data_path(c, "queue"), O_RDONLY | O_DIRECTORY));
 }

@@ -11,11 +11,13 @@
 #include <pthread.h>
 
 #include "base/fail.h"
+#include "net/tls_signer.h"
 
 struct tls_context {
     pthread_mutex_t lock; /* for current */
     SSL_CTX *current;
-    char *certificate_path, *key_path;
+    char *certificate_path, *key_path; /* key_path NULL: the signer has it */
+    const struct tls_signer *signer;
 };
 
 /* TLS 1.2: forward secrecy and AEAD first, then CBC for old mail servers (RFC 9325 section 4.2). */
@@ -55,7 +57,23 @@ static void set_options(SSL_CTX *ctx)
     SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
 }
 
-static SSL_CTX *load(const char *certificate_path, const char *key_path, struct fail *why)
+/* The certificate's own public key, with a private half that is elsewhere. */
+static bool use_remote_key(SSL_CTX *ctx, const struct tls_signer *signer, struct fail *why)
+{
+    const X509 *certificate = SSL_CTX_get0_certificate(ctx);
+    const EVP_PKEY *public_half = certificate != NULL ? X509_get0_pubkey(certificate) : NULL;
+    EVP_PKEY *key = public_half != NULL ? tls_remote_key(public_half, signer, why) : NULL;
+
+    if (public_half == NULL)
+        return fail_set(why, FAIL_PERM, FAIL_INVALID, "a certificate without a public key");
+    if (key == NULL)
+        return false;
+    bool ok = SSL_CTX_use_PrivateKey(ctx, key) == 1 || openssl_failed(why, "key");
+    EVP_PKEY_free(key);
+    return ok;
+}
+
+static SSL_CTX *load(const char *certificate_path, const char *key_path, const struct tls_signer *signer, struct fail *why)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
     const char *failed = NULL;
@@ -71,20 +89,22 @@ static SSL_CTX *load(const char *certificate_path, const char *key_path, struct 
         failed = "TLS ciphers";
     else if (SSL_CTX_use_certificate_chain_file(ctx, certificate_path) != 1)
         failed = certificate_path;
-    else if (SSL_CTX_use_PrivateKey_file(ctx, key_path, SSL_FILETYPE_PEM) != 1 ||
-             SSL_CTX_check_private_key(ctx) != 1)
+    else if (signer == NULL && (SSL_CTX_use_PrivateKey_file(ctx, key_path, SSL_FILETYPE_PEM) != 1 ||
+                                SSL_CTX_check_private_key(ctx) != 1))
         failed = key_path;
-    if (failed != NULL) {
+    if (failed != NULL)
         openssl_failed(why, failed);
+    if (failed != NULL || (signer != NULL && !use_remote_key(ctx, signer, why))) {
         SSL_CTX_free(ctx);
         return NULL;
     }
     return ctx;
 }
 
-struct tls_context *tls_context_create(const char *certificate_path, const char *key_path, struct fail *why)
+static struct tls_context *create(const char *certificate_path, const char *key_path, const struct tls_signer *signer,
+                                  struct fail *why)
 {
-    SSL_CTX *ctx = load(certificate_path, key_path, why);
+    SSL_CTX *ctx = load(certificate_path, key_path, signer, why);
 
     if (ctx == NULL)
         return NULL;
@@ -92,13 +112,24 @@ struct tls_context *tls_context_create(const char *certificate_path, const char 
     (void)pthread_mutex_init(&t->lock, NULL);
     t->current = ctx;
     t->certificate_path = xstrdup(certificate_path);
-    t->key_path = xstrdup(key_path);
+    t->key_path = key_path != NULL ? xstrdup(key_path) : NULL;
+    t->signer = signer;
     return t;
+}
+
+struct tls_context *tls_context_create(const char *certificate_path, const char *key_path, struct fail *why)
+{
+    return create(certificate_path, key_path, NULL, why);
+}
+
+struct tls_context *tls_context_create_remote(const char *certificate_path, const struct tls_signer *signer, struct fail *why)
+{
+    return create(certificate_path, NULL, signer, why);
 }
 
 bool tls_context_reload(struct tls_context *t, struct fail *why)
 {
-    SSL_CTX *fresh = load(t->certificate_path, t->key_path, why);
+    SSL_CTX *fresh = load(t->certificate_path, t->key_path, t->signer, why);
 
     if (fresh == NULL)
         return fail_at(why, "certificate not reloaded");

@@ -15,12 +15,15 @@
 struct fail;
 struct ssl_st;
 struct tls_context;
+struct tls_signer; /* net/tls_signer.h */
 
 /*
  * Loads a PEM certificate chain (leaf first) and the PEM private key that fits
  * it.  NULL and *why if a file is missing, unreadable, or the two do not match.
  */
 struct tls_context *tls_context_create(const char *certificate_path, const char *key_path, struct fail *why);
+/* The same where the key is elsewhere; *signer outlives it, and tls_remote_keys_enable() was called. */
+struct tls_context *tls_context_create_remote(const char *certificate_path, const struct tls_signer *signer, struct fail *why);
 
 /*
  * Reads both files again.  Handshakes that begin from now on use what was read;
