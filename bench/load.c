@@ -1,7 +1,7 @@
 /*
  * bench/load.c - the load generator.
  *
- *     load smtp|sink|exists|append|commands|idle|logins|mixed [name=value ...]
+ *     load smtp|sink|exists|append|commands|idle|logins|mixed|pop3 [name=value ...]
  *
  * See struct options in load.h for the names; flags are name=1.
  */
@@ -17,7 +17,7 @@ static const struct scenario {
 } scenarios[] = {
     {"smtp", load_smtp},         {"exists", load_exists}, {"append", load_append},
     {"commands", load_commands}, {"idle", load_idle},     {"logins", load_logins},
-    {"mixed", load_mixed},       {"sink", load_sink},
+    {"mixed", load_mixed},       {"sink", load_sink},   {"pop3", load_pop3},
 };
 
 static bool set_text(struct options *o, const char *name, const char *value)
@@ -112,5 +112,5 @@ int main(int argc, char **argv)
     for (size_t i = 0; argc > 1 && i < ARRAY_LEN(scenarios); i++)
         if (strcmp(argv[1], scenarios[i].name) == 0)
             return scenarios[i].run(&o);
-    die("usage: load smtp|sink|exists|append|commands|idle|logins|mixed [name=value ...]");
+    die("usage: load smtp|sink|exists|append|commands|idle|logins|mixed|pop3 [name=value ...]");
 }

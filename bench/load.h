@@ -45,6 +45,7 @@ int load_idle(const struct options *o);
 int load_mixed(const struct options *o);
 int load_logins(const struct options *o);
 int load_sink(const struct options *o);
+int load_pop3(const struct options *o);
 
 /* ---- common ---- */
 
