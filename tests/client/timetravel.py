@@ -2,6 +2,7 @@
 
 import json
 import os
+import poplib
 import subprocess
 import time
 
@@ -26,6 +27,7 @@ def walk(c, server):
     moved(t, "u53@example.test")
     full(t, "u54@example.test")
     restore(t, "u55@example.test")
+    popped(t, "u58@example.test")
     purge(t, "u56@example.test")
     wrong(t, "u57@example.test")
 
@@ -188,6 +190,28 @@ def restore(t, address):
     named = t.json("restore", address, "--at", "@%d" % then, "--mailbox", "INBOX", "--into", "Old")
     c.same("by name", (named["into"], subjects(m, "Old/INBOX")), ("Old", ["one", "two"]))
     m.logout()
+
+
+def popped(t, address):
+    """What POP3's QUIT takes away comes back with the unique-id that it had."""
+    c, m = t.c, t.login(address)
+    t.fill(m, "INBOX", "one", "two")
+    first = pop(c, address)
+    before = first.uidl()[1]
+    first.dele(1)
+    first.quit()
+    c.same("one is gone", pop(c, address).uidl()[1], [b"1 " + before[1].split()[1]])
+    c.same("it is back", t.json("undelete", address)["messages"], 1)
+    c.same("by its old name", [line.split()[1] for line in pop(c, address).uidl()[1]],
+           [before[1].split()[1], before[0].split()[1]])
+    m.logout()
+
+
+def pop(c, address):
+    session = poplib.POP3(c.host, c.base + 110, timeout=60)
+    session.user(address)
+    session.pass_(c.password(address))
+    return session
 
 
 def purge(t, address):

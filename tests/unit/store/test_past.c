@@ -1,4 +1,6 @@
 /* store: what was expunged comes back, mailboxes as they were, what is given back before its time. */
+#include <dirent.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "base/clock.h"
@@ -375,6 +377,64 @@ static void test_purge(struct room *r)
     account_release(&a);
 }
 
+/* Bytes on the disk. */
+static uint64_t volumes_bytes(const struct room *r)
+{
+    uint64_t sum = 0;
+    DIR *dir = opendir(r->volumes_dir);
+    const struct dirent *entry;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        struct stat s;
+        if (entry->d_name[0] != '.' && fstatat(dirfd(dir), entry->d_name, &s, 0) == 0)
+            sum += (uint64_t)s.st_blocks * 512;
+    }
+    if (dir != NULL)
+        (void)closedir(dir);
+    return sum;
+}
+
+/* Text that does not compress. */
+static void append_large(struct room *r, struct account *a, uint64_t mailbox)
+{
+    enum { SIZE = 900 * 1000 };
+    char *text = malloc(SIZE);
+    uint32_t x = (uint32_t)clock_mono_ms() | 1;
+
+    for (size_t i = 0; i < SIZE; i++) {
+        x = x * 1664525 + 1013904223;
+        text[i] = i % 70 == 69 ? '\n' : (char)('0' + (x >> 24) % 75);
+    }
+    memcpy(text, "S: x\r\n\r\n", 8);
+    CHECK("appended", room_append(r, a, mailbox, slice_make(text, SIZE), 0) > 0);
+    free(text);
+}
+
+static void test_space(struct room *r)
+{
+    struct account *a = room_account(r, 9);
+    const uint64_t inbox = room_mailbox(a, SLICE("INBOX"));
+    struct purge_result result;
+    struct fail why = {0};
+
+    for (int i = 0; i < 16; i++)
+        append_large(r, a, inbox);
+    const uint64_t full = volumes_bytes(r);
+    expunge(a, "INBOX", 0);
+    CHECK("mark", store_set_low_water(r->store, UINT64_MAX >> 1, &why));
+    CHECK("kept", past_purge(a, false, &result, &why) && release_reclaim(r->store, clock_now(), &why) &&
+                      volumes_bytes(r) >= full);
+    ahead += 15 * DAY;
+    CHECK("its time is over", past_purge(a, false, &result, &why) && result.messages == 16);
+    CHECK("not at once", release_reclaim(r->store, clock_now(), &why) && volumes_bytes(r) >= full);
+    ahead += 2 * HOUR;
+    CHECK("then", release_reclaim(r->store, clock_now(), &why));
+    CHECK("most of it is the disk's again", volumes_bytes(r) < full / 2);
+    CHECK("mark", store_set_low_water(r->store, 0, &why));
+    CHECK("sound", is_sound(r));
+    account_release(&a);
+}
+
 int main(void)
 {
     struct room r;
@@ -388,6 +448,7 @@ int main(void)
     test_restore(&r);
     test_flags_of_many(&r);
     test_purge(&r);
+    test_space(&r);
     room_close(&r);
     room_open(&r);
     CHECK("sound after a start", is_sound(&r));
