@@ -244,6 +244,9 @@ bool past_restore(struct account *a, const struct past *p, struct slice under, s
 
 bool past_purge(struct account *a, bool all, struct purge_result *out, struct fail *why)
 {
+    const bool snapshot = all && a->store->limits.snapshot_hours > 0; /* the one before still names them */
+
     *out = (struct purge_result){0};
-    return release_purge_now(a, all, out, why) && release_sweep(a, why) && (!all || store_snapshot(a->store, a->id, why));
+    return release_purge_now(a, all, out, why) && release_sweep(a, why) &&
+           (!snapshot || store_snapshot(a->store, a->id, why));
 }
