@@ -177,6 +177,13 @@ const struct command commands[] = {
          {"verbose", NULL, "show every line (-v)"},
          {"timeout", "SECONDS", "for each step (20)"},
      }},
+    {"import", "maildir", "FOLDER ADDRESS", 2, 2, "bring mail from a Maildir (Maildir++, Dovecot) into an account",
+     command_import_maildir,
+     {
+         IMPORT_OPTIONS,
+         {"pop3-uidl-format", "FORMAT", "Dovecot's pop3_uidl_format (%08Xu%08Xv); none: unique-ids are new"},
+         {"control", "FOLDER", "where Dovecot's control files are (CONTROL=), if not with the mail"},
+     }},
     {"sendmail", NULL, "[OPTION...] [RECIPIENT...]", 0, RAW_WORDS,
      "send a message from standard input, as programs expect of /usr/sbin/sendmail", command_sendmail, {{0}}},
     {"config", "check", "", 0, 0, "is the config file right?", command_config_check, {{0}}},
