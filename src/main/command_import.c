@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "main/moving.h"
+#include "transfer/eml.h"
 #include "transfer/maildir.h"
 
 int command_import_maildir(struct cli *cli)
@@ -22,5 +23,17 @@ int command_import_maildir(struct cli *cli)
         return cli_failed(cli, &why);
     int status = moving_import_command(cli, maildir_read, from);
     maildir_destroy(&from);
+    return status;
+}
+
+int command_import_eml(struct cli *cli)
+{
+    struct fail why = {0};
+    struct eml *from = NULL;
+
+    if (!eml_open(cli->arguments[0], moving_bodies(), &from, &why))
+        return cli_failed(cli, &why);
+    int status = moving_import_command(cli, eml_read, from);
+    eml_destroy(&from);
     return status;
 }

@@ -177,6 +177,8 @@ const struct command commands[] = {
          {"verbose", NULL, "show every line (-v)"},
          {"timeout", "SECONDS", "for each step (20)"},
      }},
+    {"import", "eml", "FOLDER ADDRESS", 2, 2, "bring messages from a folder of .eml files into an account",
+     command_import_eml, {IMPORT_OPTIONS}},
     {"import", "maildir", "FOLDER ADDRESS", 2, 2, "bring mail from a Maildir (Maildir++, Dovecot) into an account",
      command_import_maildir,
      {
