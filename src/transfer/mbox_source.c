@@ -24,6 +24,7 @@ struct walk {
     const struct transfer_into *into;
     bool                        count; /* sizes only */
     uint64_t                    messages, bytes, all_bytes;
+    struct mbox_aside           aside;
 };
 
 /* ---- names ---- */
@@ -102,7 +103,7 @@ static bool adjust(void *ctx, const struct mbox_message *m, struct mbox_adjust *
 static bool tell_plain(struct mbox_file *f, struct fail *why)
 {
     const struct mbox_base *base = mbox_base_of(f->mbox);
-    struct transfer_mailbox box = {.name = f->name, .uidvalidity = base->uidvalidity, .subscribed = true};
+    struct transfer_mailbox box = {.name = f->name, .uidvalidity = base->uidvalidity, .subscribed = f->subscribed};
     struct uids             uids = {.hold = base->uidvalidity != 0};
     struct slice            path = slice_of(f->shown);
     struct mbox_seen       *seen = mbox_seen_create();
@@ -149,6 +150,7 @@ static bool tell_file(struct walk *w, int fd, const char *shown, struct slice na
         leave_out(w, shown, why->text);
         return true;
     }
+    f.subscribed = mbox_aside_is_subscribed(&w->aside, name);
     bool ok = mbox_base_of(f.mbox)->has_labels && w->source->mailbox.len == 0 ? takeout_tell(&f, why) : tell_plain(&f, why);
     mbox_close(&f.mbox);
     return ok;
@@ -220,6 +222,8 @@ static bool walk_entry(struct walk *w, int folder, const char *shown, const char
         SCOPED(scoped_close) int inner = slice_ends(slice_of(file), SLICE(".mbox")) ? openat(fd, "mbox", OPEN_FLAGS) : -1;
         if (inner >= 0) /* Apple Mail */
             ok = tell_file(w, inner, path, name, why);
+        else if (above.len == 0 && slice_eq(slice_of(file), SLICE("sieve")))
+            ok = true; /* see mbox_aside.c */
         else if (depth == DEPTH_MAX)
             leave_out(w, path, "too many folders in each other");
         else
@@ -269,9 +273,12 @@ bool mbox_source_read(void *ctx, const struct transfer_into *into, struct fail *
     if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
         return fail_set(why, FAIL_PERM, FAIL_INVALID, "%s is neither a file nor a folder", s->path);
     if (S_ISDIR(st.st_mode)) {
+        mbox_aside_read(&w.aside, fd);
         ok = walk_folder(&w, fd, s->path, (struct slice){0}, 0, why);
         w.count = false;
-        return ok && walk_folder(&w, fd, s->path, (struct slice){0}, 0, why);
+        ok = ok && walk_folder(&w, fd, s->path, (struct slice){0}, 0, why) && mbox_aside_tell(&w.aside, fd, into, why);
+        mbox_aside_finish(&w.aside);
+        return ok;
     }
     arena_init(&a, NAME_ARENA);
     w.count = false;

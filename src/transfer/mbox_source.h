@@ -5,7 +5,8 @@
  * holds what is below NAME, NAME.mbox may be a file or a folder with a file "mbox" in it (Apple Mail).  Names are
  * taken as modified UTF-7 where they are that, without ".mbox" or ".mbx"; "inbox" in any case, and "mbox", is INBOX.
  * Hidden files and what Thunderbird keeps beside (.msf, .dat ...) are passed over without a word; other files that are
- * no mbox are left out.
+ * no mbox are left out.  A .subscriptions (Dovecot) says what is subscribed to, else every mailbox is; Sieve scripts come
+ * from the top's sieve/, the active one is that to which .dovecot.sieve leads.
  *
  * A file of Google Takeout (X-Gmail-Labels in its first message) is all of an account: each message goes to the
  * mailbox of its first label that says where it is (Trash and Spam before all others), or to Archive; its other labels
@@ -17,6 +18,7 @@
 #ifndef TRANSFER_MBOX_SOURCE_H
 #define TRANSFER_MBOX_SOURCE_H
 
+#include "base/map.h"
 #include "transfer/mbox.h"
 #include "transfer/transfer.h"
 
@@ -40,10 +42,22 @@ struct mbox_file {
     struct mbox                *mbox;
     const char                 *shown; /* its path, for people */
     struct slice                name;  /* of the mailbox */
+    bool                        subscribed;
     uint64_t                    size;
     uint64_t                   *messages, *bytes; /* told, of all files */
     uint64_t                    all_bytes;
 };
+
+/* What stands beside the mailboxes at the top of a tree (mbox_aside.c). */
+struct mbox_aside {
+    struct map  *subscribed; /* names; NULL: nothing is said */
+    struct arena names;
+};
+void mbox_aside_read(struct mbox_aside *a, int folder);
+bool mbox_aside_is_subscribed(struct mbox_aside *a, struct slice mailbox);
+/* Names that no mailbox had, and the scripts of sieve/. */
+bool mbox_aside_tell(struct mbox_aside *a, int folder, const struct transfer_into *into, struct fail *why);
+void mbox_aside_finish(struct mbox_aside *a);
 
 /* What is told of one message beside what stands in it; for takeout.c. */
 struct mbox_adjust {

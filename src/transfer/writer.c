@@ -223,13 +223,13 @@ static bool on_script(void *ctx, struct slice name, bool active, struct slice te
         return false;
     buf_init(&file, WRITER_NAME_MAX);
     buf_init(&link, WRITER_NAME_MAX);
+    if (name.len == 0 || name.ptr[0] == '.') /* not hidden */
+        buf_add_char(&file, '_');
     for (struct slice rest = name; rest.len > 0;) { /* it is no path */
         writer_add_level(&file, slice_cut(&rest, '/'), false);
         if (rest.len > 0)
             buf_add_char(&file, '_');
     }
-    if (file.len == 0 || file.data[0] == '.')
-        buf_add_char(&file, '_');
     buf_add(&file, SLICE(".sieve"));
     buf_add_char(&file, '\0');
     buf_addf(&link, "sieve/%s", file.data);
@@ -298,20 +298,22 @@ struct writer *writer_create(int root, const struct writer_options *options)
     return w;
 }
 
+/* Maildir++: subscriptions; mbox: .subscriptions (both as Dovecot has them). */
 bool writer_finish(struct writer *w, struct fail *why)
 {
+    const char              *name = w->options.format == WRITER_MAILDIR ? "subscriptions" : ".subscriptions";
     SCOPED(scoped_close) int fd = -1;
 
     if (w->subscriptions.failed)
         return fail_set(why, FAIL_PERM, FAIL_LIMIT, "subscriptions: more than %d bytes", SUBSCRIPTIONS_MAX);
-    (void)unlinkat(w->root, "subscriptions.tmp", 0);
-    fd = writer_file(w->root, "subscriptions.tmp");
+    (void)unlinkat(w->root, ".subscriptions.tmp", 0);
+    fd = writer_file(w->root, ".subscriptions.tmp");
     if (fd < 0)
-        return fail_errno(why, errno, "subscriptions");
+        return fail_errno(why, errno, "%s", name);
     if (!io_write_all(fd, buf_slice(&w->subscriptions), why))
-        return fail_at(why, "subscriptions");
-    if (renameat(w->root, "subscriptions.tmp", w->root, "subscriptions") != 0 || syncfs(w->root) != 0)
-        return fail_errno(why, errno, "subscriptions");
+        return fail_at(why, "%s", name);
+    if (renameat(w->root, ".subscriptions.tmp", w->root, name) != 0 || syncfs(w->root) != 0)
+        return fail_errno(why, errno, "%s", name);
     return true;
 }
 

@@ -7,7 +7,7 @@
  *                 dovecot-uidlist (UIDVALIDITY, UIDs, POP3 UIDLs) and dovecot-keywords; `subscriptions`; the
  *                 modification time of a file is the internal date.  A "." in a level's name is written as "\2e".
  *     mbox        NAME.mbox, and below NAME.sbd/ the mailboxes below NAME; X-IMAPbase, X-UID, Status, X-Status,
- *                 X-Keywords and X-UIDL say the rest (transfer/mbox.h).
+ *                 X-Keywords and X-UIDL say the rest (transfer/mbox.h); .subscriptions.
  *     both        names of levels in modified UTF-7; Sieve scripts as sieve/NAME.sieve, .dovecot.sieve leads to the active one
  *
  * Messages whose lines all end in CRLF are written with LF, as programs on Unix expect; others as they are.

@@ -124,7 +124,7 @@ static void mboxes(void)
         CHECK_SLICE(mbox_dialect_name(dialects[i]), buf_slice(&got.text), buf_slice(&want.text));
         recorder_finish(&want);
         recorder_finish(&got);
-        check_file("subscriptions", folder, "subscriptions", SLICE("INBOX\nEmpty\nA.B/Gr&APwA3w-e &- more\n"));
+        check_file("subscriptions", folder, ".subscriptions", SLICE("INBOX\nEmpty\nA.B/Gr&APwA3w-e &- more\n"));
     }
     (void)snprintf(folder, sizeof folder, "%s/mboxrd", top);
     CHECK("a second time all is there already", write_all(folder, WRITER_MBOX, MBOX_RD, true, &summary) == 3 && summary.messages == 0);
