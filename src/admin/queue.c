@@ -28,16 +28,18 @@ static bool read_number(const struct admin_call *c, const char *field, int64_t *
 
 static bool read_filter(const struct admin_call *c, struct queue_filter *f, struct fail *why)
 {
-    int64_t account = 0;
+    const bool named = json_is_string(json_object_get(c->request, "account"));
+    int64_t    account = 0;
 
     *f = (struct queue_filter){
+        .source = named ? admin_text_or_empty(c, "account") : SLICE(""),
         .sender = admin_text_or_empty(c, "sender"),
         .recipient = admin_text_or_empty(c, "recipient"),
         .domain = admin_text_or_empty(c, "domain"),
         .reason = admin_text_or_empty(c, "reason"),
     };
     if (!read_number(c, "older", &f->older_than, why) || !read_number(c, "younger", &f->younger_than, why) ||
-        !read_number(c, "account", &account, why))
+        (!named && !read_number(c, "account", &account, why)))
         return false;
     f->account = (uint64_t)account;
     return true;
@@ -46,7 +48,7 @@ static bool read_filter(const struct admin_call *c, struct queue_filter *f, stru
 static bool is_any(const struct queue_filter *f)
 {
     return f->sender.len == 0 && f->recipient.len == 0 && f->domain.len == 0 && f->reason.len == 0 && f->older_than == 0 &&
-           f->younger_than == 0 && f->account == 0;
+           f->younger_than == 0 && f->account == 0 && f->source.len == 0;
 }
 
 /* ---- list ---- */

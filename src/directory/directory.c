@@ -60,8 +60,8 @@ static const char *const directory_sql[] = {
     [SQL_ALIAS_PAGE] =
         "SELECT address, member FROM alias WHERE (address, member) > (?1, ?2) ORDER BY 1, 2 LIMIT 256",
     [SQL_ACCOUNT_SENT_COPY] = "UPDATE account SET sent_copy = ?2 WHERE id = ?1",
-    [SQL_DOMAIN_QUOTA] = "UPDATE domain SET bytes = ?2, messages = ?3, account_bytes = ?4, account_messages = ?5,"
-                         " account_mailboxes = ?6 WHERE name = ?1",
+    [SQL_DOMAIN_QUOTA] = ("UPDATE domain SET bytes = ?2, messages = ?3, account_bytes = ?4, account_messages = ?5,"
+                          " account_mailboxes = ?6 WHERE name = ?1"),
     [SQL_GRANTS] = "SELECT account, sender FROM sender",
     [SQL_GRANTS_OF] = "SELECT sender FROM sender WHERE account = ?1 ORDER BY sender",
     [SQL_GRANT_ADD] = "INSERT INTO sender (account, sender) VALUES (?1, ?2)",

@@ -64,8 +64,9 @@ static bool put_duration(const struct cli *cli, json_t *request, const char *nam
 static json_t *filtered(const struct cli *cli, const char *name)
 {
     static const char *const texts[] = {"sender", "recipient", "domain", "reason"};
-    json_t  *request = json_pack("{s:s}", "do", name);
-    uint64_t account;
+    json_t     *request = json_pack("{s:s}", "do", name);
+    const char *account = cli_option(cli, "account");
+    uint64_t    id;
 
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         const char *value = cli_option(cli, texts[i]);
@@ -75,14 +76,16 @@ static json_t *filtered(const struct cli *cli, const char *name)
             return NULL;
         }
     }
-    bool ok = put_duration(cli, request, "older") && put_duration(cli, request, "younger") &&
-              cli_number(cli, "account", 1, INT64_MAX, 0, &account);
+    bool ok = put_duration(cli, request, "older") && put_duration(cli, request, "younger");
+    if (ok && account != NULL && json_object_set_new(request, "account", slice_to_u64(slice_of(account), INT64_MAX, &id) && id > 0
+                                                                             ? json_integer((json_int_t)id) : json_string(account)) != 0) {
+        (void)cli_usage(cli, "--account is not UTF-8");
+        ok = false;
+    }
     if (!ok) {
         json_decref(request);
         return NULL;
     }
-    if (account != 0)
-        (void)json_object_set_new(request, "account", json_integer((json_int_t)account));
     return request;
 }
 

@@ -15,7 +15,7 @@
     {"sender", "ADDRESS", "of this sender"}, {"recipient", "ADDRESS", "to this recipient"}, \
     {"domain", "DOMAIN", "to recipients there"}, {"reason", "TEXT", "whose last reply holds this"},      \
     {"older", "TIME", "older than 90s, 15m, 4h, 2d"}, {"younger", "TIME", "younger than that"},          \
-    {"account", "ID", "submitted by this account"}
+    {"account", "ADDRESS", "submitted by this account (or its id, or a user of this machine)"}
 #define EXPORT_OPTIONS                                                                                              \
     {"mailbox", "NAME", "only this mailbox and what is below it"},                                                 \
         {"all", NULL, "all accounts, each into a folder of its own: no ADDRESS then"},                             \

@@ -71,6 +71,7 @@ const struct config_limit config_limits[] = {
     COUNT(smtp_client, command_seconds, 1, 3600),
     COUNT(smtp_client, data_seconds, 1, 3600),
     COUNT(smtp_client, final_seconds, 1, 7200),
+    COUNT(smtp_client, message_seconds, 60, 86400),
     COUNT(smtp_client, reply_bytes, 512, 1000000),
     COUNT(smtp_client, reply_lines, 100, MANY),
 

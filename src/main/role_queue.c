@@ -73,6 +73,12 @@ static void queue_stop(void *work)
     ipc_server_destroy(&w->mail);
     if (w->queue != NULL)
         queue_stop_claims(w->queue);
+    /* A web server that does not answer must not hold up the end; and what ends so is nobody's fault to be reported. */
+    relay_stop_begin(w->relay);
+    if (w->sts != NULL)
+        mta_sts_report(w->sts, NULL);
+    if (w->fetch != NULL)
+        fetch_client_leave(w->fetch);
     relay_stop(&w->relay, STOP_SECONDS);
     queue_close(&w->queue);
     queue_server_destroy(&w->server);

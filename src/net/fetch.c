@@ -53,6 +53,11 @@ void fetch_client_attach(struct fetch_client *c, int fd)
     ipc_client_attach(c->ipc, fd);
 }
 
+void fetch_client_leave(struct fetch_client *c)
+{
+    ipc_client_leave(c->ipc);
+}
+
 static bool no_answer(struct fail *why)
 {
     return fail_set(why, FAIL_TEMP, FAIL_OTHER, "fetch answered with what is no answer");

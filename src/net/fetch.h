@@ -24,6 +24,8 @@ struct fetch_client *fetch_client_create(const struct fetch_limits *limits, cons
 void fetch_client_destroy(struct fetch_client **c);
 /* The socket to the role; owned by the client from now on. */
 void fetch_client_attach(struct fetch_client *c, int fd);
+/* Before the end: who waits for an answer waits no longer, and who asks gets none. */
+void fetch_client_leave(struct fetch_client *c);
 
 struct fetch_request {
     struct slice url;          /* https only, but for addresses that the config names; names as A-labels */

@@ -95,6 +95,8 @@ void ipc_client_destroy(struct ipc_client **c);
  * after the other side has gone, every call fails with FAIL_TEMP at once.
  */
 void ipc_client_attach(struct ipc_client *c, int fd);
+/* Nobody is asked any more: what waits for an answer, and what asks from now on, fails with FAIL_TEMP at once. */
+void ipc_client_leave(struct ipc_client *c);
 
 /*
  * Sends a request and returns without waiting; `w` is woken once the answer is

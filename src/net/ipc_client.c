@@ -254,6 +254,14 @@ void ipc_client_attach(struct ipc_client *c, int fd)
     (void)eventfd_write(c->event, 1);
 }
 
+void ipc_client_leave(struct ipc_client *c)
+{
+    (void)pthread_mutex_lock(&c->lock);
+    drop_socket(c, "is not asked any more");
+    (void)pthread_mutex_unlock(&c->lock);
+    (void)eventfd_write(c->event, 1);
+}
+
 /* ---- calls ---- */
 
 /* On the list before it is sent: the answer may be here before sendmsg() has returned. */

@@ -163,6 +163,7 @@ struct queue_filter { /* empty or 0: any */
     int64_t      older_than, younger_than; /* seconds */
     uint64_t     message;
     uint64_t     account;
+    struct slice source;   /* the account's address, or the client's name */
 };
 struct queue_row { /* one recipient, as an administrator sees it */
     uint64_t     message, id; /* id: the delivery id */

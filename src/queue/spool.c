@@ -103,11 +103,13 @@ bool queue_open(const struct queue_setting *setting, struct queue **out, struct 
     q->last_hungry = &q->first_hungry;
     q->last_op = &q->first_op;
     q->feed_next = INT64_MIN;
-    if (!open_files(q, why) || !start_threads(q, why)) {
+    bool                ok = open_files(q, why);
+    const struct counts found = q->counts;
+    if (!ok || !start_threads(q, why)) {
         queue_close(&q);
         return false;
     }
-    log_event(LOG_INFO, "queue.open", LOG_I64("messages", q->counts.messages), LOG_I64("recipients", q->counts.recipients));
+    log_event(LOG_INFO, "queue.open", LOG_I64("messages", found.messages), LOG_I64("recipients", found.recipients));
     *out = q;
     return true;
 }

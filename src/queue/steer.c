@@ -40,7 +40,7 @@ static bool letter_fits(const struct queue_filter *f, const struct letter *l, in
 {
     return (f->message == 0 || f->message == l->id) && (f->account == 0 || f->account == l->account) &&
            (f->older_than == 0 || now - l->received > f->older_than) && (f->younger_than == 0 || now - l->received < f->younger_than) &&
-           contains(l->sender, f->sender);
+           (f->source.len == 0 || slice_eq_nocase(f->source, l->options.source)) && contains(l->sender, f->sender);
 }
 
 static bool domain_fits(struct slice domain, const struct rcpt *r)

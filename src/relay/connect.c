@@ -37,6 +37,7 @@ static enum tls_report_result result_of(const char *failure)
         {"certificate-expired", REPORT_CERTIFICATE_EXPIRED},
         {"certificate-not-trusted", REPORT_CERTIFICATE_NOT_TRUSTED},
         {"tlsa-invalid", REPORT_TLSA_INVALID},
+        {"dnssec-invalid", REPORT_DNSSEC_INVALID},
         {"sts-webpki-invalid", REPORT_STS_WEBPKI_INVALID},
     };
 
@@ -106,6 +107,8 @@ static bool choose_tls(struct hosts *h, struct way_host *host)
         return true;
     if (h->choice.policy == REPORT_STS)
         report(h, host, "", "validation-failure", h->choice.why);
+    else if (h->choice.policy == REPORT_TLSA)
+        report(h, host, "", "dnssec-invalid", h->choice.why);
     trouble_of_host(h, host, h->choice.for_good, h->choice.status, h->choice.why);
     return false;
 }
@@ -244,7 +247,9 @@ static struct link *open_address(struct hosts *h, const struct way_host *host, c
     a->talked = true;
     const char *complaint = tls_client_failure_text(smtp_client_tls_complaint(client));
     bool plain = smtp_client_tls_text(client)[0] == '\0';
-    if (peer.tls != CLIENT_TLS_NONE)
+    if (complaint[0] == '\0' && h->choice.why[0] != '\0')
+        report(h, host, at->text, "validation-failure", h->choice.why);
+    else if (peer.tls != CLIENT_TLS_NONE)
         report(h, host, at->text, complaint, smtp_client_tls_complaint(client));
     if (plain && complaint[0] != '\0' && (smtp_client_can(client) & SMTP_CAN_STARTTLS) != 0)
         host_memory_no_tls(r->memory, where, NO_TLS_SECONDS);

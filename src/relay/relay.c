@@ -159,16 +159,23 @@ static void wait_for_end(struct relay *r, int64_t ms)
     (void)pthread_mutex_unlock(&r->lock);
 }
 
-void relay_stop(struct relay **rp, unsigned seconds)
+void relay_stop_begin(struct relay *r)
 {
-    struct relay *r = *rp;
-
     if (r == NULL)
         return;
     atomic_store(&r->stopping, true);
     queue_stop_claims(r->setting.queue);
     if (r->links != NULL)
         links_break(r->links, true);
+}
+
+void relay_stop(struct relay **rp, unsigned seconds)
+{
+    struct relay *r = *rp;
+
+    if (r == NULL)
+        return;
+    relay_stop_begin(r);
     wait_for_end(r, (int64_t)seconds * 1000);
     if (r->links != NULL)
         links_break(r->links, false);

@@ -52,6 +52,8 @@ struct relay_setting {
 };
 struct relay;
 bool relay_start(const struct relay_setting *s, struct relay **out, struct fail *why);
+/* What relay_stop begins with, without waiting: nothing new is sent, and attempts that wait for an answer of DNS end when they have it. */
+void relay_stop_begin(struct relay *r);
 /*
  * Lets attempts that are past their last dot finish, for `seconds` at most, and breaks off the others; all claims are
  * reported when it returns.  Fine on NULL; leaves *r NULL.

@@ -88,6 +88,7 @@ static void by_policy(struct tls_choice *c, const struct tls_question *q, struct
     enum dane_status dane = q->dane != NULL ? q->dane->status : DANE_NONE;
 
     if (dane == DANE_FAILED) {
+        c->policy = REPORT_TLSA;
         refuse(c, false, "4.7.5", arena_printf(a, "the TLSA records of %s could not be looked up: %s", q->host->name, q->dane->why));
     } else if (dane == DANE_USABLE) {
         use_dane(c, q);
@@ -109,6 +110,8 @@ static void by_policy(struct tls_choice *c, const struct tls_question *q, struct
             c->tls = CLIENT_TLS_MAY;
             c->rule.testing = true;
             c->strict = false;
+            if (!named)
+                c->why = arena_cstr(a, arena_printf(a, "%s is not among the hosts of the domain's MTA-STS policy", q->host->name));
         }
     }
 }

@@ -152,6 +152,12 @@ static bool begin(struct smtp_client *c, const struct smtp_peer *peer, struct tl
     return peer->user == NULL || client_auth(c, peer, reply, a, why);
 }
 
+/* By then it must be over, whatever the peer does: `bytes` at 1 KB/s, and the time for what is said beside. */
+int64_t client_deadline(const struct smtp_client *c, uint64_t bytes)
+{
+    return clock_mono_ms() + (int64_t)c->limits.message_seconds * 1000 + (int64_t)bytes;
+}
+
 struct smtp_client *smtp_client_adopt(int fd, const struct smtp_peer *peer, struct tls_client *tls, const struct smtp_client_limits *limits,
                                       struct smtp_reply_text *reply, struct arena *a, struct fail *why)
 {
@@ -167,7 +173,9 @@ struct smtp_client *smtp_client_adopt(int fd, const struct smtp_peer *peer, stru
     buf_init(&c->body, OUT_MAX);
     wire_init(&c->wire, fd, limits);
     c->wire.stop = peer->stop;
+    c->wire.until = client_deadline(c, 0);
     bool ok = begin(c, peer, tls, reply, a, why);
+    c->wire.until = 0;
     c->wire.stop = NULL; /* smtp_client_break() is for what follows */
     if (!ok && reply->code < 400) /* its last word was kind: that is not why */
         *reply = (struct smtp_reply_text){0};

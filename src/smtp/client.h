@@ -27,6 +27,7 @@ struct smtp_client_limits {
     unsigned command_seconds;  /* default 300; for a whole reply, however slowly it comes */
     unsigned data_seconds;     /* DATA's 354 and each block; default 180 */
     unsigned final_seconds;    /* after the last dot; default 600 */
+    unsigned message_seconds;  /* to open a session; from MAIL to the last dot, and 1 KB/s beside; default 3600 */
     unsigned reply_bytes;      /* of one reply that are kept; default 4096; more is read and dropped */
     unsigned reply_lines;      /* of one reply; beyond: the connection is given up; default 20000 */
 };

@@ -13,6 +13,7 @@ void smtp_client_limits_default(struct smtp_client_limits *l)
         .command_seconds = 300,
         .data_seconds = 180,
         .final_seconds = 600,
+        .message_seconds = 3600,
         .reply_bytes = 4096,
         .reply_lines = 20000,
     };

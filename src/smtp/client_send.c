@@ -175,6 +175,7 @@ static bool hear_final(struct sending *s, struct transaction *t, struct fail *wh
     bool first = true, ok = true;
 
     atomic_store(&c->at_final, true);
+    c->wire.until = 0; /* it has the message: who gives up now sends it twice */
     for (size_t i = 0; ok && i < t->count; i++) {
         struct smtp_client_recipient *r = recipient(s, t->member[i]);
 
@@ -193,6 +194,7 @@ static bool hear_final(struct sending *s, struct transaction *t, struct fail *wh
         r->relayed = !(c->can & SMTP_CAN_DSN);
     }
     atomic_store(&c->at_final, false);
+    c->wire.until = client_deadline(c, s->m->source.size); /* there may be another transaction for the rest of them */
     c->dirty = false; /* the final reply ends the transaction, whatever it is (RFC 5321 section 4.1.1.4) */
     c->mails++;
     return ok;
@@ -381,12 +383,14 @@ bool smtp_client_send(struct smtp_client *c, struct smtp_client_message *m, stru
         m->recipients[i].sent = m->recipients[i].relayed = false;
     }
     buf_reset(&c->out);
+    c->wire.until = client_deadline(c, m->source.size);
     t.member = arena_new_array(a, size_t, m->recipient_count);
     t.accepted = arena_new_array(a, bool, m->recipient_count);
     if (t.member == NULL || t.accepted == NULL)
         return fail_set(why, FAIL_TEMP, FAIL_LIMIT, "too many recipients for one transaction's memory");
     ok = client_tell_origin(c, m, a, why) && sending_prepare(&s, why) && run(&s, &t, why);
     sending_finish(&s);
+    c->wire.until = 0;
     if (!ok)
         why->kind = FAIL_TEMP; /* what is for good was told recipient by recipient */
     return ok;

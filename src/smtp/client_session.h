@@ -57,6 +57,8 @@ bool client_auth(struct smtp_client *c, const struct smtp_peer *peer, struct smt
 void client_say(struct smtp_client *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Writes what was said, reads one reply.  421: the session is over after it. */
 bool client_hear(struct smtp_client *c, unsigned seconds, struct smtp_reply_text *reply, struct arena *a, struct fail *why);
+/* For wire.until. */
+int64_t client_deadline(const struct smtp_client *c, uint64_t bytes);
 /* *why from a reply that refuses: "what: 550 5.1.1 text".  Always false. */
 bool client_refused(struct fail *why, const struct smtp_reply_text *reply, const char *what);
 

@@ -40,6 +40,14 @@ static int64_t deadline_in(unsigned seconds)
     return clock_mono_ms() + (int64_t)seconds * 1000;
 }
 
+/* ... or when all of it must be over. */
+static int64_t wire_deadline(const struct wire *w, unsigned seconds)
+{
+    int64_t at = deadline_in(seconds);
+
+    return w->until > 0 && w->until < at ? w->until : at;
+}
+
 /* 1: something happened, 0: the time is over, -1: *why. */
 static int wait_events(int fd, short events, int64_t deadline_ms, const atomic_bool *stop, struct fail *why)
 {
@@ -178,9 +186,12 @@ bool wire_reply(struct wire *w, unsigned seconds, struct smtp_reply_text *out, s
             return reply_failed(w);
         }
         if (deadline == 0)
-            deadline = deadline_in(seconds);
+            deadline = wire_deadline(w, seconds);
         else if (clock_mono_ms() >= deadline) {
-            fail_code(why, FAIL_TEMP, FAIL_OTHER, "4.4.2", "no reply within %u seconds", seconds);
+            if (w->until > 0 && deadline == w->until)
+                fail_code(why, FAIL_TEMP, FAIL_OTHER, "4.4.2", "the other side is too slow in all");
+            else
+                fail_code(why, FAIL_TEMP, FAIL_OTHER, "4.4.2", "no reply within %u seconds", seconds);
             return reply_failed(w);
         }
         /* Over a plain socket nothing is ever there yet: wait first, which saves a read. */
@@ -251,7 +262,7 @@ bool wire_write(struct wire *w, struct slice bytes, unsigned seconds, struct fai
         }
         if (done == WIRE_WAIT) {
             if (deadline == 0)
-                deadline = deadline_in(seconds);
+                deadline = wire_deadline(w, seconds);
             if (!wait_to_write(w, events, deadline, why)) {
                 w->broken = true;
                 return false;

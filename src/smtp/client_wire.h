@@ -20,6 +20,7 @@ struct wire {
     struct tls_link *tls;
     char *in; /* WIRE_AHEAD bytes; [in_at, in_end) are not read yet */
     size_t in_at, in_end;
+    int64_t until; /* clock_mono_ms: nothing is waited for longer, however it drips; 0: no such end */
     bool ended; /* nothing more comes in */
     bool broken; /* writing failed, or a reply did not come: of no more use */
     const atomic_bool *stop; /* waiting ends when it becomes true; NULL: it does not */

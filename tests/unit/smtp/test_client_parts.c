@@ -318,7 +318,7 @@ static void test_usable(const char *note, const char *last, bool usable)
 }
 
 /* A peer that says too little: each time limit, set to nothing, is over at once. */
-static void test_silence(const char *note, const char *const *script, const char *why_not, bool opens)
+static void test_silence(const char *note, const char *const *script, const char *why_not, bool opens, bool in_all)
 {
     struct smtp_peer to = {.host = "mx", .helo = "us.example"};
     struct smtp_client_recipient r = {.address = SLICE("b@peer.example")};
@@ -331,13 +331,13 @@ static void test_silence(const char *note, const char *const *script, const char
 
     smtp_client_limits_default(&limits);
     if (!opens)
-        limits.greeting_seconds = 0;
+        *(in_all ? &limits.message_seconds : &limits.greeting_seconds) = 0;
     arena_init(&a, 1 << 20);
     peer_start(peer, script, false);
     struct smtp_client *c = smtp_client_adopt(peer->client_fd, &to, NULL, &limits, &reply, &a, &why);
     CHECK(note, (c != NULL) == opens);
     if (c != NULL) {
-        c->limits.command_seconds = 0;
+        *(in_all ? &c->limits.message_seconds : &c->limits.command_seconds) = 0;
         CHECK(note, !smtp_client_send(c, &m, &a, &why) && why.kind == FAIL_TEMP && r.reply.code == 0);
         CHECK(note, !smtp_client_usable(c));
     }
@@ -364,8 +364,10 @@ int main(void)
     for (size_t i = 0; i < ARRAY_LEN(openings); i++)
         test_opening(&openings[i], tls);
     tls_client_destroy(&tls);
-    test_silence("no greeting", nothing, "greeting: no reply within 0 seconds", false);
-    test_silence("no reply to MAIL", no_mail, "no reply within 0 seconds", true);
+    test_silence("no greeting", nothing, "greeting: no reply within 0 seconds", false, false);
+    test_silence("no reply to MAIL", no_mail, "no reply within 0 seconds", true, false);
+    test_silence("a greeting that drips", nothing, "too slow in all", false, true);
+    test_silence("replies that drip", no_mail, "too slow in all", true, true);
     test_usable("nothing new", NULL, true);
     test_usable("421 meanwhile", "> 421 bye", false);
     test_usable("closed meanwhile", "!", false);
