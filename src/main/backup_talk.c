@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/ioprio.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -34,6 +35,7 @@ static json_t *next_progress(struct control_client *c, struct fail *why)
 
 bool backup_talk_begin(struct control_client *c, struct fail *why)
 {
+    (void)signal(SIGPIPE, SIG_IGN); /* a role that dies is a failure to be told */
     if (!control_stream_write(c, SLICE("{\"do\":\"backup.begin\"}\n"), why))
         return false;
     json_t *ready = next_progress(c, why);

@@ -50,6 +50,14 @@ static int tell_whole(const struct restoring *r, const json_t *result)
                     number_of(result, "queued"), queue);
 }
 
+static void forget(struct restoring *r)
+{
+    backup_list_free(&r->list);
+    backup_folder_close(&r->folder);
+    config_destroy(&r->config);
+    json_decref(r->notes);
+}
+
 static int finish(struct restoring *r, bool ok, json_t *result, const struct fail *why)
 {
     int status;
@@ -63,27 +71,34 @@ static int finish(struct restoring *r, bool ok, json_t *result, const struct fai
         status = tell_whole(r, result);
         json_decref(result);
     }
-    backup_list_free(&r->list);
-    backup_folder_close(&r->folder);
-    config_destroy(&r->config);
-    json_decref(r->notes);
+    forget(r);
     return status;
 }
 
 int command_restore(struct cli *cli)
 {
     struct restoring r = {.cli = cli};
+    const char      *account = cli_option(cli, "account");
     struct fail      why = {0};
     json_t          *result = NULL;
     uint64_t         number;
 
     if (!cli_number(cli, "number", 1, INT64_MAX, 0, &number))
         return USAGE;
+    if (account == NULL && (cli_option(cli, "into") != NULL || cli_option(cli, "mailbox-prefix") != NULL))
+        return cli_usage(cli, "--into and --mailbox-prefix go with --account");
+    if (account != NULL && cli_option(cli, "release-queue") != NULL)
+        return cli_usage(cli, "--release-queue does not go with --account");
     log_set_level(LOG_WARNING); /* the rooms are opened in this process */
     r.notes = json_array();
     backup_show_init(&r.show, cli);
     bool ok = backup_folder_open(cli->arguments[0], false, &r.folder, &why) &&
-              backup_list_load(r.folder, number, &r.list, &why) &&
-              restore_whole(&r, cli_option(cli, "release-queue") != NULL, &result, &why);
+              backup_list_load(r.folder, number, &r.list, &why);
+    if (ok && account != NULL) {
+        int status = restore_account(&r, account);
+        forget(&r);
+        return status;
+    }
+    ok = ok && restore_whole(&r, cli_option(cli, "release-queue") != NULL, &result, &why);
     return finish(&r, ok, result, &why);
 }

@@ -56,6 +56,8 @@ static const char *done_word(const struct moving *m)
 {
     if (m->dry_run)
         return "would be";
+    if (slice_eq(slice_of(m->verb), SLICE("restore")))
+        return "restored:";
     return slice_eq(slice_of(m->verb), SLICE("export")) ? "exported:" : "imported:";
 }
 

@@ -1,5 +1,5 @@
 /*
- * main/restore.h - how posthorn restore puts a backup back.
+ * main/restore.h - the two ways in which posthorn restore puts a backup back.
  *
  * Layer: main, private to the command.
  */
@@ -23,5 +23,11 @@ __attribute__((format(printf, 2, 3))) void restore_note(struct restoring *r, con
 
 /* Into an empty data folder.  *result: what was done. */
 bool restore_whole(struct restoring *r, bool release_queue, json_t **result, struct fail *why);
+
+/*
+ * One account's mail into one that is there (--into, --mailbox-prefix), beside what it has; by the way of an import.  Says
+ * what it did; the exit status.
+ */
+int restore_account(struct restoring *r, const char *address);
 
 #endif

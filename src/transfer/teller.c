@@ -147,7 +147,7 @@ static bool tell_messages(struct telling *t)
 
 static bool tell_mailbox(struct telling *t, const struct mailbox_info *box)
 {
-    char                    source[80];
+    char                    source[120];
     struct transfer_mailbox m = {.name = box->name, .use = box->use, .subscribed = box->subscribed,
                                  .no_select = box->no_select};
 
@@ -158,8 +158,14 @@ static bool tell_mailbox(struct telling *t, const struct mailbox_info *box)
         return t->into->mailbox(t->into->ctx, &m, t->why) && t->into->mailbox_end(t->into->ctx, true, t->why);
     if (!view_open(t->account, box->id, &t->view, t->why))
         return t->why->reason == FAIL_NOT_FOUND; /* deleted this moment */
-    m.uidvalidity = view_uidvalidity(t->view);
-    m.uidnext = view_uidnext(t->view);
+    if (t->options->fresh) { /* keys are UIDs: the source's name says of which */
+        int len = snprintf(source, sizeof source, "posthorn %llu %llu %u", (unsigned long long)account_id(t->account),
+                           (unsigned long long)box->id, view_uidvalidity(t->view));
+        m.source = slice_make(source, len > 0 ? (size_t)len : 0);
+    } else {
+        m.uidvalidity = view_uidvalidity(t->view);
+        m.uidnext = view_uidnext(t->view);
+    }
     t->box = box;
     bool ok = t->into->mailbox(t->into->ctx, &m, t->why) && tell_messages(t) &&
               t->into->mailbox_end(t->into->ctx, true, t->why);
@@ -251,7 +257,7 @@ bool teller_tell(struct account *a, const struct teller_options *options, const 
     t.piece = xmalloc(PIECE);
     arena_init(&t.arena, 4 << 20);
     bool ok = mailbox_list(a, &list, &local) && tell_mailboxes(&t, list) &&
-              (into->script == NULL || options->mailbox.len > 0 || tell_scripts(&t));
+              (into->script == NULL || options->no_scripts || options->mailbox.len > 0 || tell_scripts(&t));
     mailbox_list_release(&list);
     arena_finish(&t.arena);
     free(t.piece);

@@ -13,6 +13,9 @@
 struct teller_options {
     struct slice              mailbox; /* only this one and what is below it; empty: all */
     const struct body_limits *bodies;
+    /* What it tells is older than what clients may have seen under these UIDVALIDITYs: they are not told. */
+    bool                      fresh;
+    bool                      no_scripts;
 };
 
 bool teller_tell(struct account *a, const struct teller_options *options, const struct transfer_into *into,
