@@ -51,7 +51,7 @@ bool backup_talk_say(struct control_client *c, const char *word, void (*each)(vo
     json_t *line;
 
     if (!control_stream_write(c, slice_of(word), why) || !control_stream_write(c, SLICE("\n"), why))
-        return false;
+        return fail_at(why, "the server went away");
     while ((line = next_progress(c, why)) != NULL) {
         const char *failed = json_string_value(json_object_get(line, "failed"));
         bool        done = json_object_get(line, "done") != NULL;

@@ -23,7 +23,7 @@ struct scratch {
     struct backup_view *view;
     struct store       *store;
     struct account     *account;
-    bool                no_scripts;
+    bool                beside; /* below a prefix */
 };
 
 /* A file of the list, where the scratch folder's store and directory look for it. */
@@ -88,7 +88,7 @@ static void close_scratch(struct scratch *s)
 static bool tell(void *ctx, const struct transfer_into *into, struct fail *why)
 {
     const struct scratch       *s = ctx;
-    const struct teller_options options = {.bodies = moving_bodies(), .fresh = true, .no_scripts = s->no_scripts};
+    const struct teller_options options = {.bodies = moving_bodies(), .fresh = true, .beside = s->beside};
 
     return teller_tell(s->account, &options, into, why);
 }
@@ -102,7 +102,7 @@ int restore_account(struct restoring *r, const char *address)
 
     if (prefix == NULL)
         prefix = into == NULL ? "Restored" : "";
-    s.no_scripts = prefix[0] != '\0'; /* beside what is there: the filter that is in use stays */
+    s.beside = prefix[0] != '\0'; /* beside what is there: the filter that is in use stays */
     const struct moving_target to = {
         .address = into != NULL ? into : address,
         .prefix = prefix[0] != '\0' ? prefix : NULL,
@@ -116,7 +116,7 @@ int restore_account(struct restoring *r, const char *address)
         status = FAILED;
         if (m != NULL) {
             moving_note(m, address, "rights given to others, annotations and limits are not carried along");
-            if (s.no_scripts)
+            if (s.beside)
                 moving_note(m, address, "Sieve scripts stay as they are");
             (void)moving_import(m, &to, tell, &s, NULL);
             status = moving_end(&m);

@@ -148,7 +148,7 @@ static bool tell_messages(struct telling *t)
 static bool tell_mailbox(struct telling *t, const struct mailbox_info *box)
 {
     char                    source[120];
-    struct transfer_mailbox m = {.name = box->name, .use = box->use, .subscribed = box->subscribed,
+    struct transfer_mailbox m = {.name = box->name, .use = t->options->beside ? USE_NONE : box->use, .subscribed = box->subscribed,
                                  .no_select = box->no_select};
 
     (void)snprintf(source, sizeof source, "posthorn %llu %llu", (unsigned long long)account_id(t->account),
@@ -257,7 +257,7 @@ bool teller_tell(struct account *a, const struct teller_options *options, const 
     t.piece = xmalloc(PIECE);
     arena_init(&t.arena, 4 << 20);
     bool ok = mailbox_list(a, &list, &local) && tell_mailboxes(&t, list) &&
-              (into->script == NULL || options->no_scripts || options->mailbox.len > 0 || tell_scripts(&t));
+              (into->script == NULL || options->beside || options->mailbox.len > 0 || tell_scripts(&t));
     mailbox_list_release(&list);
     arena_finish(&t.arena);
     free(t.piece);

@@ -15,7 +15,7 @@ struct teller_options {
     const struct body_limits *bodies;
     /* What it tells is older than what clients may have seen under these UIDVALIDITYs: they are not told. */
     bool                      fresh;
-    bool                      no_scripts;
+    bool                      beside; /* what there is already keeps its Sieve scripts and special uses: none are told */
 };
 
 bool teller_tell(struct account *a, const struct teller_options *options, const struct transfer_into *into,

@@ -26,6 +26,7 @@ def run(c):
         while_written(b)
         only_what_changed(b)
         interrupted(b)
+        one_account(b)
         damaged(b)
         refused(b)
         stopped(b)
@@ -354,6 +355,55 @@ def mail_role(b):
             if "mail" in file.read().split("\0"):
                 return int(process)
     raise RuntimeError("no mail role")
+
+
+# ---- one account ----
+
+def one_account(b):
+    c, user, other = b.c, USERS[2], USERS[3]
+    m = c.imap(user)
+    m.create("Plans/2026")
+    m.subscribe("Plans/2026")
+    m.append("Plans/2026", r"(\Flagged $Work)", '"02-Nov-2026 10:11:12 +0300"', text_of(7_000_001))
+    uses = special_uses(m)
+    before = {name: contents(m, name) for name in ("INBOX", "Plans/2026")}
+    b.backup()
+    m.select("Plans/2026")
+    m.store("1:*", "+FLAGS.SILENT", r"\Deleted")
+    m.expunge()
+    said = json.loads(b.say(["restore", "--json", b.folder, "--account", user]))
+    c.same("messages", said["messages"], sum(len(v) for v in before.values()))
+    for name, there in before.items():
+        c.same("%s is beside, with flags, keywords, dates" % name, contents(m, "Restored/" + name), there)
+    c.same("nothing came to what was there", contents(m, "Plans/2026"), [])
+    c.same("special uses stay where they were", special_uses(m), uses)
+    c.ok("subscribed", b'"Restored/Plans/2026"' in b" ".join(m.lsub()[1]))
+    c.same("again: all was there", json.loads(b.say(["restore", "--json", b.folder, "--account", user]))["messages"], 0)
+    m.logout()
+    mine = c.imap(other)
+    old = contents(mine, "INBOX")
+    b.say(["restore", b.folder, "--account", user, "--into", other])
+    c.same("into another's, under the same names", contents(mine, "INBOX"), sorted(old + before["INBOX"]))
+    c.same("dry run keeps nothing", (b.say(["restore", "--dry-run", b.folder, "--account", user, "--into", other, "--mailbox-prefix", "X"]) != "",
+                                     b"X/" in b" ".join(mine.list()[1])), (True, False))
+    mine.logout()
+    c.ok("nobody", "no account" in b.say(["restore", b.folder, "--account", "nobody@example.test"], want=1))
+    b.say(["restore", b.folder, "--into", other], want=2)
+    b.say(["restore", b.folder, "--account", other, "--release-queue"], want=2)
+    b.say(["check"])
+
+
+def special_uses(m):
+    return sorted(line for line in m.list()[1] if re.search(rb"\\(Archive|Drafts|Junk|Sent|Trash)", line))
+
+
+def contents(m, name):
+    m.select('"%s"' % name, readonly=True)
+    if m.untagged_responses["EXISTS"][-1] == b"0":
+        return []
+    rows = [part for part in m.fetch("1:*", "(FLAGS INTERNALDATE BODY.PEEK[])")[1] if isinstance(part, tuple)]
+    return sorted((sorted(re.search(rb"FLAGS \(([^)]*)\)", head)[1].replace(b"\\Recent", b"").split()), re.search(rb'INTERNALDATE ("[^"]*")', head)[1], body)
+                  for head, body in rows)
 
 
 # ---- damage ----
