@@ -22,6 +22,7 @@ def run(c):
 def walk(c, server):
     t = Traveller(c, server)
     undelete(t, "u50@example.test")
+    synchronised(t, "u59@example.test")
     watched(t, "u51@example.test")
     deleted_mailbox(t, "u52@example.test")
     moved(t, "u53@example.test")
@@ -108,6 +109,27 @@ def hear(m, word):
     while word not in line and line:
         line = m.readline()
     return line
+
+
+def synchronised(t, address):
+    """A client that knew the mailbox before hears of the old UID and the new one (RFC 7162)."""
+    c, m = t.c, t.login(address)
+    t.fill(m, "INBOX", "one", "two", "three")
+    status = m.status("INBOX", "(UIDVALIDITY HIGHESTMODSEQ)")[1][0].decode()
+    validity, modseq = (status.split(name + " ")[1].split()[0].strip(")") for name in ("UIDVALIDITY", "HIGHESTMODSEQ"))
+    expunge(m, "INBOX", "2")
+    t.command("undelete", address)
+    m.logout()
+    m = t.login(address)
+    m.send(b"e ENABLE QRESYNC\r\n")
+    hear(m, b"e OK")
+    m.send(b"s SELECT INBOX (QRESYNC (%s %s))\r\n" % (validity.encode(), modseq.encode()))
+    lines = []
+    while not lines or not lines[-1].startswith(b"s "):
+        lines.append(m.readline())
+    c.ok("VANISHED", b"* VANISHED (EARLIER) 2\r\n" in lines, lines)
+    c.ok("and the new one", any(line.startswith(b"* 3 FETCH (UID 4 ") for line in lines), lines)
+    m.shutdown()
 
 
 def watched(t, address):

@@ -1,7 +1,9 @@
 /* store: what was expunged comes back, mailboxes as they were, what is given back before its time. */
 #include <dirent.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "base/clock.h"
 #include "store/internal.h"
@@ -435,11 +437,56 @@ static void test_space(struct room *r)
     account_release(&a);
 }
 
+/* Killed while messages come back: the same command does the rest, and none comes twice. */
+static void test_kill(struct room *r)
+{
+    enum { MANY = 4000 };
+    struct account *a = room_account(r, 10);
+    const uint64_t inbox = room_mailbox(a, SLICE("INBOX"));
+    struct body *b = room_body(r, slice_of(mail));
+    struct appender *p = appender_create(a, inbox);
+    const struct append_item item = {.body = b};
+    struct appended out;
+    struct fail why;
+    bool ok = true;
+
+    for (int i = 0; ok && i < MANY; i++)
+        ok = appender_add(p, &item, &why);
+    CHECK("appended", ok && appender_commit(p, &out, &why));
+    appender_destroy(&p);
+    body_destroy(&b);
+    expunge(a, "INBOX", 0);
+    account_release(&a);
+    room_close(r);
+    for (unsigned after_us = 2000; after_us < 60000; after_us *= 2) {
+        pid_t child = fork();
+        if (child == 0) {
+            room_open(r);
+            a = room_account(r, 10);
+            (void)bring_back(a, "", false);
+            _exit(0);
+        }
+        (void)usleep(after_us);
+        (void)kill(child, SIGKILL);
+        (void)waitpid(child, NULL, 0);
+    }
+    room_open(r);
+    a = room_account(r, 10);
+    const uint64_t there = count(a, "INBOX");
+    CHECK("the rest", bring_back(a, "", false) == MANY - there && count(a, "INBOX") == MANY);
+    CHECK("all of it", offered(a, "", true) == 0);
+    CHECK("sound", is_sound(r));
+    account_release(&a);
+}
+
 int main(void)
 {
     struct room r;
 
     room_init(&r);
+    room_close(&r);
+    r.limits.view_file_messages = 100; /* lists of larger mailboxes lie in files */
+    room_open(&r);
     test_undelete(&r);
     test_moved_and_copied(&r);
     test_deleted_mailboxes(&r);
@@ -449,6 +496,7 @@ int main(void)
     test_flags_of_many(&r);
     test_purge(&r);
     test_space(&r);
+    test_kill(&r);
     room_close(&r);
     room_open(&r);
     CHECK("sound after a start", is_sound(&r));
