@@ -62,7 +62,7 @@ static bool look(const struct store *st, uint64_t id, const char *file, struct s
             return fail_errno(why, errno, "%s", path);
         return fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "there is no account %llu", (unsigned long long)id);
     }
-    if (s->st_mtim.tv_sec > *newest)
+    if (s->st_size > 0 && s->st_mtim.tv_sec > *newest) /* an empty WAL says nothing: somebody has opened the file */
         *newest = s->st_mtim.tv_sec;
     return true;
 }
