@@ -151,7 +151,7 @@ struct queue_claim *claim_of_item(struct queue *q, struct item *i)
             d->more = true;
             schedule_wake(q, d, d->not_before);
         }
-        schedule_leave(q, i);
+        schedule_leave(q, i, true);
         item_free(q, i);
     }
     (void)pthread_mutex_unlock(&q->lock);
@@ -166,17 +166,28 @@ struct queue_claim *queue_claim(struct queue *q)
     while (!q->stop_claims && c == NULL) {
         struct item *i = schedule_pick(q, clock_now());
         if (i == NULL) {
+            q->claimers++;
             (void)pthread_cond_wait(&q->claims, &q->lock);
+            q->claimers--;
+            q->called -= q->called > 0;
             continue;
         }
-        if (q->first_source != NULL)
-            (void)pthread_cond_signal(&q->claims); /* there is more than one */
+        schedule_call(q); /* there may be more than one */
         (void)pthread_mutex_unlock(&q->lock);
         c = claim_of_item(q, i);
         (void)pthread_mutex_lock(&q->lock);
     }
     (void)pthread_mutex_unlock(&q->lock);
     return c;
+}
+
+/* A place that queue_report_more kept is for others now. */
+static void pass(struct queue *q, struct slice name)
+{
+    struct destination *d = destination_get(q, name);
+
+    if (d != NULL)
+        schedule_offer(q, d);
 }
 
 struct queue_claim *queue_claim_more(struct queue *q, struct slice destination)
@@ -193,8 +204,17 @@ struct queue_claim *queue_claim_more(struct queue *q, struct slice destination)
         c = claim_of_item(q, i);
         (void)pthread_mutex_lock(&q->lock);
     }
+    if (c == NULL)
+        pass(q, destination);
     (void)pthread_mutex_unlock(&q->lock);
     return c;
+}
+
+void queue_pass(struct queue *q, struct slice destination)
+{
+    (void)pthread_mutex_lock(&q->lock);
+    pass(q, destination);
+    (void)pthread_mutex_unlock(&q->lock);
 }
 
 void queue_stop_claims(struct queue *q)

@@ -134,6 +134,7 @@ struct queue {
     struct { struct destination **list; size_t count, cap; } made; /* by this transaction */
 
     pthread_mutex_t lock; /* over all that follows */
+    unsigned claimers, called; /* that wait for `claims`; of these, told and not yet running */
     pthread_cond_t claims, tend, commits, room, idle, home_work;
     struct map names;    /* to struct destination */
     struct idmap ids;    /* the same by number */
@@ -175,9 +176,10 @@ void schedule_wakes_due(struct queue *q, int64_t now);
 int64_t schedule_next_wake(const struct queue *q);
 void schedule_hungry(struct queue *q, struct destination *d);
 void schedule_offer(struct queue *q, struct destination *d);
+void schedule_call(struct queue *q);
 void schedule_unpark(struct queue *q, enum place p);
 /* The place is free again; the item stays known until item_free. */
-void schedule_leave(struct queue *q, struct item *i);
+void schedule_leave(struct queue *q, struct item *i, bool offers);
 void schedule_health(struct queue *q, struct destination *d, enum queue_health health, struct slice reason, int64_t now);
 enum place schedule_place(const struct destination *d);
 void item_free(struct queue *q, struct item *i);

@@ -155,6 +155,12 @@ struct queue_outcome {
 enum queue_health { QUEUE_WELL, QUEUE_BUSY /* 421, too many connections */, QUEUE_DEAD /* nothing answers */ };
 /* One outcome for each recipient, in their order.  Frees the claim; the transaction may be shared with others'. */
 void queue_report(struct queue *q, struct queue_claim **c, enum queue_health health, const struct queue_outcome *outcomes);
+/*
+ * The same by whoever calls queue_claim_more or queue_pass for that destination next: until then its place is offered to
+ * nobody, so that the next message goes over the same connection without waking anybody.
+ */
+void queue_report_more(struct queue *q, struct queue_claim **c, enum queue_health health, const struct queue_outcome *outcomes);
+void queue_pass(struct queue *q, struct slice destination);
 
 /* ---- steering: for admin ---- */
 

@@ -237,6 +237,18 @@ static unsigned allowed(const struct destination *d)
     return d->failures > 0 || d->home ? 1 : d->allowed;
 }
 
+/*
+ * One of those who wait may look, if there is anything and it was not told already: whoever takes something tells the next.
+ * So nobody runs to find that another was quicker.
+ */
+void schedule_call(struct queue *q)
+{
+    if (q->first_source == NULL || q->claimers <= q->called)
+        return;
+    q->called++;
+    (void)pthread_cond_signal(&q->claims);
+}
+
 void schedule_offer(struct queue *q, struct destination *d)
 {
     if (d->first == NULL || d->parked || !is_open(q, d, clock_now()))
@@ -248,14 +260,14 @@ void schedule_offer(struct queue *q, struct destination *d)
     while (d->first != NULL && d->active + d->listed < allowed(d)) {
         struct lane *l = take_lane(q, d, clock_now());
         if (l == NULL)
-            return;
+            break;
         l->next = NULL;
         *l->source->last = l;
         l->source->last = &l->next;
         d->listed++;
         list_source(q, l->source);
-        (void)pthread_cond_signal(&q->claims);
     }
+    schedule_call(q);
 }
 
 /* ---- items ---- */
@@ -453,7 +465,7 @@ struct item *schedule_pick_at(struct queue *q, struct destination *d, int64_t no
     return l != NULL ? claim_from(q, l) : NULL;
 }
 
-void schedule_leave(struct queue *q, struct item *i)
+void schedule_leave(struct queue *q, struct item *i, bool offers)
 {
     const enum place    p = i->place;
     struct destination *d = i->at;
@@ -468,8 +480,9 @@ void schedule_leave(struct queue *q, struct item *i)
     d->quiet_since = clock_now();
     if (p != PLACE_WARM)
         schedule_unpark(q, p);
-    schedule_offer(q, d);
-    (void)pthread_cond_signal(&q->claims);
+    if (offers)
+        schedule_offer(q, d);
+    schedule_call(q); /* there is room for one more session */
 }
 
 /* What was claimed, and its rows are as the database has them now. */

@@ -403,7 +403,8 @@ void settle_start(struct queue *q, struct queue_claim *c, const struct queue_out
     commit_start(q, &s->op);
 }
 
-void queue_report(struct queue *q, struct queue_claim **claim, enum queue_health health, const struct queue_outcome *outcomes)
+static void report(struct queue *q, struct queue_claim **claim, enum queue_health health, const struct queue_outcome *outcomes,
+                   bool offers)
 {
     struct queue_claim *c = *claim;
     int64_t             now = clock_now(), not_before;
@@ -416,7 +417,17 @@ void queue_report(struct queue *q, struct queue_claim **claim, enum queue_health
     schedule_health(q, d, health, c->recipient_count > 0 ? outcomes[0].text : SLICE(""), now);
     not_before = health == QUEUE_DEAD ? d->not_before : 0;
     q->active_recipients -= c->recipient_count;
-    schedule_leave(q, c->item);
+    schedule_leave(q, c->item, offers);
     (void)pthread_mutex_unlock(&q->lock);
     settle_start(q, c, outcomes, SETTLE_REPORT, not_before);
+}
+
+void queue_report(struct queue *q, struct queue_claim **claim, enum queue_health health, const struct queue_outcome *outcomes)
+{
+    report(q, claim, health, outcomes, true);
+}
+
+void queue_report_more(struct queue *q, struct queue_claim **claim, enum queue_health health, const struct queue_outcome *outcomes)
+{
+    report(q, claim, health, outcomes, false);
 }

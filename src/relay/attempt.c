@@ -349,7 +349,7 @@ static void conclude(struct attempt *a, struct queue_claim **claim)
         outcomes[i] = outcome_of(a, &a->fates[i]);
         log_outcome(a, i, &outcomes[i]);
     }
-    queue_report(a->relay->setting.queue, claim, health_of(a), outcomes);
+    queue_report_more(a->relay->setting.queue, claim, health_of(a), outcomes);
 }
 
 /* Over a connection that was kept, or that carried the message before. */

@@ -37,7 +37,12 @@ static void work(struct relay *r, struct queue_claim *claim, struct arena *arena
         buf_reset(&destination);
         buf_add(&destination, claim->destination); /* it goes with the claim */
         relay_attempt(r, &claim, &link, arena);
-        claim = may_go_on(r, link) ? queue_claim_more(r->setting.queue, buf_slice(&destination)) : NULL;
+        if (may_go_on(r, link)) {
+            claim = queue_claim_more(r->setting.queue, buf_slice(&destination));
+        } else {
+            claim = NULL;
+            queue_pass(r->setting.queue, buf_slice(&destination));
+        }
     }
     if (may_go_on(r, link))
         links_keep(r->links, &link);

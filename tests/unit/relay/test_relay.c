@@ -96,7 +96,16 @@ static void keep(char *out, size_t size, struct slice text)
     (void)snprintf(out, size, PRIslice, SLICE_ARG(text));
 }
 
-void queue_report(struct queue *from, struct queue_claim **c, enum queue_health health, const struct queue_outcome *outcomes)
+void queue_pass(struct queue *from, struct slice destination)
+{
+    (void)destination;
+    (void)pthread_mutex_lock(&from->lock);
+    from->has_reporter = false;
+    (void)pthread_cond_broadcast(&from->changed);
+    (void)pthread_mutex_unlock(&from->lock);
+}
+
+void queue_report_more(struct queue *from, struct queue_claim **c, enum queue_health health, const struct queue_outcome *outcomes)
 {
     struct item *item = (struct item *)(void *)*c;
 
