@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/scoped.h"
+#include "base/unicode.h"
 #include "policy/edit.h"
 #include "policy/milter_link.h"
 
@@ -121,6 +122,17 @@ static bool change_header(struct edit *e, char reply, struct slice data)
     }
 }
 
+/* It goes into an envelope, and into header fields: whether it leads anywhere others find out, but it must be one line. */
+static bool is_one_address(struct slice address)
+{
+    enum { MOST = 1000 };
+
+    for (size_t i = 0; i < address.len; i++)
+        if ((unsigned char)address.ptr[i] < ' ' || address.ptr[i] == 0x7f || address.ptr[i] == '<' || address.ptr[i] == '>')
+            return false;
+    return address.len <= MOST && (address.len == 0 || slice_rfind_char(address, '@') < address.len) && utf8_valid(address);
+}
+
 static bool change_envelope(struct policy_check *c, char reply, struct slice data)
 {
     struct slice address;
@@ -128,7 +140,7 @@ static bool change_envelope(struct policy_check *c, char reply, struct slice dat
     if (!milter_read_text(&data, &address))
         return false;
     address = without_brackets(address);
-    if (address.len == 0 && reply != SMFIR_CHGFROM)
+    if ((address.len == 0 && reply != SMFIR_CHGFROM) || !is_one_address(address))
         return false;
     check_change(c, reply == SMFIR_CHGFROM ? POLICY_CHANGE_SENDER : reply == SMFIR_DELRCPT ? POLICY_REMOVE_RECIPIENT : POLICY_ADD_RECIPIENT,
                  address);

@@ -230,7 +230,8 @@ def milter_changes(c, server, first, second):
     second.forget()
     first.changes = [b"hX-Added\0one\0", b"i" + index("!I", 1) + b"X-Top\0a\n\tb\0", b"m" + index("!I", 1) + b"X-Old\0\0",
                      b"m" + index("!I", 1) + b"Subject\0new\r\nX-Evil: yes\0", b"bFirst line\n", b"bsecond\r", b"b\nline\r\n",
-                     b"+<" + OTHER.encode() + b">\0", b"e<other@elsewhere.example>\0", b"p"]
+                     b"+<" + OTHER.encode() + b">\0", b"e<other@elsewhere.example>\0",
+                     b"e<x@elsewhere.example>\r\nX-Evil: 2\0", b"+<y@example.test\r\nX: z>\0", b"p"]
     c.same("milter: changes", give(server, MESSAGE)[0], 250)
     text = arrived(server, c)
     c.ok("milter: added, inserted, changed, removed",
