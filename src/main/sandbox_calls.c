@@ -135,11 +135,11 @@ static int allow_threads(scmp_filter_ctx f)
 static int allow_signals(scmp_filter_ctx f)
 {
     uint64_t self = (uint64_t)getpid();
-    int      result = allow_if(f, "tgkill", SCMP_A0(SCMP_CMP_EQ, self));
+    int      result = allow_if(f, "tgkill", SCMP_A0(SCMP_CMP_EQ, self, 0));
 
     if (result == 0)
-        result = allow_if(f, "kill", SCMP_A0(SCMP_CMP_EQ, self));
-    return result == 0 ? allow_if(f, "rt_sigaction", SCMP_A0(SCMP_CMP_NE, SIGSYS)) : result;
+        result = allow_if(f, "kill", SCMP_A0(SCMP_CMP_EQ, self, 0));
+    return result == 0 ? allow_if(f, "rt_sigaction", SCMP_A0(SCMP_CMP_NE, SIGSYS, 0)) : result;
 }
 
 /* prctl and prlimit can do much; the C library names its threads and asks for its limits. */
@@ -149,9 +149,9 @@ static int allow_own_settings(scmp_filter_ctx f)
     int                   result = 0;
 
     for (size_t i = 0; i < ARRAY_LEN(settings) && result == 0; i++)
-        result = allow_if(f, "prctl", SCMP_A0(SCMP_CMP_EQ, settings[i]));
+        result = allow_if(f, "prctl", SCMP_A0(SCMP_CMP_EQ, settings[i], 0));
     if (result == 0)
-        result = allow_if(f, "prlimit64", SCMP_A0(SCMP_CMP_EQ, 0)); /* its own; the hard limits hold */
+        result = allow_if(f, "prlimit64", SCMP_A0(SCMP_CMP_EQ, 0, 0)); /* its own; the hard limits hold */
     return result == 0 ? allow(f, "setrlimit", 0, NULL) : result;
 }
 
@@ -160,13 +160,13 @@ static int allow_sockets(scmp_filter_ctx f, unsigned reaches)
     int result = 0;
 
     if (reaches != 0) /* name services of this machine (nscd, systemd) */
-        result = allow_if(f, "socket", SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+        result = allow_if(f, "socket", SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0));
     if (result == 0 && (reaches & INTERNET) != 0)
-        result = allow_if(f, "socket", SCMP_A0(SCMP_CMP_EQ, AF_INET));
+        result = allow_if(f, "socket", SCMP_A0(SCMP_CMP_EQ, AF_INET, 0));
     if (result == 0 && (reaches & INTERNET) != 0)
-        result = allow_if(f, "socket", SCMP_A0(SCMP_CMP_EQ, AF_INET6));
+        result = allow_if(f, "socket", SCMP_A0(SCMP_CMP_EQ, AF_INET6, 0));
     if (result == 0 && (reaches & INTERNET) != 0)
-        result = allow_if(f, "socket", SCMP_A0(SCMP_CMP_EQ, AF_NETLINK)); /* which addresses this machine has */
+        result = allow_if(f, "socket", SCMP_A0(SCMP_CMP_EQ, AF_NETLINK, 0)); /* which addresses this machine has */
     if (result == 0 && reaches == LOCAL)
         result = allow_all(f, connects_here, ARRAY_LEN(connects_here));
     return result == 0 && (reaches & INTERNET) != 0 ? allow_all(f, connects, ARRAY_LEN(connects)) : result;

@@ -12,7 +12,7 @@
 
 enum { TEXT_MAX = 480 }; /* a response line has at most 512 octets: RFC 2449 section 4 */
 
-static void say(struct pop3_session *s, struct slice status, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 3, 0))) say(struct pop3_session *s, struct slice status, const char *fmt, va_list ap)
 {
     struct buf *out = conn_out(s->conn);
     char text[TEXT_MAX];
