@@ -55,7 +55,7 @@ int main(void)
     const struct domain_quota_change some[] = {{DOMAIN_BYTES, 1000}, {DOMAIN_ACCOUNT_MAILBOXES, 0}},
                                      bad = {DOMAIN_MESSAGES, -2}, none = {DOMAIN_BYTES, DOMAIN_LIMIT_UNSET};
     struct domain_quota q;
-    uint64_t id;
+    uint64_t id = 0;
     unsigned n = 0;
 
     (void)snprintf(path, sizeof path, "/tmp/posthorn-directory-%ld.db", (long)getpid());

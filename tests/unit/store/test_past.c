@@ -187,7 +187,7 @@ static void test_moved_and_copied(struct room *r)
 static void test_deleted_mailboxes(struct room *r)
 {
     struct account *a = room_account(r, 3);
-    uint64_t work, done;
+    uint64_t work = 0, done = 0;
     struct fail why;
 
     CHECK("made", mailbox_create(a, SLICE("Work"), USE_NONE, &work, &why) &&
