@@ -31,16 +31,28 @@ static bool tell(struct ipc_client *c, struct ipc_message *m, struct fail *why)
     return ok;
 }
 
-bool auth_control_set_password(struct ipc_client *c, uint64_t account, struct slice login,
-                               struct slice password, struct fail *why)
+static bool set(struct ipc_client *c, enum auth_message type, uint64_t account, struct slice login,
+                struct slice secret, struct fail *why)
 {
     struct ipc_message m;
 
-    ipc_message_init(&m, AUTH_MSG_SET_PASSWORD);
+    ipc_message_init(&m, type);
     ipc_add_u64(&m, account);
     ipc_add_bytes(&m, login);
-    ipc_add_bytes(&m, password);
+    ipc_add_bytes(&m, secret);
     return tell(c, &m, why);
+}
+
+bool auth_control_set_password(struct ipc_client *c, uint64_t account, struct slice login,
+                               struct slice password, struct fail *why)
+{
+    return set(c, AUTH_MSG_SET_PASSWORD, account, login, password, why);
+}
+
+bool auth_control_set_hash(struct ipc_client *c, uint64_t account, struct slice login, struct slice hash,
+                           struct fail *why)
+{
+    return set(c, AUTH_MSG_SET_HASH, account, login, hash, why);
 }
 
 bool auth_control_remove(struct ipc_client *c, uint64_t account, struct fail *why)

@@ -20,6 +20,12 @@ struct ipc_client;
  */
 bool auth_control_set_password(struct ipc_client *c, uint64_t account, struct slice login,
                                struct slice password, struct fail *why);
+/*
+ * The same with a hash that another server made, "{SCHEME}..." as Dovecot writes it: it is good for a
+ * login, and gives way to one of ours at the first.  FAIL_INVALID: not known, damaged, beyond what a login may cost.
+ */
+bool auth_control_set_hash(struct ipc_client *c, uint64_t account, struct slice login, struct slice hash,
+                           struct fail *why);
 /* Nobody can sign in to it any more.  FAIL_NOT_FOUND if it had none. */
 bool auth_control_remove(struct ipc_client *c, uint64_t account, struct fail *why);
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "auth/foreign.h"
 #include "base/encode.h"
 
 struct hasher {
@@ -73,16 +74,21 @@ static void run_end(struct hasher *h)
 bool hasher_verify(struct hasher *h, const struct hash_text *stored, struct slice password, bool *right,
                    struct fail *why)
 {
-    const struct hash_text *text = stored != NULL ? stored : &h->nobodys;
+    bool foreign = stored != NULL && foreign_is(stored);
+    const struct hash_text *text = stored != NULL && !foreign ? stored : &h->nobodys;
 
     run_begin(h);
+    if (foreign && (!foreign_verify(stored, password, right, why) || *right)) {
+        run_end(h);
+        return *right;
+    }
     errno = 0;
     bool same = crypto_pwhash_str_verify(text->text, password.ptr, password.len) == 0;
     int error = errno; /* EINVAL: another password; anything else: it did not get that far */
     run_end(h);
     if (!same && error != EINVAL)
         return fail_code(why, FAIL_TEMP, FAIL_OTHER, "4.7.0", "no memory to check a password");
-    *right = same && stored != NULL;
+    *right = same && stored != NULL && !foreign;
     return true;
 }
 
@@ -99,7 +105,7 @@ bool hasher_make(struct hasher *h, struct slice password, struct hash_text *out,
 
 bool hasher_is_old(const struct hasher *h, const struct hash_text *stored)
 {
-    return crypto_pwhash_str_needs_rehash(stored->text, h->passes, h->memory) != 0;
+    return foreign_is(stored) || crypto_pwhash_str_needs_rehash(stored->text, h->passes, h->memory) != 0;
 }
 
 /* SaltedPassword (RFC 5802 section 3).  OpenSSL's PBKDF2 takes a fifth of the time that libgsasl's does. */

@@ -14,15 +14,16 @@
 struct hasher;
 
 struct hash_text {
-    char text[crypto_pwhash_STRBYTES];
-}; /* "$argon2id$v=19$m=...", NUL-terminated */
+    char text[384];
+}; /* "$argon2id$v=19$m=...", or "{SCHEME}..." for another's (auth/foreign.h); NUL-terminated */
 
 /* `runs` 0: as many as there are cores.  Makes the hash that unknown logins are checked against. */
 struct hasher *hasher_create(unsigned passes, uint64_t memory, unsigned runs, struct fail *why);
 void hasher_destroy(struct hasher **h);
 
 /*
- * Does the password belong to the hash?  `stored` NULL: no, after the same time.
+ * Does the password belong to the hash?  `stored` NULL: no, after the same time.  One of
+ * another's making takes its own time, and where it is not right ours in addition.
  * false from the function: it could not be found out (FAIL_TEMP).
  */
 bool hasher_verify(struct hasher *h, const struct hash_text *stored, struct slice password, bool *right,

@@ -20,6 +20,7 @@
  *
  * On the control socket:
  *   SET_PASSWORD  <account> <login> <password>      answered by nothing
+ *   SET_HASH      <account> <login> <hash>          likewise
  *   REMOVE        <account>                         likewise
  *   LIST          <after>       answered by a page: <account> <login> <changed> <last used> <service> <peer>
  *   APP_ADD       <account> <name> <services>       answered by the password
@@ -45,6 +46,7 @@ enum auth_message {
     AUTH_MSG_APP_LIST,
     AUTH_MSG_COPY,
     AUTH_MSG_SIGN,
+    AUTH_MSG_SET_HASH,
 };
 
 #endif

@@ -508,6 +508,20 @@ static bool handle_set_password(struct auth_server *s, struct ipc_reader *r, str
     return ipc_end(r) ? auth_server_set_password(s, account, login, password, why) : malformed(why);
 }
 
+static bool handle_set_hash(struct auth_server *s, struct ipc_reader *r, struct fail *why)
+{
+    uint64_t account = ipc_get_u64(r);
+    struct slice login = ipc_get_bytes(r), hash = ipc_get_bytes(r);
+
+    if (!ipc_end(r))
+        return malformed(why);
+    if (!verifier_set_hash(s->verifier, account, login, hash, why))
+        return false;
+    log_event(LOG_INFO, "auth.hash_set", LOG_U64("account", account), LOG_TEXT("login", login));
+    tell_changed(s, account);
+    return true;
+}
+
 static bool handle_remove(struct auth_server *s, struct ipc_reader *r, struct fail *why)
 {
     uint64_t account = ipc_get_u64(r);
@@ -628,6 +642,7 @@ static bool handle_control(void *server, struct ipc_reader *r, struct ipc_messag
 {
     switch (r->type) {
     case AUTH_MSG_SET_PASSWORD: return handle_set_password(server, r, why);
+    case AUTH_MSG_SET_HASH: return handle_set_hash(server, r, why);
     case AUTH_MSG_REMOVE: return handle_remove(server, r, why);
     case AUTH_MSG_LIST: return handle_list(server, r, answer, why);
     case AUTH_MSG_APP_ADD: return handle_app_add(server, r, answer, why);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "auth/foreign.h"
 #include "auth/throttle.h"
 #include "auth/verified.h"
 #include "base/clock.h"
@@ -408,6 +409,27 @@ bool verifier_set_password(struct verifier *v, uint64_t account, struct slice lo
     if (!hasher_make(v->hasher, secret.text, &hash, why) ||
         !scram_keys_make(secret.text, v->limits.scram_iterations, &scram, why) ||
         !credentials_set(v->credentials, account, key_text(&key), &hash, &scram, why))
+        return false;
+    verified_drop(v->verified, account);
+    return true;
+}
+
+bool verifier_set_hash(struct verifier *v, uint64_t account, struct slice login, struct slice hash,
+                       struct fail *why)
+{
+    struct address_key key;
+    struct hash_text text;
+    struct scram_keys scram;
+    struct slice password;
+    bool plain;
+
+    if (!foreign_read(hash, &text, &scram, &plain, &password, why))
+        return false;
+    if (plain)
+        return verifier_set_password(v, account, login, password, why);
+    if (account == 0 || account > INT64_MAX || !address_key_parse(login, &key))
+        return fail_set(why, FAIL_PERM, FAIL_INVALID, "\"" PRIslice "\" is no login", SLICE_ARG(login));
+    if (!credentials_set(v->credentials, account, key_text(&key), &text, &scram, why))
         return false;
     verified_drop(v->verified, account);
     return true;

@@ -49,6 +49,9 @@ bool verifier_same_login(const struct auth_context *about, struct slice a, struc
 /* FAIL_INVALID, FAIL_EXISTS. */
 bool verifier_set_password(struct verifier *v, uint64_t account, struct slice login, struct slice password,
                            struct fail *why);
+/* "{SCHEME}...": auth/foreign.h.  FAIL_INVALID, FAIL_EXISTS. */
+bool verifier_set_hash(struct verifier *v, uint64_t account, struct slice login, struct slice hash,
+                       struct fail *why);
 bool verifier_remove(struct verifier *v, uint64_t account, struct fail *why);
 
 #endif

@@ -35,15 +35,18 @@ static uint64_t id_of(const json_t *result)
     return (uint64_t)json_integer_value(json_object_get(result, "id"));
 }
 
-static bool set_password(struct reach *r, const json_t *account, struct slice password, struct fail *why)
+/* `hash`: what is to be set is no password but what another server made of it. */
+static bool set_password(struct reach *r, const json_t *account, struct slice password, bool hash, struct fail *why)
 {
-    return reach_auth(r, why) && auth_control_set_password(r->auth, id_of(account),
-                                                           slice_of(text_of(account, "address")), password, why);
+    return reach_auth(r, why) &&
+           (hash ? auth_control_set_hash : auth_control_set_password)(r->auth, id_of(account),
+                                                                      slice_of(text_of(account, "address")), password, why);
 }
 
 /* The account `request` gives back, with the password that is asked for first. */
 static int with_password(struct cli *cli, const char *request, const char *done)
 {
+    const char    *hash = cli_option(cli, "hash");
     struct config *c = NULL;
     struct reach   r;
     struct buf     password;
@@ -54,9 +57,12 @@ static int with_password(struct cli *cli, const char *request, const char *done)
         return FAILED;
     reach_init(&r, c);
     buf_init(&password, PASSWORD_MAX);
-    bool ok = ask_password(cli->arguments[0], cli_option(cli, "password-stdin") != NULL, &password, &why) &&
+    if (hash != NULL)
+        buf_add(&password, slice_of(hash));
+    bool ok = (hash != NULL ||
+               ask_password(cli->arguments[0], cli_option(cli, "password-stdin") != NULL, &password, &why)) &&
               reach_ask(&r, about(request, cli->arguments[0]), &account, &why);
-    if (ok && !set_password(&r, account, buf_slice(&password), &why))
+    if (ok && !set_password(&r, account, buf_slice(&password), hash != NULL, &why))
         ok = fail_at(&why, "the account %s has no password yet", text_of(account, "address"));
     int status = ok ? cli_done(cli, account, "account %s: %s\n", text_of(account, "address"), done) : cli_failed(cli, &why);
     json_decref(account);

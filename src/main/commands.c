@@ -11,6 +11,10 @@
         "password-stdin", NULL, "read the password from standard input (one line) instead of asking" \
     }
 
+#define HASH_OPTION                                                                                    \
+    {                                                                                                  \
+        "hash", "{SCHEME}HASH", "take a hash that another server made (as Dovecot writes it)"        \
+    }
 #define QUEUE_FILTERS                                                                        \
     {"sender", "ADDRESS", "of this sender"}, {"recipient", "ADDRESS", "to this recipient"}, \
     {"domain", "DOMAIN", "to recipients there"}, {"reason", "TEXT", "whose last reply holds this"},      \
@@ -65,9 +69,9 @@ const struct command commands[] = {
     {"domain", "recount", "DOMAIN", 1, 1, "count messages and bytes of a domain's accounts anew", command_domain_recount,
      {{0}}},
     {"account", "add", "ADDRESS", 1, 1, "make an account with its mailboxes and password", command_account_add,
-     {PASSWORD_OPTION}},
+     {PASSWORD_OPTION, HASH_OPTION}},
     {"account", "passwd", "ADDRESS", 1, 1, "set an account's password; its sessions end", command_account_passwd,
-     {PASSWORD_OPTION}},
+     {PASSWORD_OPTION, HASH_OPTION}},
     {"account", "app-password", "add|list|remove ADDRESS [NAME]", 2, 3,
      "passwords for programs: made here, shown once, and taken back by name", command_account_app_password,
      {{"for", "SERVICE,...", "of imap, smtp, pop3, managesieve, jmap (all)"}}},

@@ -88,6 +88,29 @@ static void test_logins(const char *when)
     }
 }
 
+/* A hash of another server's is good for a login, and after it there is one of ours, with SCRAM's keys. */
+static void test_foreign(void)
+{
+    struct verified_login out;
+    struct credential c;
+    bool found = false;
+
+    CHECK("taken", verifier_set_hash(v, 9, SLICE("moved@example.org"), SLICE("{SSHA}PbqqzFOKjsIamzAbS2C67l58/a96At/I"), &why));
+    CHECK("a wrong password", check_from("192.0.2.9", SLICE("moved"), SLICE("wrong"), &out) == VERDICT_WRONG);
+    CHECK("kept as it came", credentials_find(credentials, SLICE("moved@example.org"), &c, &found, &why) && found &&
+                                 c.hash.text[0] == '{' && c.scram.iterations == 0);
+    CHECK("the right one", check_from("192.0.2.9", SLICE("moved"), SLICE("secret"), &out) == VERDICT_RIGHT && out.account == 9);
+    CHECK("made anew", credentials_find(credentials, SLICE("moved@example.org"), &c, &found, &why) && found &&
+                           c.hash.text[0] == '$' && c.scram.iterations == limits.scram_iterations);
+    CHECK("and right again", check_from("192.0.2.9", SLICE("moved"), SLICE("secret"), &out) == VERDICT_RIGHT);
+    CHECK("a password itself", verifier_set_hash(v, 9, SLICE("moved@example.org"), SLICE("{PLAIN}other"), &why) &&
+                                   credentials_find(credentials, SLICE("moved@example.org"), &c, &found, &why) &&
+                                   c.hash.text[0] == '$');
+    CHECK("it is right", check_from("192.0.2.9", SLICE("moved"), SLICE("other"), &out) == VERDICT_RIGHT);
+    CHECK("none that is damaged", !verifier_set_hash(v, 9, SLICE("moved@example.org"), SLICE("{SSHA}x"), &why));
+    CHECK("gone", verifier_remove(v, 9, &why));
+}
+
 static void test_refused_passwords(void)
 {
     char long_one[1026];
@@ -407,6 +430,7 @@ int main(void)
         CHECK(people[i].login, verifier_set_password(v, people[i].account, slice_of(people[i].login),
                                                      slice_of(people[i].password), &why));
     test_logins("fresh");
+    test_foreign();
     test_refused_passwords();
     restart();
     test_logins("after a restart");
