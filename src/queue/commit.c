@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "queue/internal.h"
 
-enum { BATCH = 512, RETRY_MS = 1000, WAL_MOST = 16 << 20 };
+enum { BATCH = 512, RETRY_MS = 1000, GATHER_MS = 10, WAL_MOST = 16 << 20 };
 
 void queue_wait(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t ms)
 {
@@ -50,7 +50,9 @@ void commit_start(struct queue *q, struct op *o)
     *q->last_op = o;
     q->last_op = &o->next;
     q->op_count++;
-    (void)pthread_cond_signal(&q->commits);
+    q->hurried += !o->waits;
+    if (!o->waits || q->op_count == 1 || q->op_count == BATCH)
+        (void)pthread_cond_signal(&q->commits);
     (void)pthread_mutex_unlock(&q->lock);
 }
 
@@ -190,6 +192,7 @@ static void again(struct queue *q, struct op *o)
     *q->last_op = o;
     q->last_op = &o->next;
     q->op_count++;
+    q->hurried += !o->waits;
     (void)pthread_mutex_unlock(&q->lock);
 }
 
@@ -223,6 +226,7 @@ static size_t take_batch(struct queue *q, struct op **ops)
     size_t count = 0;
 
     while (q->first_op != NULL && count < BATCH) {
+        q->hurried -= !q->first_op->waits;
         ops[count++] = q->first_op;
         q->first_op = q->first_op->next;
     }
@@ -232,6 +236,19 @@ static size_t take_batch(struct queue *q, struct op **ops)
     return count;
 }
 
+/* Nobody waits for a report to be written: what else comes in a moment shares its transaction, and its sync. */
+static void gather(struct queue *q)
+{
+    const int64_t until = clock_mono_ms() + GATHER_MS;
+
+    while (q->op_count > 0 && q->op_count < BATCH && q->hurried == 0 && !q->stop_commits) {
+        int64_t left = until - clock_mono_ms();
+        if (left <= 0)
+            break;
+        queue_wait(&q->commits, &q->lock, left);
+    }
+}
+
 void *commit_run(void *queue)
 {
     struct queue *q = queue;
@@ -239,6 +256,7 @@ void *commit_run(void *queue)
 
     (void)pthread_mutex_lock(&q->lock);
     for (;;) {
+        gather(q);
         size_t count = take_batch(q, ops);
         if (count == 0) {
             (void)pthread_cond_broadcast(&q->idle);

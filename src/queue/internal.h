@@ -111,6 +111,7 @@ struct destination {
 /* Something to be written: many of them become one transaction. */
 struct op {
     struct op *next;
+    bool waits; /* nobody waits for it: it may share its transaction with what comes a moment later */
     bool (*prepare)(struct queue *q, struct op *o); /* outside the transaction; true: wrote a record */
     bool (*run)(struct queue *q, struct op *o, struct fail *why);
     /* With the result.  True: it is done with (and may be gone); false: again, a second later. */
@@ -150,7 +151,7 @@ struct queue {
     struct counts shown;
     uint64_t active_recipients, taken, sent, deferred, bounced;
     struct op *first_op, **last_op;
-    size_t op_count;
+    size_t op_count, hurried; /* hurried: of the ops, those that do not wait */
     bool committing, stop_claims, stopping, stop_commits, rebuilds;
     int64_t feed_next, feed_id;
     int64_t swept, reclaimed;

@@ -383,7 +383,7 @@ void settle_start(struct queue *q, struct queue_claim *c, const struct queue_out
     struct settling *s = xcalloc(1, sizeof *s);
     size_t           n = c->recipient_count;
 
-    s->op = (struct op){.prepare = prepare_settling, .run = run_settling, .after = after_settling};
+    s->op = (struct op){.waits = true, .prepare = prepare_settling, .run = run_settling, .after = after_settling};
     s->claim = c;
     s->kind = kind;
     s->not_before = not_before;

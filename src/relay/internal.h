@@ -21,6 +21,8 @@ struct relay {
     pthread_mutex_t      lock; /* of what follows */
     pthread_cond_t       ended;
     unsigned             threads, idle;
+    unsigned             least_idle, surplus; /* waiting at all times since the last count; threads that may end */
+    int64_t              surplus_until;       /* monotonic ms: when they are counted again */
 };
 
 /*

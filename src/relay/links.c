@@ -24,7 +24,7 @@ struct links {
     struct map kept;      /* by way: the newest of a list through `after` */
     struct link *in_use;  /* a list through before and after */
     size_t kept_count;
-    bool stopping, has_thread;
+    bool stopping, has_thread, asleep;
     pthread_t thread;
 };
 
@@ -90,10 +90,12 @@ static void *reap(void *links)
         struct timespec until;
         (void)clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec++;
-        if (l->kept_count == 0)
+        l->asleep = l->kept_count == 0; /* as it was a second ago: connections come and go */
+        if (l->asleep)
             (void)pthread_cond_wait(&l->changed, &l->lock);
         else
             (void)pthread_cond_timedwait(&l->changed, &l->lock, &until);
+        l->asleep = false;
         struct link *old = take_old(l, clock_mono_ms() - (int64_t)l->keep_seconds * 1000);
         (void)pthread_mutex_unlock(&l->lock);
         close_all(old);
@@ -230,7 +232,8 @@ void links_keep(struct links *l, struct link **kp)
         k->idle_ms = clock_mono_ms();
         k->after = map_get(&l->kept, slice_of(k->way));
         (void)map_put(&l->kept, slice_of(k->way), k);
-        if (l->kept_count++ == 0)
+        l->kept_count++;
+        if (l->asleep)
             (void)pthread_cond_signal(&l->changed); /* the thread sleeps while there is nothing to close */
     }
     (void)pthread_mutex_unlock(&l->lock);

@@ -2,7 +2,7 @@
  * relay/relay.c - the threads that send.
  *
  * Layer: relay.  Each waits for a claim, sends it, and sends what else waits for the same destination over the same
- * connection.  One more thread is started when none is left that waits; those that find enough others waiting end.
+ * connection.  One more thread is started when none is left that waits; those that were not needed for a while end.
  */
 #include <signal.h>
 #include <stdlib.h>
@@ -15,7 +15,8 @@
 enum {
     STACK_BYTES = 512 * 1024, /* address space; only what is touched becomes memory */
     THREADS_MAX = 4096,       /* the queue's `sessions` are fewer */
-    IDLE_KEPT = 8,            /* threads that wait */
+    IDLE_KEPT = 8,            /* threads that wait, always */
+    SURPLUS_SECONDS = 10,     /* more of them end if they were not needed for so long */
     ARENA_MAX = 256 * 1024 * 1024,
 };
 
@@ -59,6 +60,7 @@ static struct queue_claim *wait_for_claim(struct relay *r)
     struct queue_claim *claim = queue_claim(r->setting.queue);
     (void)pthread_mutex_lock(&r->lock);
     r->idle--;
+    r->least_idle = r->idle < r->least_idle ? r->idle : r->least_idle;
     bool another = claim != NULL && r->idle == 0 && r->threads < THREADS_MAX;
     if (another)
         r->threads++;
@@ -71,10 +73,22 @@ static struct queue_claim *wait_for_claim(struct relay *r)
     return claim;
 }
 
+/*
+ * Mail comes in bursts, and to start a thread costs as much as to send a message: only as many end as have waited all
+ * through the last seconds.
+ */
 static bool is_needed(struct relay *r)
 {
+    int64_t now = clock_mono_ms();
+
     (void)pthread_mutex_lock(&r->lock);
-    bool needed = r->idle < IDLE_KEPT;
+    if (now >= r->surplus_until) {
+        r->surplus = r->least_idle > IDLE_KEPT ? r->least_idle - IDLE_KEPT : 0;
+        r->least_idle = r->idle;
+        r->surplus_until = now + SURPLUS_SECONDS * 1000;
+    }
+    bool needed = r->surplus == 0;
+    r->surplus -= !needed;
     (void)pthread_mutex_unlock(&r->lock);
     return needed;
 }
