@@ -131,6 +131,8 @@ static bool tell_mailbox(struct imap_run *r, const struct imap_mailbox *m, struc
 
     buf_init(&source, 500);
     buf_addf(&source, "imap:%.200s@%.200s/", r->source->host.user, r->source->host.host);
+    for (size_t i = source.len; i > 0 && source.data[i - 1] != '@'; i--) /* a host's name has no case */
+        source.data[i - 1] = ascii_lower(source.data[i - 1]);
     buf_add(&source, slice_sub(m->wire, 0, 500 - source.len));
     told.source = buf_slice(&source);
     if (m->no_select) {
@@ -163,8 +165,8 @@ bool imap_source_read(void *ctx, const struct transfer_into *into, struct fail *
     bool ok = imap_repeat(r, imap_list_all, NULL, why);
     for (size_t i = 0; ok && i < r->mailbox_count; i++)
         ok = tell_mailbox(r, &r->mailboxes[i], why);
-    if (ok && s->only_count > 0 && r->mailbox_count == 0)
-        ok = fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "the server has no such mailbox");
+    if (ok && r->mailbox_count == 0)
+        ok = fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, s->only_count > 0 ? "the server has no such mailbox" : "the server lists no mailbox");
     if (imap_link_is_open(&r->link))
         (void)imap_link_run(&r->link, NULL, NULL, &result, &unheard, "LOGOUT");
     imap_link_finish(&r->link);

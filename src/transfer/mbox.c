@@ -240,6 +240,17 @@ static bool read_header(struct mbox *m, bool *ended, struct fail *why)
     }
 }
 
+/* Up to `n` bytes of the file, fewer only at its end. */
+static bool look_up(struct mbox *m, uint64_t offset, char *out, size_t n, size_t *got, struct fail *why)
+{
+    size_t more = 1;
+
+    for (*got = 0; *got < n && more > 0; *got += more)
+        if (!m->in.read_at(m->in.ctx, offset + *got, out + *got, n - *got, &more, why))
+            return false;
+    return true;
+}
+
 /* Stands the file's end or a From_ line behind so many bytes? */
 static bool fits(struct mbox *m, uint64_t length, bool *beyond, struct fail *why)
 {
@@ -247,10 +258,10 @@ static bool fits(struct mbox *m, uint64_t length, bool *beyond, struct fail *why
     uint64_t end = position(m) + length;
     size_t   got = 0, at = 0;
 
-    if (length > INT64_MAX - position(m) || !m->in.read_at(m->in.ctx, end - 1, behind, 1, &got, why))
+    if (length > INT64_MAX - position(m) || !look_up(m, end - 1, behind, 1, &got, why))
         return false;
     *beyond = got == 0;
-    if (*beyond || !m->in.read_at(m->in.ctx, end, behind, sizeof behind, &got, why))
+    if (*beyond || !look_up(m, end, behind, sizeof behind, &got, why))
         return false;
     while (at < got && at < 4 && (behind[at] == '\r' || behind[at] == '\n'))
         at++;

@@ -37,7 +37,7 @@ bool mbox_dialect_of(struct slice name, enum mbox_dialect *out);
 
 enum { MBOX_KEYWORDS_MAX = 64, MBOX_HEADER_MAX = 1 << 20 };
 
-/* Where the bytes are.  `read_at`: as body_read. */
+/* Where the bytes are.  `read_at` gives up to `n` of them; *got is 0 only at the end. */
 struct mbox_input {
     bool (*read_at)(void *ctx, uint64_t offset, void *out, size_t n, size_t *got, struct fail *why);
     void *ctx;
