@@ -188,7 +188,7 @@ bool quota_save(struct store *st, struct fail *why)
 
     while (ok && idmap_next(&st->quotas, &at, &id, &value)) {
         const struct quota_entry *e = value;
-        if (e->group != NULL && e->counts)
+        if ((e->group != NULL || e->saved) && e->counts)
             ok = db_run(st->node, NODE_USAGE_SET, why, "iii", (int64_t)id, (int64_t)e->counted.bytes,
                         (int64_t)e->counted.messages);
     }
@@ -205,6 +205,7 @@ bool quota_load(struct store *st, struct fail *why)
     while (db_step(q, why)) {
         struct quota_entry *e = quota_entry_of(st, (uint64_t)db_col_i64(q, 0));
         quota_counted(e, (struct quota_amount){(uint64_t)db_col_i64(q, 1), (uint64_t)db_col_i64(q, 2)});
+        e->saved = true;
     }
     quota_unlock(st);
     return db_done(q, why);

@@ -21,6 +21,7 @@ struct quota_entry {
     bool known;   /* `used`, `most` and `own` are what the file says */
     bool own[2];  /* limits that stand in the file; else `most` is the config's */
     bool counts;  /* `counted` is what the file says, or said when it was closed in service */
+    bool saved;   /* it came from the process before, and goes to the next one */
     struct quota_amount used, most, reserved, counted;
     struct quota_group *group; /* of its domain, where that is counted; such an entry is never forgotten */
 };
