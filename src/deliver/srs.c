@@ -247,7 +247,8 @@ struct slice srs_forward(const struct srs *s, struct directory *d, struct slice 
     const struct slice local = slice_sub(sender, 0, at), domain = slice_from(sender, at + 1);
     const struct slice ours = s->domain[0] != '\0' ? slice_of(s->domain) : directory_first_domain(d, a);
 
-    if (local.len == 0 || domain.len == 0 || ours.len == 0 || directory_is_local_domain(d, domain) ||
+    /* With a quoted local part inside it would be no address at all: SPF's word against none. */
+    if (local.len == 0 || local.ptr[0] == '"' || domain.len == 0 || ours.len == 0 || directory_is_local_domain(d, domain) ||
         slice_eq_nocase(domain, ours))
         return sender;
     if (is_srs(local, '0')) { /* its forwarder's name, and the rest as it is, with the sign behind SRS0 */

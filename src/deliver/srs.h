@@ -27,7 +27,7 @@ bool srs_open(const char *path, const char *domain, struct srs **out, struct fai
 void srs_close(struct srs **s); /* fine on NULL */
 
 /*
- * The reverse-path for a forward of a message from `sender`, in the arena: itself where it is null, of a domain
+ * The reverse-path for a forward of a message from `sender`, in the arena: itself where it is null, quoted, of a domain
  * of ours, or where there is no domain to rewrite it to.
  */
 struct slice srs_forward(const struct srs *s, struct directory *d, struct slice sender, struct arena *a);

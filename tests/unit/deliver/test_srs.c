@@ -57,6 +57,7 @@ static void test_there_and_back(void)
     CHECK("form", slice_starts(there, SLICE("SRS0=")) && slice_ends(there, SLICE("=a.test=Ann=x@ours.test")));
     CHECK("back", srs_reverse(s, local_of(there), &arena, &back) == SRS_GOOD);
     CHECK_SLICE("the same", back, sender);
+    CHECK_SLICE("a quoted local part inside would be no address", srs_forward(s, directory, SLICE("\"a b\"@a.test"), &arena), SLICE("\"a b\"@a.test"));
 
     char lower[256];
     struct slice local = local_of(there);
