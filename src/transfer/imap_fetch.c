@@ -198,6 +198,8 @@ static void keep_facts(struct messages *m, struct slot *s, const struct imap_fet
         s->keywords[s->keyword_count++] = SLICE("$Important"); /* RFC 8457 */
     for (size_t i = 0; i < f->label_count && m->mailbox->all_mail && !elsewhere; i++)
         elsewhere = is_elsewhere(m->run, f->labels[i]);
+    if (f->keywords_cut && !elsewhere)
+        leave_out(m, s, "it has more than 512 keywords; the others did not come along");
     s->state = elsewhere ? SLOT_DONE : SLOT_WAITS;
     m->run->moved++;
 }

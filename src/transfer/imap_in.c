@@ -396,6 +396,8 @@ static void read_flags(struct imap_in *in, struct imap_fetched *out)
             out->flags |= slice_eq_nocase(word, slice_of(flags[i].name)) ? flags[i].flag : 0;
         if (word.len > 0 && word.ptr[0] != '\\' && out->keyword_count < IMAP_KEYWORDS_MAX)
             out->keywords[out->keyword_count++] = word;
+        else
+            out->keywords_cut = out->keywords_cut || (word.len > 0 && word.ptr[0] != '\\');
         (void)imap_in_accept(in, ' ');
     }
 }

@@ -71,10 +71,11 @@ struct imap_answer imap_in_answer(struct imap_in *in);
 
 /* ---- one message's data ---- */
 
-enum { IMAP_KEYWORDS_MAX = 256 };
+enum { IMAP_KEYWORDS_MAX = 512 };
 struct imap_fetched {
     uint32_t     uid; /* 0: did not come */
     bool         has_flags, has_body, important; /* X-GM-LABELS has \Important */
+    bool         keywords_cut; /* it has more than IMAP_KEYWORDS_MAX */
     uint32_t     flags;
     struct slice keywords[IMAP_KEYWORDS_MAX];
     size_t       keyword_count;

@@ -35,7 +35,7 @@ enum mbox_dialect { MBOX_GUESS, MBOX_O, MBOX_RD, MBOX_CL, MBOX_CL2 };
 const char *mbox_dialect_name(enum mbox_dialect d); /* "mboxrd" */
 bool mbox_dialect_of(struct slice name, enum mbox_dialect *out);
 
-enum { MBOX_KEYWORDS_MAX = 64, MBOX_HEADER_MAX = 1 << 20 };
+enum { MBOX_KEYWORDS_MAX = 512, MBOX_HEADER_MAX = 1 << 20 };
 
 /* Where the bytes are.  `read_at` gives up to `n` of them; *got is 0 only at the end. */
 struct mbox_input {
@@ -53,6 +53,7 @@ struct mbox_message {
     uint32_t     uid, flags; /* uid: of X-UID, 0 if there is none */
     struct slice keywords[MBOX_KEYWORDS_MAX];
     size_t       keyword_count;
+    bool         keywords_cut; /* it has more than so many */
     struct slice uidl;       /* X-UIDL */
     struct slice labels;     /* of Google Takeout, UTF-8, separated by commas */
     bool         has_labels;

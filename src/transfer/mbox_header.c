@@ -23,6 +23,8 @@ static void add_keyword(struct reading *r, struct slice name)
             return;
     if (name.len > 0 && m->keyword_count < MBOX_KEYWORDS_MAX)
         m->keywords[m->keyword_count++] = name;
+    else if (name.len > 0)
+        m->keywords_cut = true;
 }
 
 /* Status: RO, X-Status: AFTD; UW-IMAP takes either letter in either field. */

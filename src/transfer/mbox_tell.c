@@ -114,6 +114,7 @@ enum mbox_step mbox_tell_next(struct mbox_file *f, struct mbox_seen *seen, mbox_
         const char *reason = m.refused               ? m.refusal.text
                              : body_size(t.body) == 0 ? "there is nothing in it"
                              : m.cut_short           ? "the file ends in the middle of it; what is there was taken"
+                                                     : m.keywords_cut        ? "it has more than 512 keywords; the others did not come along"
                                                      : NULL;
         bool        counts = !m.internal && !m.expunged && adjust(ctx, &m, &told);
         if (counts && reason != NULL) {

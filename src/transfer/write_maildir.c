@@ -58,15 +58,17 @@ static bool list_there(struct writer_box *b, struct fail *why)
 /* Is there a list of UIDs with another UIDVALIDITY? */
 static bool is_of_another(struct writer_box *b)
 {
-    char     head[LIST_HEAD + 1] = "";
-    unsigned validity = 0;
+    char     head[LIST_HEAD];
+    uint64_t validity;
     int      fd = openat(b->folder, "dovecot-uidlist", O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 
     if (fd < 0)
         return false;
     ssize_t got = read(fd, head, LIST_HEAD);
     (void)close(fd);
-    return got <= 0 || sscanf(head, "3 V%u", &validity) != 1 || validity != b->uidvalidity;
+    struct slice rest = slice_make(head, got > 0 ? (size_t)got : 0), version = slice_cut(&rest, ' '), second = slice_cut(&rest, ' ');
+    return !slice_eq(version, SLICE("3")) || !slice_starts(second, SLICE("V")) || !slice_to_u64(slice_from(second, 1), UINT32_MAX, &validity) ||
+           validity != b->uidvalidity;
 }
 
 /* The head is written last, over blanks: UIDNEXT is only known then. */
