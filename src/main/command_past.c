@@ -223,8 +223,11 @@ int command_account_restore(struct cli *cli)
     }
     if (!ask_with_list(cli, request, &result))
         return FAILED;
-    if (!cli->json)
+    if (!cli->json) {
         print_done(cli, result, "in ");
+        if (number_of(result, "messages") > 0)
+            printf("their flags are those of now, or of when they were expunged: what they were then is not known\n");
+    }
     return finish(cli, result);
 }
 

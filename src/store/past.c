@@ -10,7 +10,6 @@
 #include "base/block.h"
 #include "base/clock.h"
 #include "base/scoped.h"
-#include "base/when.h"
 #include "store/internal.h"
 
 /* ---- the mailboxes, deleted ones too ---- */
@@ -286,7 +285,7 @@ static bool list_then(struct past *p, struct account *a, int64_t at, struct slic
     if (at + 1 < p->kept_since)
         return fail_set(why, FAIL_PERM, FAIL_LIMIT,
                         "what was expunged before %s is no longer kept: mail can be restored as it was then or later",
-                        when_text(p->kept_since).text);
+                        clock_rfc5322(p->kept_since).text);
     q = db_stmt(a->db, SQL_PAST_AT, why);
     if (q == NULL)
         return false;
