@@ -39,6 +39,7 @@ struct admin {
     const char       *trace_dir; /* where this role keeps its lines (main/trace_file.h); NULL: nowhere */
     const char       *backup_dir; /* where this role puts copies of databases for a backup */
     const char       *spool_dir;  /* for messages too large for memory */
+    void (*trace_write)(void); /* puts into them what waits; NULL: nothing does */
     struct queue     *queue;   /* in the queue role, which has nothing else of these; NULL in the mail role */
 };
 

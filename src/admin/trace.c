@@ -217,6 +217,8 @@ static bool run_search(struct search *s, struct fail *why)
 
     if (folder < 0 || names == NULL)
         return true; /* nothing was kept */
+    if (s->call->on->trace_write != NULL)
+        s->call->on->trace_write();
     size_t count = list_days(folder, names);
     do { /* until no more of them are found: a message, its notification, ... */
         s->grew = false;

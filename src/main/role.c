@@ -341,6 +341,7 @@ int role_main(int argc, char **argv)
         return 1;
     }
     run(roles[start.role].work, at_work, start.supervisor);
+    trace_file_close();
     config_destroy(&config);
     return 0;
 }

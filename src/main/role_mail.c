@@ -18,6 +18,7 @@
 #include "main/folder_lock.h"
 #include "main/intake.h"
 #include "main/role.h"
+#include "main/trace_file.h"
 #include "net/tls.h"
 #include "net/tls_signer.h"
 #include "policy/policy.h"
@@ -49,6 +50,7 @@ struct mail_work {
     struct home_server  *home;
     struct ipc_server   *home_ipc; /* the queue role asks */
     struct text_source   text;
+    struct tls_remote_keys *remote_keys;
     struct tls_signer    signer; /* the certificate's key is in the auth role */
     struct tls_context  *tls;
     struct net          *net;
@@ -206,6 +208,7 @@ static void mail_stop(void *work)
     fetch_client_destroy(&w->fetch);
     dns_client_destroy(&w->dns);
     tls_context_destroy(&w->tls);
+    tls_remote_keys_end(&w->remote_keys);
     ipc_server_destroy(&w->home_ipc);
     home_server_destroy(&w->home);
     deliver_close(&w->deliver, STOP_SECONDS);
@@ -261,6 +264,7 @@ static bool open_rooms(struct mail_work *w, struct config *c, struct fail *why)
         .volumes = w->volumes,
         .deliver = w->deliver,
         .trace_dir = config_data_path(c, "mail/trace"),
+        .trace_write = trace_file_write,
         .backup_dir = config_data_path(c, "mail/backup"),
         .spool_dir = config_data_path(c, "mail/spool"),
     };
@@ -334,7 +338,8 @@ static bool open_network(struct mail_work *w, struct config *c, const struct rol
         return false;
     if (c->certificate[0] != '\0') {
         w->signer = (struct tls_signer){.sign = auth_sign, .ctx = w->auth};
-        w->tls = tls_remote_keys_enable(why) ? tls_context_create_remote(c->certificate, &w->signer, why) : NULL;
+        w->remote_keys = tls_remote_keys_begin(why);
+        w->tls = w->remote_keys != NULL ? tls_context_create_remote(c->certificate, &w->signer, why) : NULL;
         if (w->tls == NULL)
             return false;
     }

@@ -15,6 +15,7 @@
 #include "main/control.h"
 #include "main/folder_lock.h"
 #include "main/role.h"
+#include "main/trace_file.h"
 #include "net/dns.h"
 #include "net/fetch.h"
 #include "net/tls_client.h"
@@ -110,7 +111,7 @@ static bool open_spool(struct queue_work *w, struct config *c, bool offline, str
     };
     if (!queue_open(&setting, &w->queue, why))
         return false;
-    w->admin = (struct admin){.queue = w->queue, .trace_dir = config_data_path(c, "queue/trace"),
+    w->admin = (struct admin){.queue = w->queue, .trace_dir = config_data_path(c, "queue/trace"), .trace_write = trace_file_write,
                                .backup_dir = config_data_path(c, "queue/backup")};
     return true;
 }

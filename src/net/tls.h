@@ -22,7 +22,7 @@ struct tls_signer; /* net/tls_signer.h */
  * it.  NULL and *why if a file is missing, unreadable, or the two do not match.
  */
 struct tls_context *tls_context_create(const char *certificate_path, const char *key_path, struct fail *why);
-/* The same where the key is elsewhere; *signer outlives it, and tls_remote_keys_enable() was called. */
+/* The same where the key is elsewhere; *signer outlives it, and tls_remote_keys_begin() was called. */
 struct tls_context *tls_context_create_remote(const char *certificate_path, const struct tls_signer *signer, struct fail *why);
 
 /*

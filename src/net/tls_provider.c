@@ -347,14 +347,36 @@ static int provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *co
     return 1;
 }
 
+struct tls_remote_keys {
+    OSSL_PROVIDER *usual, *own;
+};
+
 /* Loading any provider by hand turns off the default one's automatic loading; and what both have is the default's. */
-bool tls_remote_keys_enable(struct fail *why)
+struct tls_remote_keys *tls_remote_keys_begin(struct fail *why)
 {
-    if (OSSL_PROVIDER_available(NULL, PROVIDER) == 1)
-        return true;
-    return (OSSL_PROVIDER_add_builtin(NULL, PROVIDER, provider_init) == 1 && OSSL_PROVIDER_load(NULL, "default") != NULL &&
-            OSSL_PROVIDER_load(NULL, PROVIDER) != NULL && EVP_set_default_properties(NULL, "?provider=default") == 1) ||
-           fail_set(why, FAIL_PERM, FAIL_OTHER, "OpenSSL takes no provider for keys that are elsewhere");
+    struct tls_remote_keys *k = xcalloc(1, sizeof *k);
+
+    if (OSSL_PROVIDER_add_builtin(NULL, PROVIDER, provider_init) == 1 &&
+        (k->usual = OSSL_PROVIDER_load(NULL, "default")) != NULL && (k->own = OSSL_PROVIDER_load(NULL, PROVIDER)) != NULL &&
+        EVP_set_default_properties(NULL, "?provider=default") == 1)
+        return k;
+    tls_remote_keys_end(&k);
+    (void)fail_set(why, FAIL_PERM, FAIL_OTHER, "OpenSSL takes no provider for keys that are elsewhere");
+    return NULL;
+}
+
+void tls_remote_keys_end(struct tls_remote_keys **keys)
+{
+    struct tls_remote_keys *k = *keys;
+
+    if (k == NULL)
+        return;
+    if (k->own != NULL)
+        (void)OSSL_PROVIDER_unload(k->own);
+    if (k->usual != NULL)
+        (void)OSSL_PROVIDER_unload(k->usual);
+    free(k);
+    *keys = NULL;
 }
 
 EVP_PKEY *tls_remote_key(const EVP_PKEY *public_half, const struct tls_signer *signer, struct fail *why)

@@ -36,8 +36,13 @@ struct tls_signer {
     void *ctx;
 };
 
-/* Lets OpenSSL know such keys, for all of this process; before its second thread.  May be repeated. */
-bool tls_remote_keys_enable(struct fail *why);
+/*
+ * Lets OpenSSL know such keys, for all of this process; before its second thread.  Ended after the last of them is gone;
+ * fine on NULL, leaves *k NULL.
+ */
+struct tls_remote_keys;
+struct tls_remote_keys *tls_remote_keys_begin(struct fail *why);
+void tls_remote_keys_end(struct tls_remote_keys **k);
 
 /* SHA-256 of the key's public half (SubjectPublicKeyInfo).  false: OpenSSL refuses the key. */
 bool tls_key_id(const struct evp_pkey_st *key, unsigned char out[TLS_KEY_ID_BYTES]);

@@ -20,6 +20,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/scoped.h"
+#include "base/clock.h"
 #include "storage/volume_internal.h"
 
 enum { LOOKED_AT = 8 }; /* of the latest volumes: those that one process may have left without an END */
@@ -297,17 +298,25 @@ void volumes_close(struct volumes **vp)
     volumes_free(v);
 }
 
+/* Asked of the disk now, and good for a moment where there is plenty. */
+enum { SPACE_MS = 200, SPACE_PLENTY = 1 << 30 };
+
 bool volume_has_space(struct volumes *v, uint64_t bytes, struct fail *why)
 {
     uint64_t free_bytes, total;
+    int64_t now = clock_mono_ms();
 
     if (v->read_only)
         return fail_set(why, FAIL_PERM, FAIL_NOT_ALLOWED, "%s is only read", v->dir);
+    if (bytes < SPACE_PLENTY / 4 && now < atomic_load(&v->plenty_until))
+        return true;
     if (!io_free_space(v->dir, &free_bytes, &total, why))
         return false;
     uint64_t reserve = total / 100 * v->limits.reserve_percent;
     if (reserve < v->limits.reserve_bytes)
         reserve = v->limits.reserve_bytes;
+    if (free_bytes > reserve && free_bytes - reserve > SPACE_PLENTY)
+        atomic_store(&v->plenty_until, now + SPACE_MS);
     if (free_bytes > reserve && bytes <= free_bytes - reserve)
         return true;
     return fail_code(why, FAIL_TEMP, FAIL_NO_SPACE, "4.3.1", "the disk is too full to take more mail");

@@ -60,6 +60,7 @@ struct failed_volume {
 };
 
 struct volumes {
+    _Atomic int64_t plenty_until; /* of the steady clock, ms: the disk has more than enough room till then */
     char *dir;
     int dir_fd;
     struct volume_limits limits;
