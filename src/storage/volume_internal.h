@@ -87,6 +87,7 @@ struct volumes {
     pthread_mutex_t reclaim_lock; /* one volume_reclaim at a time */
     unsigned leases;              /* while there are any nothing is given back; under reclaim_lock */
     struct idmap released;        /* ref to struct released; under lock */
+    struct idmap crowds;          /* volume id to struct crowd; under lock */
     struct idmap freed; /* volume id to struct freed: what compaction would give; under reclaim_lock */
 };
 

@@ -25,7 +25,12 @@
 #include "base/scoped.h"
 #include "storage/volume_internal.h"
 
-enum { PUNCH_FROM = 64 << 10, COPY_STEP = 256 << 10 };
+enum {
+    PUNCH_FROM = 64 << 10,
+    COPY_STEP = 256 << 10,
+    EXACT_MOST = 1024, /* small records of one volume that are remembered one by one while they wait */
+};
+
 
 struct released {
     volume_ref ref;
@@ -35,6 +40,18 @@ struct released {
 
 struct freed {
     uint64_t bytes;
+};
+
+/*
+ * What waits of one volume.  Mail that only passes through releases thousands a second, so beyond EXACT_MOST only their
+ * bounds are kept: all of them wait until the last has waited long enough, and no compaction runs meanwhile.  That
+ * comes to an end, because a volume's records do.
+ */
+struct crowd {
+    size_t exact;
+    uint64_t bytes; /* of those that are not exact; 0: there are none */
+    volume_ref first, last;
+    int64_t newest;
 };
 
 /* The caller's question, and what came of it. */
@@ -49,6 +66,7 @@ void reclaim_init(struct volumes *v)
 {
     idmap_init(&v->released);
     idmap_init(&v->freed);
+    idmap_init(&v->crowds);
 }
 
 static void free_values(struct idmap *m)
@@ -66,6 +84,27 @@ void reclaim_finish(struct volumes *v)
 {
     free_values(&v->released);
     free_values(&v->freed);
+    free_values(&v->crowds);
+}
+
+/* The lock is held. */
+static struct crowd *crowd_of(struct volumes *v, volume_ref ref)
+{
+    struct crowd *c = idmap_get(&v->crowds, ref_volume(ref));
+
+    if (c == NULL) {
+        c = xcalloc(1, sizeof *c);
+        (void)idmap_put(&v->crowds, ref_volume(ref), c);
+    }
+    return c;
+}
+
+static void join_crowd(struct crowd *c, volume_ref ref, uint64_t bytes, int64_t now)
+{
+    c->first = c->bytes == 0 || ref < c->first ? ref : c->first;
+    c->last = c->bytes == 0 || ref > c->last ? ref : c->last;
+    c->bytes += bytes + RECORD_FIXED_BYTES;
+    c->newest = now;
 }
 
 void volume_release(struct volumes *v, volume_ref ref, uint64_t record_bytes)
@@ -74,9 +113,15 @@ void volume_release(struct volumes *v, volume_ref ref, uint64_t record_bytes)
 
     (void)pthread_mutex_lock(&v->lock);
     if (idmap_get(&v->released, ref) == NULL) {
-        struct released *r = xcalloc(1, sizeof *r);
-        *r = (struct released){.ref = ref, .bytes = record_bytes, .at = now};
-        (void)idmap_put(&v->released, ref, r);
+        struct crowd *c = crowd_of(v, ref);
+        if (record_bytes < PUNCH_FROM && c->exact >= EXACT_MOST) {
+            join_crowd(c, ref, record_bytes, now);
+        } else {
+            struct released *r = xcalloc(1, sizeof *r);
+            *r = (struct released){.ref = ref, .bytes = record_bytes, .at = now};
+            (void)idmap_put(&v->released, ref, r);
+            c->exact++;
+        }
     }
     (void)pthread_mutex_unlock(&v->lock);
 }
@@ -115,8 +160,10 @@ static struct released *take_due(struct volumes *v, int64_t now, size_t *count)
         if (now - r->at >= (int64_t)v->limits.free_after_seconds && !being_written(v, ref_volume(r->ref)))
             due[(*count)++] = *r;
     }
-    for (size_t i = 0; i < *count; i++)
+    for (size_t i = 0; i < *count; i++) {
         free(idmap_remove(&v->released, due[i].ref));
+        crowd_of(v, due[i].ref)->exact--;
+    }
     (void)pthread_mutex_unlock(&v->lock);
     qsort(due, *count, sizeof *due, by_ref);
     return due;
@@ -126,7 +173,8 @@ static struct released *take_due(struct volumes *v, int64_t now, size_t *count)
 static bool must_stay(const struct reclaim *r, volume_ref ref)
 {
     (void)pthread_mutex_lock(&r->v->lock);
-    bool waiting = idmap_get(&r->v->released, ref) != NULL;
+    const struct crowd *c = idmap_get(&r->v->crowds, ref_volume(ref));
+    bool waiting = idmap_get(&r->v->released, ref) != NULL || (c != NULL && c->bytes > 0 && ref >= c->first && ref <= c->last);
     (void)pthread_mutex_unlock(&r->v->lock);
     return waiting || r->is_live(r->ctx, ref);
 }
@@ -140,6 +188,37 @@ static void count_freed(struct volumes *v, uint32_t id, uint64_t bytes)
         (void)idmap_put(&v->freed, id, f);
     }
     f->bytes += bytes;
+}
+
+/* Crowds that have waited long enough count as free; those that are empty are forgotten. */
+static void disperse_crowds(struct volumes *v, int64_t now)
+{
+    size_t at = 0;
+    uint64_t id;
+    void *value;
+
+    (void)pthread_mutex_lock(&v->lock);
+    while (idmap_next(&v->crowds, &at, &id, &value)) {
+        struct crowd *c = value;
+        if (c->bytes > 0 && now - c->newest >= (int64_t)v->limits.free_after_seconds && !being_written(v, (uint32_t)id)) {
+            count_freed(v, (uint32_t)id, c->bytes);
+            c->bytes = 0;
+        }
+        if (c->bytes == 0 && c->exact == 0) {
+            free(idmap_remove(&v->crowds, id));
+            at = 0; /* the map has changed */
+        }
+    }
+    (void)pthread_mutex_unlock(&v->lock);
+}
+
+static bool is_crowded(struct volumes *v, uint32_t id)
+{
+    (void)pthread_mutex_lock(&v->lock);
+    const struct crowd *c = idmap_get(&v->crowds, id);
+    bool crowded = c != NULL && c->bytes > 0;
+    (void)pthread_mutex_unlock(&v->lock);
+    return crowded;
 }
 
 /* Turns the record into a VOID and punches out its blocks.  *at: 0 if there was nothing to do. */
@@ -326,7 +405,7 @@ static bool compact_sparse(struct reclaim *r, struct fail *why)
     bool ok = true;
 
     while (idmap_next(&v->freed, &at, &id, &value))
-        if (worth_compacting(v, (uint32_t)id, ((const struct freed *)value)->bytes))
+        if (!is_crowded(v, (uint32_t)id) && worth_compacting(v, (uint32_t)id, ((const struct freed *)value)->bytes))
             ids[count++] = (uint32_t)id;
     for (size_t i = 0; i < count; i++) {
         free(idmap_remove(&v->freed, ids[i]));
@@ -358,6 +437,7 @@ bool volume_reclaim(struct volumes *v, bool (*is_live)(void *ctx, volume_ref ref
         else
             count_freed(v, ref_volume(due[i].ref), due[i].bytes);
     }
+    disperse_crowds(v, now);
     ok = compact_sparse(&r, ok ? why : NULL) && ok;
     (void)pthread_mutex_unlock(&v->reclaim_lock);
     *bytes_freed = r.freed;

@@ -14,7 +14,7 @@
 #include "store/internal.h"
 #include "store/past.h"
 
-enum { DAY = 86400, SWEEP_SOME = 256 };
+enum { DAY = 86400, SWEEP_SOME = 256, GONE_MOST = 1 << 20 };
 
 /* ---- rows ---- */
 
@@ -301,23 +301,57 @@ bool release_is_accounted_for(struct store *st, uint64_t account, volume_ref ref
 
 /* ---- the volumes ---- */
 
+/* Those that nobody needs, as far as the volumes asked: what became of them is looked at afterwards. */
+struct asked {
+    struct store *store;
+    volume_ref *dead;
+    size_t count, cap;
+};
+
 static bool is_live(void *ctx, volume_ref ref)
 {
+    struct asked *a = ctx;
     bool released;
     struct fail why;
 
-    return !node_is_released(ctx, ref, 0, &released, &why) || !released; /* in doubt it is */
+    if (!node_is_released(a->store, ref, 0, &released, &why) || !released)
+        return true; /* in doubt it is */
+    if (a->count == a->cap && a->cap < GONE_MOST) {
+        a->cap = a->cap == 0 ? SWEEP_SOME : a->cap * 2;
+        a->dead = xrealloc(a->dead, a->cap * sizeof *a->dead);
+    }
+    if (a->count < a->cap) /* more are noticed at the next start */
+        a->dead[a->count++] = ref;
+    return false;
+}
+
+/* Rows of records that are not there any more. */
+static bool forget_gone(const struct asked *a, struct fail *why)
+{
+    struct node_release some[SWEEP_SOME];
+    bool ok = true;
+
+    for (size_t at = 0, n = 0; ok && at < a->count; at += n) {
+        for (n = 0; ok && n < SWEEP_SOME && at + n < a->count; n++) {
+            some[n] = (struct node_release){.ref = a->dead[at + n]};
+            ok = count_owners(a->store, some[n].ref, &some[n].owners, why);
+        }
+        ok = ok && node_forget_gone(a->store, some, n, why);
+    }
+    return ok;
 }
 
 bool release_reclaim(struct store *st, int64_t now, struct fail *why)
 {
+    struct asked asked = {.store = st};
     uint64_t freed = 0;
 
-    if (!volume_reclaim(st->volumes, is_live, st, now, &freed, why))
-        return false;
-    if (freed > 0)
+    bool ok = volume_reclaim(st->volumes, is_live, &asked, now, &freed, why);
+    ok = forget_gone(&asked, ok ? why : NULL) && ok;
+    free(asked.dead);
+    if (ok && freed > 0)
         log_event(LOG_INFO, "store.reclaimed", LOG_U64("bytes", freed));
-    return true;
+    return ok;
 }
 
 bool release_announce(struct store *st, struct fail *why)

@@ -475,6 +475,59 @@ static void test_reclaim(size_t n, const char *note)
     folder_remove(&f);
 }
 
+/* More small ones than are remembered one by one. */
+enum { CROWD = 3000 };
+static volume_ref crowd[CROWD];
+
+static bool is_third(void *ctx, volume_ref ref)
+{
+    (void)ctx;
+    for (size_t i = 0; i < CROWD; i += 3)
+        if (crowd[i] == ref)
+            return true;
+    return false;
+}
+
+static void test_reclaim_crowd(void)
+{
+    struct folder f = folder_make();
+    struct volumes *v = NULL;
+    struct record rec = {.kind = RECORD_DELIVERY, .sender = SLICE("s@example.test"), .trace = SLICE("t")};
+    struct body_limits bodies = {.memory_max = 1 << 16, .size_max = 1 << 20, .spool_dir = f.path};
+    struct fail why;
+    char bytes[400];
+    uint64_t freed = 0, before;
+    bool ok = true;
+
+    limits.volume_bytes = 4 << 20;
+    limits.compression = 0;
+    CHECK("opened", volumes_open(f.path, &limits, &v, &why));
+    for (unsigned i = 0; i < CROWD; i++) {
+        struct body *b = body_create(&bodies);
+        fill(bytes, sizeof bytes, i, false);
+        ok = ok && body_add(b, slice_make(bytes, sizeof bytes), &why) && volume_append_start(v, &rec, b, &crowd[i], &why);
+        body_destroy(&b);
+    }
+    CHECK("written", ok && volume_sync(v, crowd[0], crowd[CROWD - 1], &why));
+    volumes_close(&v);
+    CHECK("opened again", volumes_open(f.path, &limits, &v, &why));
+    before = folder_bytes(&f);
+    for (size_t i = 0; i < CROWD; i++)
+        if (i % 3 != 0)
+            volume_release(v, crowd[i], sizeof bytes + 100);
+    CHECK("too early", volume_reclaim(v, is_third, NULL, clock_now() + 3000, &freed, &why) && freed == 0);
+    CHECK("in time", volume_reclaim(v, is_third, NULL, clock_now() + 4000, &freed, &why));
+    CHECK("most of it", freed > before / 3 && folder_bytes(&f) < before);
+    ok = true;
+    for (size_t i = 0; i < CROWD; i++) {
+        fill(bytes, sizeof bytes, (unsigned)i, false);
+        ok = ok && comes_back(v, crowd[i], bytes, sizeof bytes) == (i % 3 == 0);
+    }
+    CHECK("the third ones are there and no others", ok);
+    volumes_close(&v);
+    folder_remove(&f);
+}
+
 int main(void)
 {
     volume_limits_default(&limits);
@@ -490,5 +543,6 @@ int main(void)
     test_round_trip();
     test_reclaim(5000, "compacted");
     test_reclaim(100000, "punched");
+    test_reclaim_crowd();
     return check_done();
 }
