@@ -55,7 +55,7 @@ static void print_remarks(const struct moving *m, const char *title, const struc
 static const char *done_word(const struct moving *m)
 {
     if (m->dry_run)
-        return "would be";
+        return slice_eq(slice_of(m->verb), SLICE("export")) ? "would be exported:" : "would be imported:";
     if (slice_eq(slice_of(m->verb), SLICE("restore")))
         return "restored:";
     return slice_eq(slice_of(m->verb), SLICE("export")) ? "exported:" : "imported:";

@@ -30,6 +30,7 @@ def run(c):
         killed(i, "u66@example.test")
         bounded(i, "u67@example.test")
         wrong(i, "u68@example.test")
+        corpus(i, "u69@example.test")
     c.base = base
 
 
@@ -338,6 +339,28 @@ def bounded(i, user):
     c.same("20,000 messages come", p.returncode, 0)
     c.ok("the command stays small", most_command < 64 * 1024, "%d KB" % most_command)
     c.ok("the role stays small", most_role - before < 200 * 1024, "%d KB more" % (most_role - before))
+
+
+def corpus(i, user):
+    """Real messages, byte for byte but for their line ends."""
+    c, top, texts = i.c, os.path.join(i.folder, "corpus"), []
+    here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "corpus")
+    os.mkdir(top)
+    for folder, _, names in sorted(os.walk(here)):
+        for name in sorted(names):
+            with open(os.path.join(folder, name), "rb") as text:
+                body = text.read()
+            if name.endswith(".eml") and body:
+                with open(os.path.join(top, "%05d.eml" % len(texts)), "wb") as out:
+                    out.write(body)
+                texts.append(body.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+    status, said = i.json("eml", top, user)
+    c.same("the corpus comes", (status, said["messages"]), (0, len(texts)))
+    m = c.imap(user)
+    m.select("Imported")
+    same = sum(m.fetch(str(n + 1), "BODY.PEEK[]")[1][0][1] == text for n, text in enumerate(texts))
+    c.same("... as it was", same, len(texts))
+    m.logout()
 
 
 def wrong(i, user):
