@@ -1,5 +1,6 @@
 """POP3: mpop, fetchmail, curl, Python's poplib, npm's node-pop3; swaks brings the mail by LMTP; memory while much is fetched."""
 
+import json
 import os
 import poplib
 import shutil
@@ -232,12 +233,32 @@ def much(c, user):
     c.ok("and never lies in memory", max(most) - before < 40_000, "%d KB more than before" % (max(most) - before))
 
 
+def kicked(c, user):
+    """The administrator ends a session: it is told so, and deletes nothing."""
+    if c.server.process is None:
+        return
+    config = ["--config", os.path.join(c.server.folder, "data", "posthorn.conf")]
+    p = pop(c, user)
+    before = p.stat()
+    p.dele(1)
+    _, said = c.command([c.server.program, "session", "list", "--json", *config])
+    mine = [s["id"] for s in json.loads(said)["sessions"] if s["protocol"] == "pop3" and s["who"] == user]
+    c.same("session list shows it", len(mine), 1)
+    c.command([c.server.program, "session", "kick", *mine, *config])
+    c.same("session kick says so", p.file.readline(), b"-ERR ended by the administrator\r\n")
+    p.close()
+    q = pop(c, user)
+    c.same("and nothing was deleted", q.stat(), before)
+    q.quit()
+
+
 def run(c):
     ann, bob, carol = c.users
     if not c.has("swaks") or not c.has("curl"):
         return
     fill(c, ann, 4)
     with_poplib(c, ann)
+    kicked(c, ann)
     with_mpop(c, ann)
     empty(c, ann)
     fill(c, ann, 4)
