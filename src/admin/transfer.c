@@ -95,7 +95,7 @@ bool admin_transfer_import(struct admin_call *c, struct fail *why)
         .keep_gone = json_is_true(json_object_get(c->request, "keep_gone")),
     };
     struct body_limits       bodies = body_limits(c);
-    struct directory_account who;
+    struct directory_account who = {0};
     struct account          *open = NULL;
     struct wire_io           io;
     struct fail              local = {0};

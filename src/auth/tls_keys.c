@@ -224,7 +224,10 @@ static bool is_exchange(struct slice parameters)
         size_t   point = curve == 29 ? 32 : curve == 23 ? 65 : curve == 24 ? 97 : 0; /* X25519, P-256, P-384 */
         return point != 0 && rest.len == 4 + point && (unsigned char)rest.ptr[3] == point;
     }
-    return take_vector(&rest, 2, 1024) && take_vector(&rest, 2, 1024) && take_vector(&rest, 2, 1024) && rest.len == 0;
+    bool whole = true;
+    for (int i = 0; i < 3 && whole; i++) /* p, g, the public value */
+        whole = take_vector(&rest, 2, 1024);
+    return whole && rest.len == 0;
 }
 
 static bool write_input(const struct tls_signing *what, bool in_13, struct buf *out)
