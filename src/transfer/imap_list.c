@@ -171,6 +171,11 @@ static void keep_mailbox(struct listing *s, struct slice wire, char delimiter, c
         return;
     if (p != NULL && !p->personal && !r->source->shared)
         return;
+    for (size_t i = 0; i < wire.len; i++)
+        if (wire.ptr[i] == '\r' || wire.ptr[i] == '\n' || wire.ptr[i] == '\0') { /* no command could name it */
+            r->into->left_out(r->into->ctx, slice_sub(wire, 0, i), "the mailbox and all in it: there is a line end in its name");
+            return;
+        }
     if (r->gmail && (a->important || a->use == USE_FLAGGED)) /* views */
         return;
     m.wire = arena_keep(&r->names, wire);

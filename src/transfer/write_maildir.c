@@ -222,6 +222,7 @@ bool maildir_message(struct writer *w, const struct transfer_message *m, struct 
     if (ok && renameat(old != NULL ? b->cur : b->tmp, old != NULL ? old : base, b->cur, name) != 0)
         ok = fail_errno(why, errno, "cur/%s", name);
     w->summary.known += ok && old != NULL;
+    free(map_remove(&b->there, slice_of(base)));
     if (!ok)
         return false;
     int said = m->uidl.len > 0 ? fprintf(b->list, "%u P" PRIslice " :%s\n", m->uid, SLICE_ARG(m->uidl), base) : fprintf(b->list, "%u :%s\n", m->uid, base);
@@ -251,6 +252,18 @@ static bool write_keywords(struct writer_box *b, struct fail *why)
     return ok;
 }
 
+/* Messages that an earlier run wrote and that are gone by now. */
+static void remove_gone(struct writer_box *b)
+{
+    size_t       at = 0;
+    struct slice base;
+    void        *name;
+
+    while (map_next(&b->there, &at, &base, &name))
+        if (slice_find(base, SLICE(".posthorn,S=")) < base.len)
+            (void)unlinkat(b->cur, name, 0);
+}
+
 bool maildir_end(struct writer *w, struct fail *why)
 {
     struct writer_box *b = &w->box;
@@ -261,6 +274,7 @@ bool maildir_end(struct writer *w, struct fail *why)
     buf_init(&head, LIST_HEAD);
     buf_addf(&head, "3 V%u N%u G", b->uidvalidity, b->uidnext);
     hex_encode(&head, slice_make(id, sizeof id));
+    remove_gone(b);
     bool ok = write_keywords(b, why);
     if (ok && (fseek(b->list, 0, SEEK_SET) != 0 || fwrite(head.data, 1, head.len, b->list) != head.len || fflush(b->list) != 0 ||
                syncfs(b->folder) != 0 || renameat(b->folder, "dovecot-uidlist.tmp", b->folder, "dovecot-uidlist") != 0))

@@ -14,8 +14,8 @@
  *
  * Files are made for their owner only, relative to descriptors, never through symbolic links.  A mailbox counts as
  * written once it ended: its files are on the disk before dovecot-uidlist gets its name.  `resume`: into a folder of
- * an earlier, interrupted run: a Maildir's messages that are there (name and size say so) are not written again; an
- * mbox that is there is left out.
+ * an earlier, interrupted run: a Maildir's messages that are there (name and size say so) are not written again, those
+ * of that run that are gone by now are removed; an mbox that is there is left out.
  */
 #ifndef TRANSFER_WRITER_H
 #define TRANSFER_WRITER_H

@@ -157,7 +157,14 @@ static void maildir(void)
                 SLICE("3 Pu-3 :3723.V105U3F5d6acae4.posthorn,S=67,W=73\n4 :1795344667.V105U4F5d6acae4.posthorn,S=82,W=91\n"
                       "9 :5.V105U9F5d6acae4.posthorn,S=90,W=99\n10 :5.V105U10F5d6acae4.posthorn,S=12,W=14\n"));
     buf_finish(&list);
+    (void)snprintf(path, sizeof path, "%s/cur/5.V105U2F5d6acae4.posthorn,S=1,W=1:2,S", folder);
+    CHECK("one that is gone by now", close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)) == 0);
+    (void)snprintf(path, sizeof path, "%s/cur/foreign:2,S", folder);
+    CHECK("one that is not ours", close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)) == 0);
     CHECK("a second time", write_all(folder, WRITER_MAILDIR, MBOX_GUESS, true, &summary) == 0 && summary.known == 5);
+    CHECK("what is not ours stays", stat(path, &st) == 0);
+    (void)snprintf(path, sizeof path, "%s/cur/5.V105U2F5d6acae4.posthorn,S=1,W=1:2,S", folder);
+    CHECK("what is gone is removed", stat(path, &st) != 0);
 }
 
 int main(void)
