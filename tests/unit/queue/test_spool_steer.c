@@ -2,6 +2,8 @@
  * The spool under steering, and under a clock that the test moves: what is being sent is held, removed and returned when
  * that has ended; who has sent enough delays nobody else; back-off, warning and end of a lifetime come when they should.
  */
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -299,6 +301,61 @@ static void test_lost(void)
     queue_close(&q);
 }
 
+static void let_files_grow(rlim_t most)
+{
+    struct rlimit l;
+
+    CHECK("limit", getrlimit(RLIMIT_FSIZE, &l) == 0);
+    l.rlim_cur = most < l.rlim_max ? most : l.rlim_max;
+    CHECK("limit", setrlimit(RLIMIT_FSIZE, &l) == 0);
+}
+
+static void *report_sent(void *claim)
+{
+    struct queue_claim *c = ((void **)claim)[1];
+
+    report(((void **)claim)[0], c, QUEUE_SENT, QUEUE_WELL);
+    return NULL;
+}
+
+/* Neither rows nor records can be written: nothing is taken, nothing that was taken is lost, and what was sent is not sent again. */
+static void test_full(void)
+{
+    static const struct body_limits limits = {.memory_max = 65536, .size_max = 65536, .spool_dir = "/tmp"};
+    struct queue *q = start();
+    struct body  *body = body_create(&limits);
+    bool          taken = false;
+    pthread_t     reporter;
+
+    (void)signal(SIGXFSZ, SIG_IGN);
+    (void)body_add(body, SLICE("Subject: full\r\n\r\n"), &why);
+    const struct queue_recipient to = {.address = SLICE("z@full.example")};
+    const struct queue_message   m = {.id = 900008, .sender = SLICE("ann@here.example"), .received = clock_now(), .recipients = &to,
+                                      .recipient_count = 1, .body = body};
+    CHECK("taken", give_one(q, 900000, "z@full.example"));
+    struct queue_claim *c = queue_claim(q);
+    let_files_grow(1);
+    CHECK("not taken, and said so", !(queue_take(q, &m, 1, &taken, &why) && taken) && why.kind == FAIL_TEMP);
+    CHECK("the one before waits for its report", pthread_create(&reporter, NULL, report_sent, (void *[]){q, c}) == 0);
+    for (int i = 0; i < 20; i++)
+        (void)usleep(100000);
+    CHECK("which cannot be written", stats(q).messages == 1);
+    let_files_grow(RLIM_INFINITY);
+    (void)pthread_join(reporter, NULL);
+    COMES("now it can", stats(q).messages == 0);
+    CHECK("and the other is taken", queue_take(q, &m, 1, &taken, &why) && taken && stats(q).messages == 1);
+    queue_close(&q);
+    q = start();
+    CHECK("once, and on disk", stats(q).messages == 1 && stats(q).recipients == 1);
+    c = queue_claim(q);
+    CHECK_SLICE("it goes", c->recipients[0].address, SLICE("z@full.example"));
+    CHECK("alone", queue_claim_more(q, SLICE("full.example")) == NULL);
+    report(q, c, QUEUE_SENT, QUEUE_WELL);
+    CHECK("nothing is left", stats(q).messages == 0);
+    body_destroy(&body);
+    queue_close(&q);
+}
+
 int main(void)
 {
     if (!begin_spool())
@@ -310,6 +367,7 @@ int main(void)
     test_off();
     test_by();
     test_busy();
+    test_full();
     test_lost();
     end_spool();
     return check_done();
