@@ -128,7 +128,7 @@ bool admin_transfer_export(struct admin_call *c, struct fail *why)
 {
     struct body_limits          bodies = body_limits(c);
     const struct teller_options options = {.mailbox = admin_text_or_empty(c, "mailbox"), .bodies = &bodies};
-    struct directory_account    who;
+    struct directory_account    who = {0};
     struct account             *open = NULL;
     struct wire_io              io;
     struct fail                 local = {0};
