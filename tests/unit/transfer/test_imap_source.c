@@ -90,6 +90,8 @@ static void *serve(void *arg)
     }
 }
 
+static const char *token; /* NULL: the password */
+
 /* What is told of a server that answers so. */
 static void check(const char *note, const struct row *rows, const char *known, const char *want)
 {
@@ -101,7 +103,7 @@ static void check(const char *note, const struct row *rows, const char *known, c
     struct fail          why = {.text = ""};
     char                 port[10];
     pthread_t            thread;
-    struct imap_source   source = {.host = {.host = "127.0.0.1", .port = port, .tls = IMAP_CLEAR, .user = "ann", .password = "a\"b", .seconds = 20},
+    struct imap_source   source = {.host = {.host = "127.0.0.1", .port = port, .tls = IMAP_CLEAR, .user = "ann", .password = "a\"b", .token = token, .seconds = 20},
                                    .bodies = {.memory_max = 100, .size_max = 100000, .spool_dir = "/tmp"}, .pause_ms = 1,
                                    .uidl_format = SLICE("%v.%u")};
 
@@ -180,6 +182,18 @@ int main(void)
           "left out INBOX: EXAMINE: the server says NO: not now\n");
     check("a password that is wrong", (const struct row[]){{"CAPABILITY", "* CAPABILITY IMAP4rev1\r\n% OK\r\n"}, {"LOGIN", "% NO [AUTHENTICATIONFAILED] never heard of\r\n"}, {0}}, NULL,
           "failed: 127.0.0.1: signing in: the server says NO: never heard of\n");
+    check("PLAIN, with its first message at once",
+          (const struct row[]){{"CAPABILITY", "* CAPABILITY IMAP4rev1 LOGINDISABLED AUTH=PLAIN SASL-IR\r\n% OK\r\n"},
+                               {"AUTHENTICATE PLAIN AGFubgBhImI=", "% OK\r\n"}, {"AUTHENTICATE", "% NO\r\n"}, LIST_INBOX, EXAMINE("0"), {0}},
+          NULL, INBOX_IS "end whole\n");
+    token = "tok";
+    check("a token",
+          (const struct row[]){{"CAPABILITY", "* CAPABILITY IMAP4rev1 AUTH=PLAIN AUTH=XOAUTH2 SASL-IR\r\n% OK\r\n"},
+                               {"AUTHENTICATE XOAUTH2 dXNlcj1hbm4BYXV0aD1CZWFyZXIgdG9rAQE=", "% OK\r\n"}, {"AUTHENTICATE", "% NO\r\n"}, LIST_INBOX, EXAMINE("0"), {0}},
+          NULL, INBOX_IS "end whole\n");
+    check("a token that nobody takes", (const struct row[]){CAPABLE("AUTH=PLAIN"), {0}}, NULL,
+          "failed: 127.0.0.1: the server takes no tokens (neither OAUTHBEARER nor XOAUTH2)\n");
+    token = NULL;
     check("nothing there", (const struct row[]){CAPABLE(""), {0}}, NULL, "failed: the server lists no mailbox\n");
     check("no server of IMAP", (const struct row[]){{"CAPABILITY", "220 mail ESMTP\r\n!"}, {0}}, NULL,
           "failed: 127.0.0.1: the server's answer is no IMAP: neither OK nor NO nor BAD\n");
