@@ -282,12 +282,20 @@ static bool put_in_place(struct restoring *r, const char *beside, struct fail *w
     return io_sync_dir(c->data, why);
 }
 
+/* Before anything is in its place. */
+static bool sync_all(const char *beside, struct fail *why)
+{
+    SCOPED(scoped_close) int fd = open(beside, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    return (fd >= 0 && syncfs(fd) == 0) || fail_errno(why, errno, "%s", beside);
+}
+
 static bool restore_beside(struct restoring *r, const char *beside, bool release_queue, json_t *result, struct fail *why)
 {
     struct putting p = {.r = r, .why = why};
 
     return io_make_dirs(beside, 0700, why) && copy_files(r, beside, why) && renew_mail(r, beside, result, why) &&
-           renew_queue(r, beside, release_queue, result, why) && put_in_place(r, beside, why) &&
+           renew_queue(r, beside, release_queue, result, why) && sync_all(beside, why) && put_in_place(r, beside, why) &&
            config_each_file(r->config, put_named, &p);
 }
 

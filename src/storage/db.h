@@ -122,6 +122,8 @@ struct db_copy;
 bool db_copy_begin(struct db *d, const char *to_path, struct db_copy **out, struct fail *why);
 bool db_copy_step(struct db_copy *c, unsigned pages, bool *done, struct fail *why);
 bool db_copy_finish(struct db_copy **c, struct fail *why);
+/* It need not outlive a crash: finish does not sync it. */
+void db_copy_for_now(struct db_copy *c);
 
 /* PRAGMA integrity_check; damage is described in *why. */
 bool db_check(struct db *d, struct fail *why);

@@ -20,6 +20,7 @@ struct db_copy {
     sqlite3 *target;
     sqlite3_backup *backup;
     bool done;
+    bool for_now;
 };
 
 static void copy_free(struct db_copy *c)
@@ -89,8 +90,16 @@ bool db_copy_step(struct db_copy *c, unsigned pages, bool *done, struct fail *wh
     return true;
 }
 
+void db_copy_for_now(struct db_copy *c)
+{
+    c->for_now = true;
+}
+
 static bool put_in_place(const struct db_copy *c, struct fail *why)
 {
+    if (c->for_now)
+        return rename(c->temp_path, c->to_path) == 0 || fail_errno(why, errno, "%s", c->to_path);
+
     SCOPED(scoped_close) int fd = open(c->temp_path, O_RDWR | O_CLOEXEC);
     SCOPED(scoped_free) char *copy = xstrdup(c->to_path);
 

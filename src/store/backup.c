@@ -100,7 +100,7 @@ bool store_copy_account(struct store *st, uint64_t id, const char *path, struct 
     if (!store_account(st, id, &a, why))
         return false;
     block_begin();
-    bool ok = snapshot_copy(a, path, why);
+    bool ok = snapshot_copy(a, path, false, why);
     block_end();
     account_release(&a);
     return ok;

@@ -27,7 +27,7 @@ static void look_at(struct looking *k, const struct reference *m, struct arena *
     bool ok = volume_describe(k->volumes, m->ref, arena, &record, &why) && volume_verify(k->volumes, m->ref, &why);
     if (ok && record.size + m->prefix != m->size)
         ok = fail_set(&why, FAIL_PERM, FAIL_OTHER, "it has %llu bytes, its row says %llu",
-                      (unsigned long long)(record.size + m->prefix), (unsigned long long)m->size);
+                      (unsigned long long)record.size + (unsigned long long)m->prefix, (unsigned long long)m->size);
     if (ok)
         return;
     (void)snprintf(text, sizeof text, "account %llu: message %llu: %s", (unsigned long long)k->account,

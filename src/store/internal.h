@@ -552,8 +552,8 @@ bool release_is_accounted_for(struct store *st, uint64_t account, volume_ref ref
 
 /* ---- snapshot.c ---- */
 
-/* A copy of the account's file, taken in steps. */
-bool snapshot_copy(struct account *a, const char *path, struct fail *why);
+/* A copy of the account's file, taken in steps; `lasting`: it is to outlive a crash. */
+bool snapshot_copy(struct account *a, const char *path, bool lasting, struct fail *why);
 
 /* ---- renew.c ---- */
 

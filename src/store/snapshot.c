@@ -22,7 +22,7 @@ static bool make_folder(const struct store *st, uint64_t id, struct fail *why)
 }
 
 /* The file stays open between the steps: `pins` keeps the background from closing it. */
-bool snapshot_copy(struct account *a, const char *path, struct fail *why)
+bool snapshot_copy(struct account *a, const char *path, bool lasting, struct fail *why)
 {
     struct db_copy *copy = NULL;
     bool done = false;
@@ -32,6 +32,8 @@ bool snapshot_copy(struct account *a, const char *path, struct fail *why)
     bool ok = db_copy_begin(a->db, path, &copy, why);
     if (ok)
         a->pins++;
+    if (ok && !lasting)
+        db_copy_for_now(copy);
     while (ok && !done) {
         ok = db_copy_step(copy, STEP_PAGES, &done, why);
         if (ok && !done) {
@@ -55,7 +57,7 @@ bool store_snapshot(struct store *st, uint64_t id, struct fail *why)
     if (!account_path(st, "snapshots", id, "mail.db", path, why) || !store_account(st, id, &a, why))
         return false;
     block_begin();
-    bool ok = make_folder(st, id, why) && snapshot_copy(a, path, why);
+    bool ok = make_folder(st, id, why) && snapshot_copy(a, path, true, why);
     block_end();
     account_release(&a);
     return ok;

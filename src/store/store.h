@@ -506,7 +506,7 @@ bool store_snapshot(struct store *st, uint64_t account_id, struct fail *why);
 /* While a lease lives nothing that a copy may have is given back.  _begin waits for what is just being given back. */
 void store_lease_begin(struct store *st);
 void store_lease_end(struct store *st);
-/* Copies, fsynced and renamed into place, that nobody's changes wait for long. */
+/* Copies, renamed into place, that nobody's changes wait for long; an account's is not fsynced: who copies it on does that. */
 bool store_copy_node(struct store *st, const char *path, struct fail *why);
 bool store_copy_account(struct store *st, uint64_t account_id, const char *path, struct fail *why);
 /*

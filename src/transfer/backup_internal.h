@@ -21,7 +21,7 @@ bool backup_list_write(const struct backup_list *l, struct buf *out);
 
 /*
  * The first `bytes` of `in` (UINT64_MAX: all) to `out` (-1: nowhere), zeros as holes; *copied and the digest of them.
- * FAIL_PERM if there are fewer.
+ * FAIL_PERM if there are fewer.  A large one is fsynced; smaller ones are many, and wait for a syncfs.
  */
 bool backup_copy_bytes(int in, int out, uint64_t bytes, uint64_t *copied, char digest[BACKUP_DIGEST_TEXT],
                        const struct backup_moved *moved, struct fail *why);

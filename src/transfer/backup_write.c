@@ -178,7 +178,7 @@ bool backup_writer_finish(struct backup_writer *w, unsigned keep, struct fail *w
         die_no_memory(0);
     if (w->list.count > 0)
         qsort(w->list.files, w->list.count, sizeof *w->list.files, by_name);
-    /* The files are on the disk; this is for the folders' entries of them. */
+    /* Small files, and the folders' entries of all; it tells of every write that failed since the folder was opened (Linux 5.8). */
     if (syncfs(w->folder->fd) != 0)
         return fail_errno(why, errno, "%s", w->folder->path);
     buf_init(&text, LIST_MAX);
