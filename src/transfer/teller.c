@@ -72,7 +72,7 @@ static void leave_out(struct telling *t, uint32_t uid, const char *reason)
 static bool tell_message(void *ctx, const struct message_info *m)
 {
     struct telling *t = ctx;
-    struct fail     local;
+    struct fail     local = {0};
     bool            found;
     uint32_t        at = view_find(t->view, m->uid, &found);
 

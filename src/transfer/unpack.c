@@ -90,7 +90,7 @@ static bool add_gzip(struct unpack *u, struct slice in, bool (*take)(void *, str
         if (u->ended && inflateReset(z) != Z_OK)
             return damaged(why);
         u->ended = false;
-        int result;
+        int result = Z_OK;
         do {
             z->next_out = u->out;
             z->avail_out = OUT;

@@ -239,7 +239,7 @@ static bool send_body(struct wire_sender *s, const struct body *body, struct fai
 {
     struct slice all;
     uint64_t     size = body_size(body);
-    size_t       got;
+    size_t       got = 0;
 
     if (body_in_memory(body, &all))
         return send_pieces(s, all, why);
