@@ -147,8 +147,25 @@ static void test_utf7(void)
     arena_finish(&a);
 }
 
+/* One byte above 0x7f, wherever it stands. */
+static void test_ascii(void)
+{
+    char text[100];
+
+    for (size_t len = 0; len <= sizeof text; len++) {
+        memset(text, 'a', sizeof text);
+        CHECK("none", slice_is_ascii(slice_make(text, len)));
+        for (size_t at = 0; at < sizeof text; at++) {
+            text[at] = (char)0x80;
+            CHECK("one", slice_is_ascii(slice_make(text, len)) == (at >= len));
+            text[at] = 0x7f;
+        }
+    }
+}
+
 int main(void)
 {
+    test_ascii();
     test_utf8();
     test_utf8_round();
     test_fold();
