@@ -187,14 +187,6 @@ void item_free(struct queue *q, struct item *i);
 /* The group changed: an item that only waits is forgotten.  false: it is claimed. */
 bool item_forget(struct queue *q, uint64_t head);
 /* Makes a group claimed without a place, so that nobody else claims it; NULL: somebody has. */
-/*
- * Of a group that is claimed: what is to be done with one of its recipients afterwards; `kind` 0: nothing any more.
- * MARK_TOO_LATE: its fate is being written, so ask again when that is settled.
- */
-enum marked { MARKED, MARKED_BEFORE, MARK_NOT_CLAIMED, MARK_TOO_LATE };
-enum marked item_mark(struct queue *q, uint64_t head, uint64_t row, enum mark_kind kind, bool counted);
-/* Is this recipient with somebody who sends it?  In doubt it is. */
-bool item_has(const struct queue *q, uint64_t head, uint64_t row);
 struct item *item_reserve(struct queue *q, struct destination *d, uint64_t head, uint64_t message);
 
 /* ---- claim.c ---- */
@@ -259,6 +251,17 @@ bool queue_read_counts(struct queue *q, struct fail *why);
 void queue_db_lock(struct queue *q);
 void queue_db_unlock(struct queue *q);
 void queue_wait(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t ms);
+
+/* ---- steer.c; with the lock ---- */
+
+/*
+ * Of a group that is claimed: what is to be done with one of its recipients afterwards; `kind` 0: nothing any more.
+ * MARK_TOO_LATE: its fate is being written, so ask again when that is settled.
+ */
+enum marked { MARKED, MARKED_BEFORE, MARK_NOT_CLAIMED, MARK_TOO_LATE };
+enum marked item_mark(struct queue *q, uint64_t head, uint64_t row, enum mark_kind kind, bool counted);
+/* Is this recipient with somebody who sends it?  In doubt it is. */
+bool item_has(const struct queue *q, uint64_t head, uint64_t row);
 
 /* ---- rebuild.c ---- */
 

@@ -497,41 +497,6 @@ void item_free(struct queue *q, struct item *i)
     free(i);
 }
 
-bool item_has(const struct queue *q, uint64_t head, uint64_t row)
-{
-    const struct item *i = idmap_get(&q->items, head);
-
-    if (i == NULL || !i->active || i->claim == NULL)
-        return i != NULL && i->active;
-    for (size_t k = 0; k < i->claim->recipient_count; k++)
-        if (i->claim->recipients[k].row == row)
-            return true;
-    return false;
-}
-
-enum marked item_mark(struct queue *q, uint64_t head, uint64_t row, enum mark_kind kind, bool counted)
-{
-    struct item *i = idmap_get(&q->items, head);
-
-    if (!item_has(q, head, row))
-        return MARK_NOT_CLAIMED;
-    if (i->judged || i->claim == NULL)
-        return MARK_TOO_LATE;
-    struct mark **at = &i->marks;
-    while (*at != NULL && (*at)->row != row)
-        at = &(*at)->next;
-    struct mark *m = *at;
-    if ((m != NULL ? m->kind : 0) == kind)
-        return MARKED_BEFORE;
-    if (m == NULL) {
-        *at = m = xcalloc(1, sizeof *m);
-        m->row = row;
-    }
-    m->kind = kind;
-    m->counted = m->counted || counted;
-    return MARKED;
-}
-
 static void unlink_item(struct queue *q, struct item *i)
 {
     struct lane  *l = i->lane;

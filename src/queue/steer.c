@@ -55,6 +55,43 @@ static bool rcpt_fits(const struct queue_filter *f, const struct rcpt *r)
     return contains(r->address, f->recipient) && domain_fits(f->domain, r) && contains(r->reason, f->reason);
 }
 
+/* ---- what is being sent; with the lock ---- */
+
+bool item_has(const struct queue *q, uint64_t head, uint64_t row)
+{
+    const struct item *i = idmap_get(&q->items, head);
+
+    if (i == NULL || !i->active || i->claim == NULL)
+        return i != NULL && i->active;
+    for (size_t k = 0; k < i->claim->recipient_count; k++)
+        if (i->claim->recipients[k].row == row)
+            return true;
+    return false;
+}
+
+enum marked item_mark(struct queue *q, uint64_t head, uint64_t row, enum mark_kind kind, bool counted)
+{
+    struct item *i = idmap_get(&q->items, head);
+
+    if (!item_has(q, head, row))
+        return MARK_NOT_CLAIMED;
+    if (i->judged || i->claim == NULL)
+        return MARK_TOO_LATE;
+    struct mark **at = &i->marks;
+    while (*at != NULL && (*at)->row != row)
+        at = &(*at)->next;
+    struct mark *m = *at;
+    if ((m != NULL ? m->kind : 0) == kind)
+        return MARKED_BEFORE;
+    if (m == NULL) {
+        *at = m = xcalloc(1, sizeof *m);
+        m->row = row;
+    }
+    m->kind = kind;
+    m->counted = m->counted || counted;
+    return MARKED;
+}
+
 /* ---- rows; with db_lock ---- */
 
 static bool read_letters(struct queue *q, uint64_t after, struct arena *a, struct letter *out, size_t *count, struct fail *why)
