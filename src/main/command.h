@@ -95,6 +95,7 @@ int command_queue_list(struct cli *cli), command_queue_show(struct cli *cli), co
 int command_sendmail(struct cli *cli);
 int command_backup(struct cli *cli), command_backup_verify(struct cli *cli), command_restore(struct cli *cli);
 int command_import_maildir(struct cli *cli), command_import_eml(struct cli *cli);
+int command_import_postfix_dovecot(struct cli *cli);
 int command_import_mbox(struct cli *cli), command_import_imap(struct cli *cli);
 int command_export_maildir(struct cli *cli), command_export_mbox(struct cli *cli);
 int command_config_check(struct cli *cli), command_check(struct cli *cli), command_check_sandbox(struct cli *cli), command_rebuild(struct cli *cli),

@@ -1,0 +1,526 @@
+/*
+ * main/command_takeover.c - posthorn import postfix-dovecot
+ *
+ * Layer: main.  Reads how a Postfix and a Dovecot were set up, says what it would do, and does it: domains, accounts
+ * with their password hashes and quotas, aliases, mail.  All of it may be done again: what is there is used again, a
+ * hash is not put over a password that was used here, and mail goes on from the last run.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "auth/control.h"
+#include "base/map.h"
+#include "base/scoped.h"
+#include "main/ask.h"
+#include "main/config.h"
+#include "main/moving.h"
+#include "main/reach.h"
+#include "transfer/dovecot.h"
+#include "transfer/maildir.h"
+#include "transfer/mbox_source.h"
+
+enum { ARENA_MOST = 1 << 30, NAMES_MOST = 64 << 20 };
+
+struct list {
+    struct slice *items;
+    size_t count, room;
+};
+
+struct person {
+    struct dovecot_user user;
+    struct slice address;
+    uint64_t id;
+};
+
+struct alias {
+    struct slice address, members; /* separated by blanks */
+};
+
+struct note {
+    const char *what, *reason;
+};
+
+struct box {
+    struct cli *cli;
+    const char *root;
+    struct arena arena;
+    struct postfix *postfix;
+    struct dovecot *dovecot;
+    struct slice local, wanted; /* local: where names without a domain are; wanted: --domain, empty: all */
+    struct list domains;
+    struct buf names;
+    struct person *people;
+    struct alias *aliases;
+    struct note *notes;
+    size_t people_count, people_room, alias_count, alias_room, note_count, note_room;
+    unsigned made, kept; /* hashes set, and left because the account was used */
+};
+
+/* Room for one more at the end of an array that lives in the arena. */
+static void *one_more(struct box *b, void *items, size_t count, size_t *room, size_t size)
+{
+    if (count < *room)
+        return items;
+    size_t more = *room > 0 ? *room * 2 : 32;
+    void *out = arena_alloc_array(&b->arena, more, size);
+    if (count > 0)
+        memcpy(out, items, count * size);
+    *room = more;
+    return out;
+}
+
+static void note(void *ctx, const char *what, const char *reason)
+{
+    struct box *b = ctx;
+
+    for (size_t i = 0; i < b->note_count; i++)
+        if (strcmp(b->notes[i].what, what) == 0 && strcmp(b->notes[i].reason, reason) == 0)
+            return;
+    b->notes = one_more(b, b->notes, b->note_count, &b->note_room, sizeof *b->notes);
+    b->notes[b->note_count++] = (struct note){arena_cstr(&b->arena, slice_of(what)), arena_cstr(&b->arena, slice_of(reason))};
+}
+
+static void note_slice(struct box *b, struct slice what, const char *reason)
+{
+    note(b, arena_cstr(&b->arena, what), reason);
+}
+
+static bool has(const struct list *l, struct slice s)
+{
+    for (size_t i = 0; i < l->count; i++)
+        if (slice_eq_nocase(l->items[i], s))
+            return true;
+    return false;
+}
+
+/* ---- what is there ---- */
+
+static bool is_wanted(struct slice wanted, struct slice domain)
+{
+    bool any = wanted.len == 0;
+
+    for (struct slice w = postfix_word(&wanted); w.len > 0 && !any; w = postfix_word(&wanted))
+        any = slice_eq_nocase(w, domain);
+    return any;
+}
+
+static void add_domain(void *ctx, struct slice key, struct slice value)
+{
+    struct box *b = ctx;
+
+    (void)value;
+    if (slice_find_char(key, '@') < key.len || slice_find_char(key, '.') == key.len || slice_starts(key, SLICE("localhost")) ||
+        slice_starts(key, SLICE("[")) || slice_starts(key, SLICE("!")) || has(&b->domains, key) || !is_wanted(b->wanted, key))
+        return;
+    b->domains.items = one_more(b, b->domains.items, b->domains.count, &b->domains.room, sizeof *b->domains.items);
+    b->domains.items[b->domains.count++] = arena_keep(&b->arena, key);
+}
+
+static void add_name(void *ctx, struct slice key, struct slice value)
+{
+    struct box *b = ctx;
+
+    (void)value;
+    if (slice_starts(key, SLICE("@")))
+        note_slice(b, key, "is a mailbox for a whole domain: posthorn alias add @DOMAIN ACCOUNT does the same");
+    else if (slice_find_char(key, '@') < key.len)
+        buf_add(&b->names, key), buf_add_char(&b->names, ' ');
+}
+
+static struct slice with_domain(struct box *b, struct slice name)
+{
+    if (slice_find_char(name, '@') < name.len || b->local.len == 0)
+        return name;
+    return arena_printf(&b->arena, PRIslice "@" PRIslice, SLICE_ARG(name), SLICE_ARG(b->local));
+}
+
+static struct slice domain_of(struct slice address)
+{
+    return slice_from(address, slice_find_char(address, '@') + 1);
+}
+
+static bool is_person(const struct box *b, struct slice address)
+{
+    for (size_t i = 0; i < b->people_count; i++)
+        if (slice_eq_nocase(b->people[i].address, address))
+            return true;
+    return false;
+}
+
+static void add_person(void *ctx, const struct dovecot_user *u)
+{
+    struct box *b = ctx;
+    struct slice address = with_domain(b, u->name);
+
+    if (slice_find_char(address, '@') == address.len || !has(&b->domains, domain_of(address))) {
+        if (is_wanted(b->wanted, domain_of(address)) || slice_find_char(address, '@') == address.len)
+            note_slice(b, address, "has no domain that Postfix receives mail for");
+        return;
+    }
+    b->people = one_more(b, b->people, b->people_count, &b->people_room, sizeof *b->people);
+    b->people[b->people_count++] = (struct person){.user = *u, .address = address};
+    if (u->hash.len == 0)
+        note_slice(b, address, "has no password that could be read: posthorn account passwd sets one");
+}
+
+/* What follows a name in an alias, each checked; true if anything is left. */
+static bool take_members(struct box *b, struct slice address, struct slice value, struct alias *out)
+{
+    struct buf members;
+
+    buf_init(&members, 1 << 20);
+    for (struct slice w = postfix_word(&value); w.len > 0; w = postfix_word(&value)) {
+        struct slice member = w.len > 1 && w.ptr[0] == '\\' ? slice_from(w, 1) : w;
+        if (strchr("|/:\"@", member.ptr[0]) != NULL)
+            note_slice(b, arena_printf(&b->arena, PRIslice ": " PRIslice, SLICE_ARG(address), SLICE_ARG(w)),
+                       w.ptr[0] == '@' ? "leads to a whole domain: make an alias for each address" : "is no address: commands, files and included lists are not carried");
+        else
+            buf_addf(&members, "%s" PRIslice, members.len > 0 ? " " : "", SLICE_ARG(with_domain(b, member)));
+    }
+    *out = (struct alias){.address = address, .members = arena_keep(&b->arena, buf_slice(&members))};
+    buf_finish(&members);
+    return out->members.len > 0;
+}
+
+static void add_alias(void *ctx, struct slice key, struct slice value)
+{
+    struct box *b = ctx;
+    bool bare = slice_find_char(key, '@') == key.len;
+    struct slice address = with_domain(b, key);
+    struct alias a;
+
+    if (value.len == 0 || (bare && slice_find_char(key, '.') < key.len)) /* the domain itself, of virtual(5) */
+        return;
+    if (!has(&b->domains, domain_of(address))) {
+        if (is_wanted(b->wanted, domain_of(address)))
+            note_slice(b, address, "is an alias of a domain that Postfix does not receive mail for");
+        return;
+    }
+    if (!take_members(b, address, value, &a) || slice_eq_nocase(a.members, address))
+        return;
+    if (is_person(b, address)) {
+        note_slice(b, address, "has an account and leads elsewhere too: its owner's Sieve script, or an account of another name, does that");
+        return;
+    }
+    b->aliases = one_more(b, b->aliases, b->alias_count, &b->alias_room, sizeof *b->aliases);
+    b->aliases[b->alias_count++] = a;
+}
+
+/* Aliases of the local(8) kind are for the people of the machine; those that lead nowhere here are no loss. */
+static void add_local_alias(void *ctx, struct slice key, struct slice value)
+{
+    struct box *b = ctx;
+
+    if (b->local.len > 0 && slice_find_char(key, '@') == key.len)
+        add_alias(ctx, arena_printf(&b->arena, PRIslice "@" PRIslice, SLICE_ARG(key), SLICE_ARG(b->local)), value);
+}
+
+static bool read_names(struct box *b, struct fail *why)
+{
+    const char *path = cli_option(b->cli, "users");
+    struct slice text, line;
+    bool there;
+
+    if (path == NULL)
+        return true;
+    int at = path[0] == '/';
+    if (!box_file(at ? "" : ".", slice_of(path + at), &b->arena, &text, &there, why))
+        return false;
+    if (!there)
+        return fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "%s is not there", path);
+    while (text.len > 0) {
+        line = slice_trim(slice_cut(&text, '\n'));
+        buf_add(&b->names, line), buf_add_char(&b->names, ' ');
+    }
+    return true;
+}
+
+static bool read_box(struct box *b, struct fail *why)
+{
+    const struct box_notes notes = {.note = note, .ctx = b};
+    struct slice text, rest;
+    bool there;
+
+    if (!postfix_read(b->root, &b->arena, &notes, &b->postfix, why) || !dovecot_read(b->root, &b->arena, &notes, &b->dovecot, why) ||
+        !read_names(b, why))
+        return false;
+    postfix_each(b->postfix, "mydestination", add_domain, b);
+    rest = postfix_get(b->postfix, "myorigin");
+    if (slice_starts(rest, SLICE("/")) && box_file(b->root, rest, &b->arena, &text, &there, why))
+        rest = slice_trim(text);
+    b->local = has(&b->domains, rest) ? rest : b->domains.count > 0 ? b->domains.items[0] : SLICE("");
+    postfix_each(b->postfix, "virtual_mailbox_domains", add_domain, b);
+    postfix_each(b->postfix, "virtual_alias_domains", add_domain, b);
+    postfix_each(b->postfix, "virtual_mailbox_maps", add_name, b);
+    dovecot_each_user(b->dovecot, buf_slice(&b->names), add_person, b);
+    postfix_each(b->postfix, "virtual_alias_maps", add_alias, b);
+    postfix_each(b->postfix, "alias_maps", add_local_alias, b);
+    static const char *const said[][2] = {
+        {"transport_maps", "routes are not carried: posthorn.conf has route { }"},
+        {"relay_domains", "are not carried: posthorn.conf names the domains that are relayed for"},
+        {"smtpd_sender_login_maps", "are not carried: posthorn account sender add ADDRESS SENDER"},
+        {"sender_bcc_maps", "is not carried"},
+        {"recipient_bcc_maps", "is not carried"},
+        {"content_filter", "is not carried: posthorn.conf has rspamd and milters"},
+        {"smtpd_milters", "are not carried: posthorn.conf has milters"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(said); i++)
+        if (postfix_get(b->postfix, said[i][0]).len > 0)
+            note(b, said[i][0], said[i][1]);
+    if (slice_find(dovecot_get(b->dovecot, "mail_plugins"), SLICE("acl")) < dovecot_get(b->dovecot, "mail_plugins").len)
+        note(b, "acl", "who may see whose mailboxes is not carried: IMAP's SETACL gives it again");
+    if (b->people_count == 0)
+        return fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "no user was found there (--users FILE names them)");
+    return true;
+}
+
+/* ---- the plan ---- */
+
+static void print_plan(const struct box *b)
+{
+    printf("domains (%zu):\n", b->domains.count);
+    for (size_t i = 0; i < b->domains.count; i++)
+        printf("    " PRIslice "\n", SLICE_ARG(b->domains.items[i]));
+    printf("accounts (%zu):\n", b->people_count);
+    for (size_t i = 0; i < b->people_count; i++) {
+        const struct person *p = &b->people[i];
+        struct slice hash = p->user.hash, scheme = slice_starts(hash, SLICE("{")) ? slice_sub(hash, 1, slice_find_char(hash, '}') - 1) : SLICE("");
+        printf("    " PRIslice "  password: " PRIslice "  mail: " PRIslice, SLICE_ARG(p->address),
+               SLICE_ARG(scheme.len > 0 ? scheme : SLICE("none")), SLICE_ARG(p->user.location.len > 0 ? p->user.location : SLICE("not known")));
+        if (p->user.quota > 0)
+            printf("  quota: %llu bytes", (unsigned long long)p->user.quota);
+        printf("\n");
+    }
+    printf("aliases (%zu):\n", b->alias_count);
+    for (size_t i = 0; i < b->alias_count; i++)
+        printf("    " PRIslice " -> " PRIslice "\n", SLICE_ARG(b->aliases[i].address), SLICE_ARG(b->aliases[i].members));
+    if (b->note_count > 0)
+        printf("not taken over:\n");
+    for (size_t i = 0; i < b->note_count; i++)
+        printf("    %s: %s\n", b->notes[i].what, b->notes[i].reason);
+}
+
+/* What of the settings has a counterpart; a file that is there stays as it is. */
+static bool write_config(struct box *b, const char *path, struct fail *why)
+{
+    static const struct { const char *setting, *words; } rows[] = {
+        {"myhostname", "hostname"},
+        {"relayhost", "a smart host: route { }"},
+        {"message_size_limit", "limits smtp: message_bytes"},
+        {"mynetworks", "client networks that may relay"},
+        {"recipient_delimiter", "what separates a name from its detail"},
+        {"smtpd_tls_cert_file", "certificate"},
+        {"smtpd_tls_key_file", "key"},
+    };
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    FILE *file = fd >= 0 ? fdopen(fd, "w") : NULL;
+
+    if (file == NULL)
+        return fail_errno(why, errno, "%s", path);
+    fprintf(file, "# What was set in %s, beside what it is called in posthorn.conf(5).  Nothing here takes effect by itself.\n", b->root);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct slice value = postfix_get(b->postfix, rows[i].setting);
+        if (value.len > 0)
+            fprintf(file, "# %s: %s = " PRIslice "\n", rows[i].words, rows[i].setting, SLICE_ARG(value));
+    }
+    struct slice cert = dovecot_get(b->dovecot, "ssl_cert"), key = dovecot_get(b->dovecot, "ssl_key");
+    if (cert.len > 0)
+        fprintf(file, "# certificate, key: ssl_cert = " PRIslice ", ssl_key = " PRIslice "\n", SLICE_ARG(cert), SLICE_ARG(key));
+    fprintf(file, "# Until everybody has signed in once, SCRAM fails for accounts whose passwords are hashes of another kind:\n"
+                  "# limits auth { mechanisms = \"PLAIN LOGIN\" } offers only what works at once.\n");
+    if (fclose(file) != 0)
+        return fail_errno(why, errno, "%s", path);
+    return true;
+}
+
+/* ---- doing it ---- */
+
+static json_t *text_json(struct slice s)
+{
+    return json_stringn(s.ptr, s.len);
+}
+
+static bool request(struct reach *r, json_t *what, json_t **result, struct fail *why)
+{
+    json_t *answer = NULL;
+    bool ok = what != NULL ? reach_ask(r, what, &answer, why)
+                           : fail_set(why, FAIL_PERM, FAIL_INVALID, "a name that is no UTF-8");
+
+    if (ok && result != NULL)
+        *result = answer;
+    else
+        json_decref(answer);
+    return ok;
+}
+
+static bool used_one(void *ctx, const struct auth_credential *k)
+{
+    if (k->last_used > 0)
+        (void)idmap_put(ctx, k->account, ctx);
+    return true;
+}
+
+/* An account that was used here keeps the password it has. */
+static void set_hash(struct box *b, struct reach *r, const struct person *p, const struct idmap *used)
+{
+    struct fail why;
+
+    if (p->user.hash.len == 0)
+        return;
+    if (idmap_get(used, p->id) != NULL)
+        b->kept++;
+    else if (auth_control_set_hash(r->auth, p->id, p->address, p->user.hash, &why))
+        b->made++;
+    else
+        note_slice(b, p->address, arena_cstr(&b->arena, arena_printf(&b->arena, "comes without its password: %s", why.text)));
+}
+
+static void make_account(struct box *b, struct reach *r, struct person *p, const struct idmap *used)
+{
+    json_t *account = NULL;
+    struct fail why;
+
+    if (!request(r, json_pack("{s:s, s:o}", "do", "account.add", "address", text_json(p->address)), &account, &why)) {
+        note_slice(b, p->address, why.text);
+        return;
+    }
+    p->id = (uint64_t)json_integer_value(json_object_get(account, "id"));
+    json_decref(account);
+    set_hash(b, r, p, used);
+    if (p->user.quota > 0 && !request(r, json_pack("{s:s, s:o, s:I}", "do", "account.quota", "address", text_json(p->address), "storage",
+                                                   (json_int_t)p->user.quota), NULL, &why))
+        note_slice(b, p->address, why.text);
+}
+
+static void make_alias(struct box *b, struct reach *r, const struct alias *a)
+{
+    struct slice rest = a->members;
+    struct fail why;
+
+    for (struct slice w = postfix_word(&rest); w.len > 0; w = postfix_word(&rest))
+        if (!request(r, json_pack("{s:s, s:o, s:[o]}", "do", "alias.add", "address", text_json(a->address), "members", text_json(w)), NULL, &why) &&
+            why.reason != FAIL_EXISTS)
+            note_slice(b, a->address, why.text);
+}
+
+static bool make_all(struct box *b, struct fail *why)
+{
+    struct config *config = NULL;
+    struct reach r;
+    struct idmap used;
+
+    if (!cli_config(b->cli, &config))
+        return fail_set(why, FAIL_PERM, FAIL_OTHER, "no config");
+    idmap_init(&used);
+    reach_init(&r, config);
+    bool ok = reach_auth(&r, why) && auth_control_list(r.auth, used_one, &used, why);
+    for (size_t i = 0; i < b->domains.count && ok; i++)
+        ok = request(&r, json_pack("{s:s, s:o}", "do", "domain.add", "domain", text_json(b->domains.items[i])), NULL, why) ||
+             why->reason == FAIL_EXISTS;
+    for (size_t i = 0; i < b->people_count && ok; i++)
+        make_account(b, &r, &b->people[i], &used);
+    for (size_t i = 0; i < b->alias_count && ok; i++)
+        make_alias(b, &r, &b->aliases[i]);
+    idmap_finish(&used);
+    reach_finish(&r);
+    config_destroy(&config);
+    return ok;
+}
+
+static void move_one(struct box *b, struct moving *m, const struct person *p)
+{
+    struct dovecot_place place = dovecot_place(p->user.location);
+    struct arena *a = &b->arena;
+    struct fail why = {0};
+    struct maildir *from = NULL;
+    const char *path = arena_cstr(a, arena_printf(a, "%s" PRIslice, strcmp(b->root, "/") == 0 ? "" : b->root, SLICE_ARG(place.path)));
+    struct slice uidl = dovecot_get(b->dovecot, "pop3_uidl_format");
+    const struct moving_target to = {.address = arena_cstr(a, p->address), .over_quota = cli_option(b->cli, "over-quota") != NULL,
+                                     .keep_gone = cli_option(b->cli, "keep-gone") != NULL};
+
+    if (uidl.len == 0)
+        uidl = dovecot_get(b->dovecot, "protocol pop3/pop3_uidl_format");
+    const struct maildir_options options = {
+        .control = place.control.len > 0 ? arena_cstr(a, arena_printf(a, "%s" PRIslice, b->root, SLICE_ARG(place.control))) : NULL,
+        .inbox = place.inbox.len > 0 ? arena_cstr(a, arena_printf(a, "%s" PRIslice, b->root, SLICE_ARG(place.inbox))) : NULL,
+        .sieve_home = p->user.home.len > 0 ? arena_cstr(a, arena_printf(a, "%s" PRIslice, b->root, SLICE_ARG(p->user.home))) : NULL,
+        .uidl_format = uidl.len > 0 ? arena_cstr(a, uidl) : NULL,
+        .bodies = moving_bodies(),
+    };
+    if (slice_eq(place.kind, SLICE("mbox"))) {
+        struct mbox_source source = {.path = path, .bodies = *moving_bodies()};
+        if (options.inbox != NULL && access(options.inbox, F_OK) == 0) {
+            struct mbox_source inbox = {.path = options.inbox, .bodies = *moving_bodies(), .mailbox = SLICE("INBOX")};
+            (void)moving_import(m, &to, mbox_source_read, &inbox, NULL);
+        }
+        if (access(path, F_OK) == 0)
+            (void)moving_import(m, &to, mbox_source_read, &source, NULL);
+    } else if (!slice_eq(place.kind, SLICE("maildir"))) {
+        moving_left_out(m, to.address, "its mail is in no Maildir and no mbox: posthorn import imap brings it while Dovecot runs");
+    } else if (access(path, F_OK) != 0 && errno == ENOENT) {
+        moving_note(m, to.address, "has no mail yet");
+    } else if (!maildir_open(path, &options, &from, &why)) {
+        moving_left_out(m, to.address, why.text);
+    } else {
+        (void)moving_import(m, &to, maildir_read, from, NULL);
+        maildir_destroy(&from);
+    }
+}
+
+static int move_all(struct box *b)
+{
+    struct moving *m = moving_begin(b->cli, "import");
+    bool mail = cli_option(b->cli, "only-accounts") == NULL && cli_option(b->cli, "skip-mail") == NULL;
+
+    if (m == NULL)
+        return FAILED;
+    for (size_t i = 0; i < b->people_count && mail; i++)
+        if (b->people[i].id != 0)
+            move_one(b, m, &b->people[i]);
+    for (size_t i = 0; i < b->note_count; i++)
+        moving_left_out(m, b->notes[i].what, b->notes[i].reason);
+    return moving_end(&m);
+}
+
+static int takeover(struct box *b)
+{
+    const char *to = cli_option(b->cli, "write-config");
+    struct fail why = {0};
+
+    if (!read_box(b, &why))
+        return cli_failed(b->cli, &why);
+    if (!b->cli->json)
+        print_plan(b);
+    if (to != NULL && !write_config(b, to, &why))
+        return cli_failed(b->cli, &why);
+    if (cli_option(b->cli, "dry-run") != NULL)
+        return b->note_count > 0 ? FAILED : DONE;
+    if (cli_option(b->cli, "yes") == NULL && !ask_yes("Take over all this (yes/no)?")) {
+        (void)fail_set(&why, FAIL_PERM, FAIL_INVALID, "nothing done (--yes does it without asking)");
+        return cli_failed(b->cli, &why);
+    }
+    (void)fflush(stdout);
+    if (!make_all(b, &why))
+        return cli_failed(b->cli, &why);
+    if (!b->cli->json)
+        printf("accounts and aliases are there; %u passwords taken over, %u kept because the account is in use here\n", b->made, b->kept);
+    return move_all(b);
+}
+
+int command_import_postfix_dovecot(struct cli *cli)
+{
+    const char *root = cli_option(cli, "root"), *domains = cli_option(cli, "domain");
+    struct box b = {.cli = cli, .root = root != NULL ? root : "/", .wanted = slice_of(domains != NULL ? domains : "")};
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    arena_init(&b.arena, ARENA_MOST);
+    buf_init(&b.names, NAMES_MOST);
+    int status = takeover(&b);
+    buf_finish(&b.names);
+    arena_finish(&b.arena);
+    return status;
+}

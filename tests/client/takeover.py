@@ -1,0 +1,150 @@
+"""posthorn import postfix-dovecot: a Dovecot's users sign in as before, and mbsync and mpop have nothing to fetch again."""
+
+import imaplib
+import os
+import poplib
+import re
+import shutil
+import subprocess
+import time
+
+import demo
+from formats import Dovecot
+from mbsync import CONFIG
+from pop3 import MPOP
+
+DOMAIN = "moved.example"
+SCHEMES = ["SHA512-CRYPT", "BLF-CRYPT", "ARGON2ID", "SSHA", "SSHA256", "SHA256-CRYPT", "MD5-CRYPT", "PBKDF2", "SCRAM-SHA-256", "PLAIN"]
+
+
+def run(c):
+    if not (c.has("dovecot") & c.has("mbsync") & c.has("mpop")):
+        return
+    with demo.Demo(c.server.program, None) as other, Box(c) as box:
+        Takeover(c, other, box).run()
+
+
+class Box(Dovecot):
+    """Dovecot with a passwd-file, and the etc of a machine as a takeover finds it."""
+
+    def __init__(self, c):
+        super().__init__(c)
+        self.users = ["p%d@%s" % (n, DOMAIN) for n in range(len(SCHEMES))]
+        root, lines = os.path.join(c.folder, "root"), []
+        for scheme, user in zip(SCHEMES, self.users):
+            cost = {"BLF-CRYPT": ["-r", "5"], "SHA512-CRYPT": ["-r", "5000"], "SHA256-CRYPT": ["-r", "5000"]}.get(scheme, [])
+            made = subprocess.run(["doveadm", "-O", "pw", "-s", scheme, "-p", "secret-" + scheme, *cost], check=True, capture_output=True, text=True).stdout
+            lines.append("%s:%s::::::userdb_quota_rule=*:storage=50M\n" % (user, made.strip()))
+        c.file("dovecot/users", "".join(lines), 0o644)
+        with open(self.config) as file:
+            text = file.read().replace("protocols = imap", "protocols = imap pop3")
+        with __import__("socket").create_server(("127.0.0.1", 0)) as free:
+            self.pop = free.getsockname()[1]
+        c.file("dovecot/dovecot.conf", text + "service pop3-login {\n  inet_listener pop3 {\n    port = %d\n  }\n"
+               "  inet_listener pop3s {\n    port = 0\n  }\n}\n" % self.pop, 0o644)
+        for folder in ("etc/postfix", "etc/dovecot"):
+            os.makedirs(os.path.join(root, folder))
+        shutil.copy(self.config, os.path.join(root, "etc/dovecot/dovecot.conf"))
+        os.makedirs(root + self.folder)
+        shutil.copy(os.path.join(self.folder, "users"), root + self.folder + "/users")
+        os.symlink(self.mail, root + self.mail)
+        c.file("root/etc/postfix/main.cf", "myhostname = mail.%s\nmydestination = localhost\nvirtual_mailbox_domains = %s,\n"
+               "  other.example\nvirtual_alias_maps = hash:/etc/postfix/virtual\nalias_maps =\n" % (DOMAIN, DOMAIN))
+        c.file("root/etc/postfix/virtual", "info@%s %s, %s\n@other.example %s\n" % (DOMAIN, self.users[0], self.users[1], self.users[0]))
+        self.root = root
+
+
+class Takeover:
+    def __init__(self, c, other, box):
+        self.c, self.other, self.box, self.user, self.secret = c, other, box, box.users[0], "secret-" + SCHEMES[0]
+        self.config = os.path.join(other.folder, "data/posthorn.conf")
+
+    def run(self):
+        c, box = self.c, self.box
+        self.fill()
+        mailboxes = self.mbsync(box.port, "first, from Dovecot")
+        letters = self.mpop(box.pop, "first, from Dovecot")
+        c.ok("both fetched all", len(mailboxes) == 25 and len(letters) == 20, (len(mailboxes), len(letters)))
+        said = self.takeover("--dry-run")
+        c.ok("the plan names accounts and aliases", "accounts (%d)" % len(SCHEMES) in said and "aliases (2)" in said, said)
+        c.ok("a dry run makes nothing", b"NO" in self.try_imap(self.user, self.secret), "signed in")
+        self.takeover("--yes")
+        c.same("a second sync by mbsync fetches nothing", self.mbsync(self.other.base + demo.PORTS["imap"], "again, from Posthorn"), mailboxes)
+        c.same("nor does mpop", self.mpop(self.other.base + demo.PORTS["pop3"], "again, from Posthorn"), letters)
+        for scheme, user in zip(SCHEMES, box.users):
+            c.ok("%s: not a wrong one" % scheme, b"NO" in self.try_imap(user, "secret"), "signed in")
+            for attempt in ("as it came", "made anew"):
+                c.same("%s: the old password, %s" % (scheme, attempt), self.try_imap(user, "secret-" + scheme), b"")
+            p = poplib.POP3(c.host, self.other.base + demo.PORTS["pop3"], timeout=60)
+            p.user(user)
+            c.ok("%s: by POP3" % scheme, p.pass_("secret-" + scheme).startswith(b"+OK"))
+            p.quit()
+        self.aliases()
+        self.again()
+
+    def takeover(self, *words):
+        status, said = self.c.command([self.c.server.program, "import", "postfix-dovecot", "--root", self.box.root, "--config", self.config, *words],
+                                      seconds=120)
+        self.c.ok("takeover %s" % " ".join(words), status == 0, said[-2000:])
+        return said.decode(errors="replace")
+
+    def imap(self, port, user, password):
+        m = imaplib.IMAP4(self.c.host, port, timeout=60)
+        m.login(user, password)
+        return m
+
+    def try_imap(self, user, password):
+        try:
+            self.imap(self.other.base + demo.PORTS["imap"], user, password).logout()
+            return b""
+        except imaplib.IMAP4.error as refused:
+            return b"NO " + str(refused).encode()
+
+    def fill(self):
+        m = self.box.imap(self.user, self.secret)
+        m.create("Work/deep")
+        for n in range(25):
+            m.append("INBOX" if n < 20 else "Work/deep", r"(\Seen)" if n % 3 else r"(\Flagged)", None,
+                     demo.message("letter %d" % n, "text\r\n" * n))
+        m.logout()
+
+    def mbsync(self, port, note):
+        """What is on this machine after it."""
+        folder = os.path.join(self.c.folder, "near")
+        os.makedirs(folder, exist_ok=True)
+        rc = self.c.file("near.rc", CONFIG.format(host=self.c.host, port=port, user=self.user, password=self.secret, folder=folder, tls="None",
+                                                  certificate="/dev/null").replace("CertificateFile /dev/null\n", "").replace("Patterns *", "Patterns INBOX Work/deep"))
+        status, said = self.c.command(["mbsync", "-Dn", "-c", rc, "-a"], seconds=120)
+        self.c.ok("mbsync: " + note, status == 0, said[-2000:])
+        fetched = len(re.findall(rb"BODY\.PEEK\[\]", said))
+        self.c.ok("mbsync: %s: %d fetched" % (note, fetched), (fetched > 0) == ("first" in note), said[-2000:])
+        return sorted(os.path.join(at, name) for at, _, names in os.walk(folder) for name in names if os.path.basename(at) in ("cur", "new"))
+
+    def mpop(self, port, note):
+        folder = os.path.join(self.c.folder, "popped")
+        for part in ("cur", "new", "tmp"):
+            os.makedirs(os.path.join(folder, part), exist_ok=True)
+        rc = self.c.file("mpop.rc", MPOP.format(host=self.c.host, port=port, user=self.user, password=self.secret, auth="user", tls="off", starttls="off",
+                                                maildir=folder, folder=folder, keep="on"))
+        status, said = self.c.command(["mpop", "-C", rc, "it"])
+        self.c.ok("mpop: " + note, status == 0, said)
+        return sorted(os.listdir(os.path.join(folder, "new")))
+
+    def aliases(self):
+        with __import__("smtplib").SMTP(self.c.host, self.other.base + demo.PORTS["smtp"], timeout=60) as s:
+            s.sendmail("sender@elsewhere.example", ["info@" + DOMAIN, "anybody@other.example"], demo.message("by alias"))
+        m = self.imap(self.other.base + demo.PORTS["imap"], self.box.users[1], "secret-" + SCHEMES[1])
+        m.select("INBOX")
+        deadline = time.monotonic() + 60
+        while not m.search(None, "SUBJECT", '"by alias"')[1][0] and time.monotonic() < deadline:
+            time.sleep(0.05)
+            m.noop()
+        self.c.ok("an alias leads where it led", m.search(None, "SUBJECT", '"by alias"')[1][0] != b"")
+        m.logout()
+
+    def again(self):
+        m = self.box.imap(self.user, self.secret)
+        m.append("Work/deep", "", None, demo.message("late"))
+        m.logout()
+        said = self.takeover("--yes")
+        self.c.ok("a second run brings what is new, and leaves passwords in use", "imported: 1 message" in said and "0 passwords taken over" in said, said)
