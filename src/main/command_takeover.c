@@ -384,7 +384,8 @@ static void make_account(struct box *b, struct reach *r, struct person *p, const
     json_t *account = NULL;
     struct fail why;
 
-    if (!request(r, json_pack("{s:s, s:o}", "do", "account.add", "address", text_json(p->address)), &account, &why)) {
+    if (!request(r, json_pack("{s:s, s:o}", "do", "account.find", "address", text_json(p->address)), &account, &why) &&
+        !request(r, json_pack("{s:s, s:o}", "do", "account.add", "address", text_json(p->address)), &account, &why)) {
         note_slice(b, p->address, why.text);
         return;
     }
@@ -396,15 +397,50 @@ static void make_account(struct box *b, struct reach *r, struct person *p, const
         note_slice(b, p->address, why.text);
 }
 
-static void make_alias(struct box *b, struct reach *r, const struct alias *a)
+static bool json_is(const json_t *value, struct slice text)
+{
+    return slice_eq_nocase(slice_make(json_string_value(value), json_string_length(value)), text);
+}
+
+static bool alias_is_there(const json_t *aliases, struct slice address, struct slice member)
+{
+    const json_t *row, *one;
+    size_t i, k;
+
+    json_array_foreach (aliases, i, row)
+        if (json_is(json_object_get(row, "address"), address))
+            json_array_foreach (json_object_get(row, "members"), k, one)
+                if (json_is(one, member))
+                    return true;
+    return false;
+}
+
+static void make_alias(struct box *b, struct reach *r, const struct alias *a, const json_t *there)
 {
     struct slice rest = a->members;
     struct fail why;
 
     for (struct slice w = postfix_word(&rest); w.len > 0; w = postfix_word(&rest))
-        if (!request(r, json_pack("{s:s, s:o, s:[o]}", "do", "alias.add", "address", text_json(a->address), "members", text_json(w)), NULL, &why) &&
-            why.reason != FAIL_EXISTS)
+        if (!alias_is_there(there, a->address, w) &&
+            !request(r, json_pack("{s:s, s:o, s:[o]}", "do", "alias.add", "address", text_json(a->address), "members", text_json(w)), NULL, &why))
             note_slice(b, a->address, why.text);
+}
+
+static bool make_domains(const struct box *b, struct reach *r, struct fail *why)
+{
+    json_t *result = NULL;
+    const json_t *one;
+    size_t k;
+    bool ok = request(r, json_pack("{s:s}", "do", "domain.list"), &result, why);
+
+    for (size_t i = 0; i < b->domains.count && ok; i++) {
+        bool there = false;
+        json_array_foreach (json_object_get(result, "domains"), k, one)
+            there = there || json_is(one, b->domains.items[i]);
+        ok = there || request(r, json_pack("{s:s, s:o}", "do", "domain.add", "domain", text_json(b->domains.items[i])), NULL, why);
+    }
+    json_decref(result);
+    return ok;
 }
 
 static bool make_all(struct box *b, struct fail *why)
@@ -412,19 +448,20 @@ static bool make_all(struct box *b, struct fail *why)
     struct config *config = NULL;
     struct reach r;
     struct idmap used;
+    json_t *aliases = NULL;
 
     if (!cli_config(b->cli, &config))
         return fail_set(why, FAIL_PERM, FAIL_OTHER, "no config");
     idmap_init(&used);
     reach_init(&r, config);
     bool ok = reach_auth(&r, why) && auth_control_list(r.auth, used_one, &used, why);
-    for (size_t i = 0; i < b->domains.count && ok; i++)
-        ok = request(&r, json_pack("{s:s, s:o}", "do", "domain.add", "domain", text_json(b->domains.items[i])), NULL, why) ||
-             why->reason == FAIL_EXISTS;
+    ok = ok && make_domains(b, &r, why);
     for (size_t i = 0; i < b->people_count && ok; i++)
         make_account(b, &r, &b->people[i], &used);
+    ok = ok && request(&r, json_pack("{s:s}", "do", "alias.list"), &aliases, why);
     for (size_t i = 0; i < b->alias_count && ok; i++)
-        make_alias(b, &r, &b->aliases[i]);
+        make_alias(b, &r, &b->aliases[i], json_object_get(aliases, "aliases"));
+    json_decref(aliases);
     idmap_finish(&used);
     reach_finish(&r);
     config_destroy(&config);

@@ -149,7 +149,7 @@ static size_t expand_braces(const struct postfix *p, struct slice s, unsigned de
         expand(p, other, depth + 1, out);
     else if (mark == ':' && value.len == 0)
         expand(p, other, depth + 1, out);
-    else if (mark != '?')
+    else if (mark != '?' && mark != ':')
         expand(p, value, depth + 1, out);
     return end < s.len ? end + 1 : end;
 }

@@ -62,13 +62,13 @@ class Takeover:
     def run(self):
         c, box = self.c, self.box
         self.fill()
+        letters = self.mpop(box.pop, "first, from Dovecot") # before the other: it sets \\Seen
         mailboxes = self.mbsync(box.port, "first, from Dovecot")
-        letters = self.mpop(box.pop, "first, from Dovecot")
         c.ok("both fetched all", len(mailboxes) == 25 and len(letters) == 20, (len(mailboxes), len(letters)))
         said = self.takeover("--dry-run")
         c.ok("the plan names accounts and aliases", "accounts (%d)" % len(SCHEMES) in said and "aliases (2)" in said, said)
         c.ok("a dry run makes nothing", b"NO" in self.try_imap(self.user, self.secret), "signed in")
-        self.takeover("--yes")
+        c.ok("all of it came", "imported: 25 messages" in self.takeover("--yes"))
         c.same("a second sync by mbsync fetches nothing", self.mbsync(self.other.base + demo.PORTS["imap"], "again, from Posthorn"), mailboxes)
         c.same("nor does mpop", self.mpop(self.other.base + demo.PORTS["pop3"], "again, from Posthorn"), letters)
         for scheme, user in zip(SCHEMES, box.users):
@@ -101,6 +101,7 @@ class Takeover:
             return b"NO " + str(refused).encode()
 
     def fill(self):
+        self.box.own()
         m = self.box.imap(self.user, self.secret)
         m.create("Work/deep")
         for n in range(25):

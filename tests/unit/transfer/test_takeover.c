@@ -1,0 +1,193 @@
+/* transfer/postfix, transfer/dovecot, transfer/foreign_sql: how other servers were set up, as common tutorials have it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/unit/check.h"
+#include "base/buf.h"
+#include "transfer/dovecot.h"
+#include "transfer/foreign_sql.h"
+
+static struct arena arena;
+static char root[64];
+static struct buf seen, notes;
+
+static void note(void *ctx, const char *what, const char *reason)
+{
+    (void)ctx;
+    buf_addf(&notes, "%s: %s\n", what, reason);
+}
+
+static const struct box_notes noting = {.note = note};
+
+static void put(const char *path, const char *text)
+{
+    char whole[256];
+
+    (void)snprintf(whole, sizeof whole, "%s/%s", root, path);
+    for (char *p = whole + strlen(root) + 1; *p != '\0'; p++)
+        if (*p == '/') {
+            *p = '\0';
+            (void)mkdir(whole, 0700);
+            *p = '/';
+        }
+    FILE *file = fopen(whole, "w");
+    if (file == NULL || fputs(text, file) == EOF || fclose(file) != 0)
+        bug("%s", whole);
+}
+
+static bool said(const struct buf *b, const char *text)
+{
+    return slice_find(buf_slice(b), slice_of(text)) < b->len;
+}
+
+static const struct {
+    const char *note, *text, *name, *value;
+} settings[] = {
+    {"plain", "myhostname = mail.example.org\n", "myhostname", "mail.example.org"},
+    {"the last counts", "a = 1\na = 2\n", "a", "2"},
+    {"goes on", "a = 1,\n  2,\n# no\n\n\t3\n", "a", "1, 2, 3"},
+    {"a name", "b = x\na = $b$b ${b} $(b)\n", "a", "xx x x"},
+    {"a name that comes later", "a = $b\nb = x\n", "a", "x"},
+    {"if it is set", "b = x\na = ${b?yes}${c?no}\n", "a", "yes"},
+    {"if it is not set", "b = x\na = ${b:no}${c:{$b}}\n", "a", "x"},
+    {"two dollars", "a = $$b\n", "a", "$b"},
+    {"in a circle", "a = $b\nb = $a\n", "a", ""},
+    {"a default", "", "message_size_limit", "10240000"},
+    {"a default of another", "myhostname = mail.example.org\n", "mydomain", "example.org"},
+    {"a default of three", "myhostname = m.x.org\n", "mydestination", "m.x.org, localhost.x.org, localhost"},
+    {"no such", "", "nonsense", ""},
+    {"without end", "a = ${b\n", "a", ""},
+    {"a dollar", "a = $\n", "a", ""},
+};
+
+static void test_settings(void)
+{
+    struct postfix *p;
+    struct fail why;
+
+    for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
+        CHECK(settings[i].note, postfix_parse(root, slice_of(settings[i].text), &arena, &noting, &p, &why));
+        CHECK(settings[i].note, slice_eq(postfix_get(p, settings[i].name), slice_of(settings[i].value)));
+    }
+}
+
+static void see(void *ctx, struct slice key, struct slice value)
+{
+    (void)ctx;
+    buf_addf(&seen, PRIslice "=" PRIslice "\n", SLICE_ARG(key), SLICE_ARG(value));
+}
+
+static void test_maps(void)
+{
+    struct postfix *p;
+    struct fail why;
+
+    put("etc/postfix/virtual", "# people\nann@x.org  ann,\n   bob\n@x.org ann\n");
+    put("etc/aliases", "root: ann\nlist: a, b\n");
+    CHECK("maps", postfix_parse(root, SLICE("m = hash:/etc/postfix/virtual, inline:{ {k = v}, k2=v2 } proxy:unionmap:{texthash:/etc/postfix/virtual}"
+                                            " word, pcre:/x, hash:/gone\nalias_maps = hash:/etc/aliases\n"),
+                                &arena, &noting, &p, &why));
+    postfix_each(p, "m", see, NULL);
+    CHECK("of a text file", said(&seen, "ann@x.org=ann, bob\n@x.org=ann\n"));
+    CHECK("inline", said(&seen, "k=v\n") && said(&seen, "k2=v2\n"));
+    CHECK("a word", said(&seen, "word=\n"));
+    CHECK("what cannot be listed is said", said(&notes, "pcre:/x: such a table cannot be listed"));
+    CHECK("so is what is gone", said(&notes, "hash:/gone: its text file is not there"));
+    postfix_each(p, "alias_maps", see, NULL);
+    CHECK("aliases", said(&seen, "root=ann\nlist=a, b\n"));
+}
+
+static const struct {
+    const char *note, *lookup, *list; /* NULL: of another shape */
+} queries[] = {
+    {"ISPmail", "SELECT 1 FROM virtual_domains WHERE name='%s'", "SELECT (name) AS posthorn_key, 1 FROM virtual_domains WHERE 1=1"},
+    {"postfixadmin", "SELECT goto FROM alias WHERE address = '%s' AND active = '1'",
+     "SELECT (address) AS posthorn_key, goto FROM alias WHERE 1=1 AND active = '1'"},
+    {"two columns", "select x from t where u='%u' and d='%d';", "SELECT (u||'@'||d) AS posthorn_key, x from t where 1=1 and 1=1"},
+    {"a join of postfixadmin's", "SELECT goto FROM alias,alias_domain WHERE alias.address = CONCAT('%u', '@', alias_domain.target_domain)", NULL},
+    {"iRedMail's", "SELECT a.goto FROM a WHERE a.address='%s' AND a.domain='%d'", NULL},
+    {"no SELECT", "DELETE FROM x WHERE y='%s'", NULL},
+    {"no key", "SELECT 1", NULL},
+};
+
+static void test_queries(void)
+{
+    for (size_t i = 0; i < ARRAY_LEN(queries); i++) {
+        struct slice list;
+        bool ok = foreign_sql_list_of(&arena, slice_of(queries[i].lookup), false, &list);
+        CHECK(queries[i].note, ok == (queries[i].list != NULL));
+        if (ok && queries[i].list != NULL)
+            CHECK(queries[i].note, slice_eq(list, slice_of(queries[i].list)));
+    }
+}
+
+static void see_user(void *ctx, const struct dovecot_user *u)
+{
+    (void)ctx;
+    buf_addf(&seen, PRIslice "|" PRIslice "|" PRIslice "|" PRIslice "|%llu\n", SLICE_ARG(u->name), SLICE_ARG(u->hash), SLICE_ARG(u->home),
+             SLICE_ARG(u->location), (unsigned long long)u->quota);
+}
+
+static void users_of(const char *conf)
+{
+    struct dovecot *d;
+    struct fail why;
+
+    buf_reset(&seen);
+    buf_reset(&notes);
+    CHECK("dovecot.conf", dovecot_parse(root, slice_of(conf), &arena, &noting, &d, &why));
+    dovecot_each_user(d, SLICE("extra@x.org"), see_user, NULL);
+}
+
+static void test_users(void)
+{
+    put("etc/dovecot/users", "# people\nann@x.org:{SSHA}abc=::::::userdb_quota_rule=*:storage=2G\nbob@x.org:$6$s$h:::::/home/bob:\n");
+    put("etc/dovecot/conf.d/10-mail.conf", "mail_location = maildir:/var/vmail/%d/%n # here\n");
+    put("etc/passwd", "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n");
+    put("etc/shadow", "root:$6$r:1::::::\nann:$6$a$b:1::::::\n");
+    users_of("!include conf.d/*.conf\npassdb {\n  driver = passwd-file\n  args = scheme=SHA512-CRYPT username_format=%u /etc/dovecot/users\n}\n"
+             "userdb {\n  driver = static\n  args = uid=5000 gid=5000 home=/var/vmail/%d/%n\n}\nplugin {\n  quota_rule = *:bytes=500\n}\n");
+    CHECK("a passwd-file with a quota", said(&seen, "ann@x.org|{SSHA}abc=|/var/vmail/x.org/ann|maildir:/var/vmail/x.org/ann|2147483648\n"));
+    CHECK("a default scheme", said(&seen, "bob@x.org|{SHA512-CRYPT}$6$s$h|/var/vmail/x.org/bob|maildir:/var/vmail/x.org/bob|500\n"));
+    CHECK("one that no table lists", said(&seen, "extra@x.org||/var/vmail/x.org/extra|"));
+    users_of("mail_location = mbox:~/mail:INBOX=/var/mail/%u\npassdb {\n driver = pam\n}\nuserdb {\n driver = passwd\n}\n");
+    CHECK("users of the system", said(&seen, "ann|{CRYPT}$6$a$b|/home/ann|mbox:/home/ann/mail:INBOX=/var/mail/ann|0\n"));
+    CHECK("but not root", !said(&seen, "root"));
+    users_of("passdb {\n driver = ldap\n args = /x\n}\npassdb {\n driver = passwd-file\n master = yes\n args = /y\n}\n");
+    CHECK("what cannot be listed is said", said(&notes, "passdb { driver = ldap }: its users cannot be listed"));
+    CHECK("so are master users", said(&notes, "master users: are not taken over"));
+    users_of("}\n}\n{\n= x\npassdb {\npassdb {\n");
+}
+
+static void test_place(void)
+{
+    struct dovecot_place p = dovecot_place(SLICE("maildir:/m/ann:INDEX=/i:CONTROL=/c:LAYOUT=fs"));
+
+    CHECK("a place", slice_eq(p.kind, SLICE("maildir")) && slice_eq(p.path, SLICE("/m/ann")) && slice_eq(p.control, SLICE("/c")));
+    p = dovecot_place(SLICE("mbox:~/mail:INBOX=/var/mail/ann"));
+    CHECK("an mbox", slice_eq(p.kind, SLICE("mbox")) && slice_eq(p.inbox, SLICE("/var/mail/ann")));
+}
+
+int main(void)
+{
+    (void)snprintf(root, sizeof root, "/tmp/takeover-XXXXXX");
+    if (mkdtemp(root) == NULL)
+        bug("no folder");
+    arena_init(&arena, 64 << 20);
+    buf_init(&seen, 1 << 20);
+    buf_init(&notes, 1 << 20);
+    test_settings();
+    test_maps();
+    test_queries();
+    test_users();
+    test_place();
+    buf_finish(&seen);
+    buf_finish(&notes);
+    arena_finish(&arena);
+    char command[96];
+    (void)snprintf(command, sizeof command, "rm -r %s", root);
+    CHECK("cleaned up", system(command) == 0); /* NOLINT(cert-env33-c,concurrency-mt-unsafe) */
+    return check_done();
+}
