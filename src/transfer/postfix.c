@@ -12,7 +12,7 @@
 #include "transfer/files.h"
 #include "transfer/foreign_sql.h"
 
-enum { FILE_MOST = 64 << 20, DEPTH_MOST = 20, VALUE_MOST = 1 << 20 };
+enum { FILE_MOST = 64 << 20, DEPTH_MOST = 20, VALUE_MOST = 1 << 20, NAMES_MOST = 10000 /* in one value, those in them included */ };
 
 struct setting {
     struct slice name, value;
@@ -131,10 +131,10 @@ static size_t name_length(struct slice s)
     return n;
 }
 
-static void expand(const struct postfix *p, struct slice text, unsigned depth, struct buf *out);
+static void expand(const struct postfix *p, struct slice text, unsigned depth, unsigned *left, struct buf *out);
 
 /* What stands behind "${": "name}", "name?value}", "name:value}". */
-static size_t expand_braces(const struct postfix *p, struct slice s, unsigned depth, struct buf *out)
+static size_t expand_braces(const struct postfix *p, struct slice s, unsigned depth, unsigned *left, struct buf *out)
 {
     size_t n = name_length(s), end = n;
     int open = 1;
@@ -146,18 +146,19 @@ static size_t expand_braces(const struct postfix *p, struct slice s, unsigned de
     if (slice_starts(other, SLICE("{")) && slice_ends(other, SLICE("}")))
         other = slice_sub(other, 1, other.len - 2);
     if (mark == '?' && value.len > 0)
-        expand(p, other, depth + 1, out);
+        expand(p, other, depth + 1, left, out);
     else if (mark == ':' && value.len == 0)
-        expand(p, other, depth + 1, out);
+        expand(p, other, depth + 1, left, out);
     else if (mark != '?' && mark != ':')
-        expand(p, value, depth + 1, out);
+        expand(p, value, depth + 1, left, out);
     return end < s.len ? end + 1 : end;
 }
 
-static void expand(const struct postfix *p, struct slice text, unsigned depth, struct buf *out)
+static void expand(const struct postfix *p, struct slice text, unsigned depth, unsigned *left, struct buf *out)
 {
-    if (depth > DEPTH_MOST)
+    if (depth > DEPTH_MOST || *left == 0)
         return;
+    --*left;
     for (size_t i = 0; i < text.len && !out->failed;) {
         struct slice rest = slice_from(text, i + 1);
         if (text.ptr[i] != '$') {
@@ -166,10 +167,10 @@ static void expand(const struct postfix *p, struct slice text, unsigned depth, s
             buf_add_char(out, '$');
             i += 2;
         } else if (rest.len > 0 && (rest.ptr[0] == '{' || rest.ptr[0] == '(')) {
-            i += 2 + expand_braces(p, slice_from(rest, 1), depth, out);
+            i += 2 + expand_braces(p, slice_from(rest, 1), depth, left, out);
         } else {
             size_t n = name_length(rest);
-            expand(p, raw(p, slice_sub(rest, 0, n)), depth + 1, out);
+            expand(p, raw(p, slice_sub(rest, 0, n)), depth + 1, left, out);
             i += 1 + n;
         }
     }
@@ -178,6 +179,7 @@ static void expand(const struct postfix *p, struct slice text, unsigned depth, s
 struct slice postfix_get(const struct postfix *p, const char *name)
 {
     struct slice value = raw(p, slice_of(name));
+    unsigned left = NAMES_MOST;
     struct buf out;
 
     if (slice_eq(slice_of(name), SLICE("mydomain")) && value.len == 0) {
@@ -186,7 +188,7 @@ struct slice postfix_get(const struct postfix *p, const char *name)
         return host.len > 0 ? host : SLICE("localdomain");
     }
     buf_init(&out, VALUE_MOST);
-    expand(p, value, 0, &out);
+    expand(p, value, 0, &left, &out);
     value = arena_keep(p->arena, slice_trim(buf_slice(&out)));
     buf_finish(&out);
     return value;

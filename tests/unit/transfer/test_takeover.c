@@ -57,6 +57,7 @@ static const struct {
     {"a default", "", "message_size_limit", "10240000"},
     {"a default of another", "myhostname = mail.example.org\n", "mydomain", "example.org"},
     {"a default of three", "myhostname = m.x.org\n", "mydestination", "m.x.org, localhost.x.org, localhost"},
+    {"what would never end", "a = $b$b$b$b$b$b$b$b$b$b\nb = $a$a$a$a$a$a$a$a$a$a\n", "a", ""},
     {"no such", "", "nonsense", ""},
     {"without end", "a = ${b\n", "a", ""},
     {"a dollar", "a = $\n", "a", ""},
@@ -123,6 +124,25 @@ static void test_queries(void)
     }
 }
 
+static void see_row(void *ctx, const struct foreign_row *row)
+{
+    (void)ctx;
+    (void)row;
+    CHECK("no row", false);
+}
+
+/* Nothing is run for these. */
+static void test_harmful(void)
+{
+    static const char *const harmful[] = {"\\! touch /tmp/x", "SELECT 1 \\! touch /tmp/x", "SELECT 1; DROP TABLE x", ".shell id",
+                                          "SELECT 1\nsystem id", "DELETE FROM x"};
+    const struct foreign_sql db = {.kind = SQL_SQLITE, .database = "/nonexistent"};
+    struct fail why;
+
+    for (size_t i = 0; i < ARRAY_LEN(harmful); i++)
+        CHECK(harmful[i], !foreign_sql_ask(&db, slice_of(harmful[i]), see_row, NULL, &why) && why.reason == FAIL_INVALID);
+}
+
 static void see_user(void *ctx, const struct dovecot_user *u)
 {
     (void)ctx;
@@ -181,6 +201,7 @@ int main(void)
     test_settings();
     test_maps();
     test_queries();
+    test_harmful();
     test_users();
     test_place();
     buf_finish(&seen);
