@@ -115,6 +115,12 @@ static bool is_harmless(struct slice query)
     return slice_starts_nocase(query, SLICE("select "));
 }
 
+/* Nor may a name be an option of theirs. */
+static bool is_name(const char *text)
+{
+    return text == NULL || text[0] != '-';
+}
+
 static bool run(const struct foreign_sql *db, struct slice query, struct buf *answer, struct fail *why)
 {
     int in[2], out[2], status = 0;
@@ -125,6 +131,8 @@ static bool run(const struct foreign_sql *db, struct slice query, struct buf *an
         query.len--;
     if (!is_harmless(query))
         return fail_set(why, FAIL_PERM, FAIL_INVALID, "the query is not one SELECT on one line, without backslashes: give --users FILE");
+    if (!is_name(db->host) || !is_name(db->user) || !is_name(db->database))
+        return fail_set(why, FAIL_PERM, FAIL_INVALID, "a name that begins with -: give --users FILE");
     if (query.len > QUERY_MOST)
         return fail_set(why, FAIL_PERM, FAIL_TOO_BIG, "the query is too long");
     if (pipe2(in, O_CLOEXEC) != 0)

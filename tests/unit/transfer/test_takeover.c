@@ -139,6 +139,8 @@ static void test_harmful(void)
     const struct foreign_sql db = {.kind = SQL_SQLITE, .database = "/nonexistent"};
     struct fail why;
 
+    const struct foreign_sql option = {.kind = SQL_MYSQL, .database = "--tee=/tmp/x"};
+    CHECK("an option for a name", !foreign_sql_ask(&option, SLICE("SELECT 1"), see_row, NULL, &why) && why.reason == FAIL_INVALID);
     for (size_t i = 0; i < ARRAY_LEN(harmful); i++)
         CHECK(harmful[i], !foreign_sql_ask(&db, slice_of(harmful[i]), see_row, NULL, &why) && why.reason == FAIL_INVALID);
 }
