@@ -164,7 +164,7 @@ static bool rounds_fit(struct slice hash)
 
 static bool is_des(struct slice hash)
 {
-    for (size_t i = 0; i < hash.len; i++)
+    for (size_t i = 0; i < hash.len && hash.ptr != NULL; i++)
         if (strchr("./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", hash.ptr[i]) == NULL)
             return false;
     return hash.len == 13;
@@ -196,7 +196,7 @@ static bool argon_fits(struct slice hash, struct fail *why)
     struct hash_text text = {0};
     uint64_t memory, passes, lanes;
 
-    if (hash.len >= crypto_pwhash_STRBYTES ||
+    if (hash.ptr == NULL || hash.len >= crypto_pwhash_STRBYTES ||
         !(slice_starts(hash, SLICE("$argon2id$v=19$")) || slice_starts(hash, SLICE("$argon2i$v=19$"))))
         return invalid(why, "an Argon2 hash is $argon2id$v=19$... or $argon2i$v=19$..., in at most 127 bytes");
     memcpy(text.text, hash.ptr, hash.len);
@@ -223,7 +223,7 @@ static bool crypt_fits(struct slice hash, struct fail *why)
         return true;
     if (slice_starts(hash, SLICE("$5$")) || slice_starts(hash, SLICE("$6$")))
         return rounds_fit(hash) || invalid(why, "the hash has more rounds than a login may (1000000)");
-    if (slice_starts(hash, SLICE("$2")) && hash.len == 60 && hash.ptr[3] == '$' && strchr("aby", hash.ptr[2]) != NULL)
+    if (hash.ptr != NULL && slice_starts(hash, SLICE("$2")) && hash.len == 60 && hash.ptr[3] == '$' && strchr("aby", hash.ptr[2]) != NULL)
         return (slice_to_u64(slice_sub(hash, 4, 2), BCRYPT_COST, &cost) && cost >= 4) ||
                invalid(why, "the hash has a higher cost than a login may (14)");
     if (slice_starts(hash, SLICE("$y$")) || slice_starts(hash, SLICE("$gy$")))
@@ -306,7 +306,7 @@ static bool digest_fits(const struct parsed *p)
 static struct parsed md5_kind(struct slice rest)
 {
     const char *name = slice_starts(rest, SLICE("$1$")) ? "MD5-CRYPT" : rest.len == 32 ? "PLAIN-MD5" : "LDAP-MD5";
-    struct parsed p = {.rest = rest};
+    struct parsed p = {.scheme = &schemes[0], .rest = rest};
 
     for (size_t i = 0; i < ARRAY_LEN(schemes); i++)
         if (slice_eq(slice_of(name), slice_of(schemes[i].name)))

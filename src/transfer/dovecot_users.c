@@ -32,7 +32,7 @@ static struct slice expanded(struct gathering *g, struct slice text, const struc
 
     buf_init(&out, 1 << 16);
     for (size_t i = 0; i < text.len; i++) {
-        struct slice rest = slice_from(text, i), name = SLICE("");
+        struct slice rest = slice_from(text, i), name;
         if (rest.ptr[0] != '%' || rest.len < 2) {
             buf_add_char(&out, rest.ptr[0]);
             continue;
@@ -281,7 +281,7 @@ static struct slice word_of(struct slice args, const char *name)
 
 static void read_block(struct gathering *g, unsigned block, const char *kind)
 {
-    struct slice driver = block_get(g->d, block, kind, "driver"), args = block_get(g->d, block, kind, "args"), path = args;
+    struct slice driver = block_get(g->d, block, kind, "driver"), args = block_get(g->d, block, kind, "args"), path;
 
     if (block_get(g->d, block, kind, "block").len == 0)
         return;
