@@ -449,11 +449,11 @@ static bool verify_iterated(const struct parsed *p, struct slice password)
 bool foreign_verify(const struct hash_text *stored, struct slice password, bool *right, struct fail *why)
 {
     SCOPED(buf_finish) struct buf bytes = {0};
-    struct parsed p;
+    struct parsed p = {0};
 
     *right = false;
     buf_init(&bytes, DECODED_MOST);
-    if (!parse(slice_of(stored->text), &p, why))
+    if (!parse(slice_of(stored->text), &p, why) || p.scheme == NULL)
         return false;
     if (p.scheme->kind == KIND_MD5)
         p = md5_kind(p.rest);
