@@ -31,7 +31,7 @@ static bool tell(struct ipc_client *c, struct ipc_message *m, struct fail *why)
     return ok;
 }
 
-static bool set(struct ipc_client *c, enum auth_message type, uint64_t account, struct slice login,
+static bool set(struct ipc_client *c, uint16_t type, uint64_t account, struct slice login,
                 struct slice secret, struct fail *why)
 {
     struct ipc_message m;

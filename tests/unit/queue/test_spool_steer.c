@@ -336,7 +336,8 @@ static void test_full(void)
     struct queue_claim *c = queue_claim(q);
     let_files_grow(1);
     CHECK("not taken, and said so", !(queue_take(q, &m, 1, &taken, &why) && taken) && why.kind == FAIL_TEMP);
-    CHECK("the one before waits for its report", pthread_create(&reporter, NULL, report_sent, (void *[]){q, c}) == 0);
+    void *of_reporter[] = {q, c};
+    CHECK("the one before waits for its report", pthread_create(&reporter, NULL, report_sent, of_reporter) == 0);
     for (int i = 0; i < 20; i++)
         (void)usleep(100000);
     CHECK("which cannot be written", stats(q).messages == 1);
