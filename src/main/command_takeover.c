@@ -40,6 +40,10 @@ struct alias {
     struct slice address, members; /* separated by blanks */
 };
 
+struct grant {
+    struct slice address, sender; /* sender: an address, or "@domain" */
+};
+
 struct note {
     const char *what, *reason;
 };
@@ -55,8 +59,9 @@ struct box {
     struct buf names;
     struct person *people;
     struct alias *aliases;
+    struct grant *grants;
     struct note *notes;
-    size_t people_count, people_room, alias_count, alias_room, note_count, note_room;
+    size_t people_count, people_room, alias_count, alias_room, grant_count, grant_room, note_count, note_room;
     unsigned made, kept; /* hashes set, and left because the account was used */
 };
 
@@ -219,6 +224,27 @@ static void add_local_alias(void *ctx, struct slice key, struct slice value)
         add_alias(ctx, arena_printf(&b->arena, PRIslice "@" PRIslice, SLICE_ARG(key), SLICE_ARG(b->local)), value);
 }
 
+/* A row of smtpd_sender_login_maps: whom `key` may be written by.  Everybody may write as himself already. */
+static void add_grants(void *ctx, struct slice key, struct slice value)
+{
+    struct box *b = ctx;
+    struct slice sender = with_domain(b, key);
+
+    for (struct slice w = postfix_word(&value); w.len > 0; w = postfix_word(&value)) {
+        struct slice login = with_domain(b, w);
+        if (slice_eq_nocase(login, sender))
+            continue;
+        if (!is_person(b, login)) {
+            if (is_wanted(b->wanted, domain_of(login)))
+                note_slice(b, arena_printf(&b->arena, "smtpd_sender_login_maps: " PRIslice, SLICE_ARG(sender)),
+                           arena_cstr(&b->arena, arena_printf(&b->arena, "may be sent as by " PRIslice ", who has no account", SLICE_ARG(w))));
+            continue;
+        }
+        b->grants = one_more(b, b->grants, b->grant_count, &b->grant_room, sizeof *b->grants);
+        b->grants[b->grant_count++] = (struct grant){.address = arena_keep(&b->arena, login), .sender = arena_keep(&b->arena, sender)};
+    }
+}
+
 static bool read_names(struct box *b, struct fail *why)
 {
     const char *path = cli_option(b->cli, "users");
@@ -259,10 +285,10 @@ static bool read_box(struct box *b, struct fail *why)
     dovecot_each_user(b->dovecot, buf_slice(&b->names), add_person, b);
     postfix_each(b->postfix, "virtual_alias_maps", add_alias, b);
     postfix_each(b->postfix, "alias_maps", add_local_alias, b);
+    postfix_each(b->postfix, "smtpd_sender_login_maps", add_grants, b);
     static const char *const said[][2] = {
         {"transport_maps", "routes are not carried: posthorn.conf has route { }"},
         {"relay_domains", "are not carried: posthorn.conf names the domains that are relayed for"},
-        {"smtpd_sender_login_maps", "are not carried: posthorn account sender add ADDRESS SENDER"},
         {"sender_bcc_maps", "is not carried"},
         {"recipient_bcc_maps", "is not carried"},
         {"content_filter", "is not carried: posthorn.conf has rspamd and milters"},
@@ -298,6 +324,9 @@ static void print_plan(const struct box *b)
     printf("aliases (%zu):\n", b->alias_count);
     for (size_t i = 0; i < b->alias_count; i++)
         printf("    " PRIslice " -> " PRIslice "\n", SLICE_ARG(b->aliases[i].address), SLICE_ARG(b->aliases[i].members));
+    printf("senders (%zu):\n", b->grant_count);
+    for (size_t i = 0; i < b->grant_count; i++)
+        printf("    " PRIslice " may send as " PRIslice "\n", SLICE_ARG(b->grants[i].address), SLICE_ARG(b->grants[i].sender));
     if (b->note_count > 0)
         printf("not taken over:\n");
     for (size_t i = 0; i < b->note_count; i++)
@@ -426,6 +455,15 @@ static void make_alias(struct box *b, struct reach *r, const struct alias *a, co
             note_slice(b, a->address, why.text);
 }
 
+static void make_grant(struct box *b, struct reach *r, const struct grant *g)
+{
+    struct fail why;
+
+    if (!request(r, json_pack("{s:s, s:o, s:o}", "do", "account.sender_add", "address", text_json(g->address), "sender", text_json(g->sender)),
+                 NULL, &why) && why.reason != FAIL_EXISTS)
+        note_slice(b, arena_printf(&b->arena, "smtpd_sender_login_maps: " PRIslice, SLICE_ARG(g->sender)), why.text);
+}
+
 static bool make_domains(const struct box *b, struct reach *r, struct fail *why)
 {
     json_t *result = NULL;
@@ -461,6 +499,8 @@ static bool make_all(struct box *b, struct fail *why)
     ok = ok && request(&r, json_pack("{s:s}", "do", "alias.list"), &aliases, why);
     for (size_t i = 0; i < b->alias_count && ok; i++)
         make_alias(b, &r, &b->aliases[i], json_object_get(aliases, "aliases"));
+    for (size_t i = 0; i < b->grant_count && ok; i++)
+        make_grant(b, &r, &b->grants[i]);
     json_decref(aliases);
     idmap_finish(&used);
     reach_finish(&r);

@@ -49,8 +49,10 @@ class Box(Dovecot):
         shutil.copy(os.path.join(self.folder, "users"), root + self.folder + "/users")
         os.symlink(self.mail, root + self.mail)
         c.file("root/etc/postfix/main.cf", "myhostname = mail.%s\nmydestination = localhost\nvirtual_mailbox_domains = %s,\n"
-               "  other.example\nvirtual_alias_maps = hash:/etc/postfix/virtual\nalias_maps =\n" % (DOMAIN, DOMAIN))
+               "  other.example\nsmtpd_sender_login_maps = hash:/etc/postfix/senders\nvirtual_alias_maps = hash:/etc/postfix/virtual\nalias_maps =\n" % (DOMAIN, DOMAIN))
         c.file("root/etc/postfix/virtual", "info@%s %s, %s\n@other.example %s\n" % (DOMAIN, self.users[0], self.users[1], self.users[0]))
+        c.file("root/etc/postfix/senders", "%s %s\nsales@%s %s %s\n@other.example %s\n"
+               % (self.users[0], self.users[0], DOMAIN, self.users[0], self.users[1], self.users[1]))
         self.root = root
 
 
@@ -79,8 +81,14 @@ class Takeover:
             p.user(user)
             c.ok("%s: by POP3" % scheme, p.pass_("secret-" + scheme).startswith(b"+OK"))
             p.quit()
+        self.senders()
         self.aliases()
         self.again()
+
+    def senders(self):
+        for user, wanted in ((self.box.users[0], ["sales@" + DOMAIN]), (self.box.users[1], ["@other.example", "sales@" + DOMAIN])):
+            status, said = self.c.command([self.c.server.program, "account", "sender", "list", user, "--config", self.config])
+            self.c.ok("%s may send as before" % user, status == 0 and sorted(said.decode().split()) == wanted, said)
 
     def takeover(self, *words):
         status, said = self.c.command([self.c.server.program, "import", "postfix-dovecot", "--root", self.box.root, "--config", self.config, *words],
