@@ -19,6 +19,7 @@
 #include "main/config.h"
 #include "main/moving.h"
 #include "main/reach.h"
+#include "main/takeover_config.h"
 #include "transfer/dovecot.h"
 #include "transfer/maildir.h"
 #include "transfer/mbox_source.h"
@@ -287,15 +288,15 @@ static bool read_box(struct box *b, struct fail *why)
     postfix_each(b->postfix, "alias_maps", add_local_alias, b);
     postfix_each(b->postfix, "smtpd_sender_login_maps", add_grants, b);
     static const char *const said[][2] = {
-        {"transport_maps", "routes are not carried: posthorn.conf has route { }"},
-        {"relay_domains", "are not carried: posthorn.conf names the domains that are relayed for"},
+        {"transport_maps", "become routes only by --write-config FILE"},
+        {"relay_domains", "go into posthorn.conf only by --write-config FILE"},
         {"sender_bcc_maps", "is not carried"},
         {"recipient_bcc_maps", "is not carried"},
         {"content_filter", "is not carried: posthorn.conf has rspamd and milters"},
         {"smtpd_milters", "are not carried: posthorn.conf has milters"},
     };
     for (size_t i = 0; i < ARRAY_LEN(said); i++)
-        if (postfix_get(b->postfix, said[i][0]).len > 0)
+        if (postfix_get(b->postfix, said[i][0]).len > 0 && (i > 1 || cli_option(b->cli, "write-config") == NULL))
             note(b, said[i][0], said[i][1]);
     if (slice_find(dovecot_get(b->dovecot, "mail_plugins"), SLICE("acl")) < dovecot_get(b->dovecot, "mail_plugins").len)
         note(b, "acl", "who may see whose mailboxes is not carried: IMAP's SETACL gives it again");
@@ -331,39 +332,6 @@ static void print_plan(const struct box *b)
         printf("not taken over:\n");
     for (size_t i = 0; i < b->note_count; i++)
         printf("    %s: %s\n", b->notes[i].what, b->notes[i].reason);
-}
-
-/* What of the settings has a counterpart; a file that is there stays as it is. */
-static bool write_config(struct box *b, const char *path, struct fail *why)
-{
-    static const struct { const char *setting, *words; } rows[] = {
-        {"myhostname", "hostname"},
-        {"relayhost", "a smart host: route { }"},
-        {"message_size_limit", "limits smtp: message_bytes"},
-        {"mynetworks", "client networks that may relay"},
-        {"recipient_delimiter", "what separates a name from its detail"},
-        {"smtpd_tls_cert_file", "certificate"},
-        {"smtpd_tls_key_file", "key"},
-    };
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    FILE *file = fd >= 0 ? fdopen(fd, "w") : NULL;
-
-    if (file == NULL)
-        return fail_errno(why, errno, "%s", path);
-    fprintf(file, "# What was set in %s, beside what it is called in posthorn.conf(5).  Nothing here takes effect by itself.\n", b->root);
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct slice value = postfix_get(b->postfix, rows[i].setting);
-        if (value.len > 0)
-            fprintf(file, "# %s: %s = " PRIslice "\n", rows[i].words, rows[i].setting, SLICE_ARG(value));
-    }
-    struct slice cert = dovecot_get(b->dovecot, "ssl_cert"), key = dovecot_get(b->dovecot, "ssl_key");
-    if (cert.len > 0)
-        fprintf(file, "# certificate, key: ssl_cert = " PRIslice ", ssl_key = " PRIslice "\n", SLICE_ARG(cert), SLICE_ARG(key));
-    fprintf(file, "# Until everybody has signed in once, SCRAM fails for accounts whose passwords are hashes of another kind:\n"
-                  "# limits auth { mechanisms = \"PLAIN LOGIN\" } offers only what works at once.\n");
-    if (fclose(file) != 0)
-        return fail_errno(why, errno, "%s", path);
-    return true;
 }
 
 /* ---- doing it ---- */
@@ -455,12 +423,28 @@ static void make_alias(struct box *b, struct reach *r, const struct alias *a, co
             note_slice(b, a->address, why.text);
 }
 
+static bool grant_is_there(struct reach *r, const struct grant *g)
+{
+    json_t *result = NULL;
+    const json_t *one;
+    struct fail why;
+    bool there = false;
+    size_t i;
+
+    if (request(r, json_pack("{s:s, s:o}", "do", "account.sender_list", "address", text_json(g->address)), &result, &why))
+        json_array_foreach (json_object_get(result, "senders"), i, one)
+            there = there || json_is(one, g->sender);
+    json_decref(result);
+    return there;
+}
+
 static void make_grant(struct box *b, struct reach *r, const struct grant *g)
 {
     struct fail why;
 
-    if (!request(r, json_pack("{s:s, s:o, s:o}", "do", "account.sender_add", "address", text_json(g->address), "sender", text_json(g->sender)),
-                 NULL, &why) && why.reason != FAIL_EXISTS)
+    if (!grant_is_there(r, g) &&
+        !request(r, json_pack("{s:s, s:o, s:o}", "do", "account.sender_add", "address", text_json(g->address), "sender", text_json(g->sender)),
+                 NULL, &why))
         note_slice(b, arena_printf(&b->arena, "smtpd_sender_login_maps: " PRIslice, SLICE_ARG(g->sender)), why.text);
 }
 
@@ -572,7 +556,8 @@ static int takeover(struct box *b)
         return cli_failed(b->cli, &why);
     if (!b->cli->json)
         print_plan(b);
-    if (to != NULL && !write_config(b, to, &why))
+    const struct takeover_config config = {.root = b->root, .postfix = b->postfix, .dovecot = b->dovecot, .arena = &b->arena};
+    if (to != NULL && !takeover_config_write(&config, to, &why))
         return cli_failed(b->cli, &why);
     if (cli_option(b->cli, "dry-run") != NULL)
         return b->note_count > 0 ? FAILED : DONE;

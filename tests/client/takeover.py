@@ -14,6 +14,18 @@ from mbsync import CONFIG
 from pop3 import MPOP
 
 DOMAIN = "moved.example"
+ROUTES = """message_size_limit = 20480000
+mynetworks = 127.0.0.0/8 [::1]/128 10.1.0.0/16 [2001:db8::]/32
+relay_domains = backup.example
+smtpd_tls_cert_file = /etc/ssl/c.pem
+smtpd_tls_key_file = /etc/ssl/k.pem
+recipient_delimiter = -
+relayhost = [smart.example]:submission
+smtp_sasl_auth_enable = yes
+smtp_sasl_password_maps = hash:/etc/postfix/sasl
+smtp_tls_security_level = encrypt
+transport_maps = hash:/etc/postfix/transport
+"""
 SCHEMES = ["SHA512-CRYPT", "BLF-CRYPT", "ARGON2ID", "SSHA", "SSHA256", "SHA256-CRYPT", "MD5-CRYPT", "PBKDF2", "SCRAM-SHA-256", "PLAIN"]
 
 
@@ -53,6 +65,8 @@ class Box(Dovecot):
         c.file("root/etc/postfix/virtual", "info@%s %s, %s\n@other.example %s\n" % (DOMAIN, self.users[0], self.users[1], self.users[0]))
         c.file("root/etc/postfix/senders", "%s %s\nsales@%s %s %s\n@other.example %s\n"
                % (self.users[0], self.users[0], DOMAIN, self.users[0], self.users[1], self.users[1]))
+        c.file("root/etc/postfix/sasl", "[smart.example]:submission  me:pass:word\n")
+        c.file("root/etc/postfix/transport", "lists.example lmtp:inet:127.0.0.1:24\n.old.example smtp:[192.0.2.1]:2525\ndirect.example smtp:\nx.example pipe:y\n")
         self.root = root
 
 
@@ -81,9 +95,48 @@ class Takeover:
             p.user(user)
             c.ok("%s: by POP3" % scheme, p.pass_("secret-" + scheme).startswith(b"+OK"))
             p.quit()
+        self.fragment()
         self.senders()
         self.aliases()
         self.again()
+
+    def fragment(self):
+        c, out, data = self.c, os.path.join(self.c.folder, "fragment.conf"), os.path.join(self.other.folder, "data")
+        os.makedirs(os.path.join(self.box.root, "etc/ssl"))
+        for name, kept in (("c.pem", "certificate.pem"), ("k.pem", "key.pem")):
+            shutil.copy(os.path.join(data, kept), os.path.join(self.box.root, "etc/ssl", name))
+        main_cf = os.path.join(self.box.root, "etc/postfix/main.cf")
+        with open(main_cf) as file:
+            plain = file.read()
+        with open(main_cf, "w") as file:
+            file.write(plain + ROUTES)
+        again = [c.server.program, "import", "postfix-dovecot", "--root", self.box.root, "--config", self.config, "--dry-run", "--write-config", out]
+        status, said = c.command(again)
+        c.ok("settings become a config", os.path.exists(out), said[-2000:])
+        with open(out) as file:
+            text = file.read()
+        for line in ('hostname = "mail.%s"' % DOMAIN, 'relay_networks = {"10.1.0.0/16", "2001:db8::/32"}', 'relay_domains = {"backup.example", ".backup.example"}',
+                     "message_bytes = 20480000", 'separator = "-"', 'hosts = {"smart.example:587"}', "tls = must", 'user = "me"',
+                     'hosts = {"192.0.2.1:2525"}', 'recipient_domain = {".old.example"}', "protocol = lmtp", 'hosts = {"127.0.0.1:24"}',
+                     'certificate = "%s/etc/ssl/c.pem"' % self.box.root, "# relayhost = [smart.example]:submission", "# transport_maps = x.example pipe:y"):
+            c.ok("the config has " + line, line + "\n" in text, text)
+        with open(out + ".1.password") as file:
+            c.same("its password stands beside it", file.read(), "pass:word\n")
+        c.same("for its owner only", os.stat(out + ".1.password").st_mode & 0o777, 0o600)
+        made = os.path.join(c.folder, "made.conf")
+        status, said = c.command(["sh", "-c", "echo long-secret-1 | %s init --hostname m.example --domain m.example --account a@m.example --password-stdin "
+                                  "--data %s/made --runtime %s/run --user '' --config %s" % (c.server.program, c.folder, c.folder, made)])
+        c.ok("posthorn init", status == 0, said)
+        with open(made, "a") as file:
+            file.write(text)
+        status, said = c.command([c.server.program, "config", "check", "--config", made])
+        c.ok("config check takes both together", status == 0 and ("mail." + DOMAIN).encode() in said, said)
+        status, said = c.command(again)
+        c.ok("a file that is there stays", status != 0 and b"is there already" in said, said[-2000:])
+        with open(out) as file:
+            c.same("as it was", file.read(), text)
+        with open(main_cf, "w") as file:
+            file.write(plain)
 
     def senders(self):
         for user, wanted in ((self.box.users[0], ["sales@" + DOMAIN]), (self.box.users[1], ["@other.example", "sales@" + DOMAIN])):
