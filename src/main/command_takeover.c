@@ -24,7 +24,7 @@
 #include "transfer/maildir.h"
 #include "transfer/mbox_source.h"
 
-enum { ARENA_MOST = 1 << 30, NAMES_MOST = 64 << 20 };
+enum { ARENA_MOST = 1 << 30, NAMES_MOST = 64 << 20, INCLUDES_MOST = 10 };
 
 struct list {
     struct slice *items;
@@ -173,20 +173,48 @@ static void add_person(void *ctx, const struct dovecot_user *u)
         note_slice(b, address, "has no password that could be read: posthorn account passwd sets one");
 }
 
+static void add_members(struct box *b, struct slice address, struct slice value, unsigned depth, struct buf *members);
+
+/* ":include:/path": a file of members, with comments (aliases(5)). */
+static void include_members(struct box *b, struct slice address, struct slice path, unsigned depth, struct buf *members)
+{
+    struct slice text = SLICE("");
+    struct fail why = {0};
+    bool there = false, fit = slice_starts(path, SLICE("/")) && slice_find(path, SLICE("/../")) == path.len && depth < INCLUDES_MOST;
+
+    if (!fit || !box_file(b->root, path, &b->arena, &text, &there, &why) || !there)
+        note_slice(b, arena_printf(&b->arena, PRIslice ": :include:" PRIslice, SLICE_ARG(address), SLICE_ARG(path)),
+                   !fit ? "is no file below the root, or included too deep" : why.text[0] != '\0' ? why.text : "is not there: its members are missing");
+    while (text.len > 0) {
+        struct slice line = slice_trim(slice_cut(&text, '\n'));
+        if (!slice_starts(line, SLICE("#")))
+            add_members(b, address, line, depth + 1, members);
+    }
+}
+
+static void add_members(struct box *b, struct slice address, struct slice value, unsigned depth, struct buf *members)
+{
+    static const struct slice include = {.ptr = ":include:", .len = 9};
+
+    for (struct slice w = postfix_word(&value); w.len > 0; w = postfix_word(&value)) {
+        struct slice member = w.len > 1 && w.ptr[0] == '\\' ? slice_from(w, 1) : w;
+        if (slice_starts_nocase(member, include))
+            include_members(b, address, slice_from(member, include.len), depth, members);
+        else if (strchr("|/:\"@", member.ptr[0]) != NULL)
+            note_slice(b, arena_printf(&b->arena, PRIslice ": " PRIslice, SLICE_ARG(address), SLICE_ARG(w)),
+                       w.ptr[0] == '@' ? "leads to a whole domain: make an alias for each address" : "is no address: commands and files are not carried");
+        else
+            buf_addf(members, "%s" PRIslice, members->len > 0 ? " " : "", SLICE_ARG(with_domain(b, member)));
+    }
+}
+
 /* What follows a name in an alias, each checked; true if anything is left. */
 static bool take_members(struct box *b, struct slice address, struct slice value, struct alias *out)
 {
     struct buf members;
 
     buf_init(&members, 1 << 20);
-    for (struct slice w = postfix_word(&value); w.len > 0; w = postfix_word(&value)) {
-        struct slice member = w.len > 1 && w.ptr[0] == '\\' ? slice_from(w, 1) : w;
-        if (strchr("|/:\"@", member.ptr[0]) != NULL)
-            note_slice(b, arena_printf(&b->arena, PRIslice ": " PRIslice, SLICE_ARG(address), SLICE_ARG(w)),
-                       w.ptr[0] == '@' ? "leads to a whole domain: make an alias for each address" : "is no address: commands, files and included lists are not carried");
-        else
-            buf_addf(&members, "%s" PRIslice, members.len > 0 ? " " : "", SLICE_ARG(with_domain(b, member)));
-    }
+    add_members(b, address, value, 0, &members);
     *out = (struct alias){.address = address, .members = arena_keep(&b->arena, buf_slice(&members))};
     buf_finish(&members);
     return out->members.len > 0;

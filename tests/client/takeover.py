@@ -62,7 +62,8 @@ class Box(Dovecot):
         os.symlink(self.mail, root + self.mail)
         c.file("root/etc/postfix/main.cf", "myhostname = mail.%s\nmydestination = localhost\nvirtual_mailbox_domains = %s,\n"
                "  other.example\nsmtpd_sender_login_maps = hash:/etc/postfix/senders\nvirtual_alias_maps = hash:/etc/postfix/virtual\nalias_maps =\n" % (DOMAIN, DOMAIN))
-        c.file("root/etc/postfix/virtual", "info@%s %s, %s\n@other.example %s\n" % (DOMAIN, self.users[0], self.users[1], self.users[0]))
+        c.file("root/etc/postfix/virtual", "info@%s %s, :include:/etc/postfix/list\n@other.example %s\n" % (DOMAIN, self.users[0], self.users[0]))
+        c.file("root/etc/postfix/list", "# members\n%s\n" % self.users[1])
         c.file("root/etc/postfix/senders", "%s %s\nsales@%s %s %s\n@other.example %s\n"
                % (self.users[0], self.users[0], DOMAIN, self.users[0], self.users[1], self.users[1]))
         c.file("root/etc/postfix/sasl", "[smart.example]:submission  me:pass:word\n")
