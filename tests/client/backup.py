@@ -323,11 +323,11 @@ def interrupted(b):
     c.same("nothing is left over", {os.path.relpath(p, b.folder) for p in stored(b)} - named, set())
 
     for _ in range(10):
-        good = lists(b)[-1]
+        good, there = lists(b)[-1], stored(b)
         c.deliver(USERS[0], text_of(b.next()))
         command = subprocess.Popen([b.server.program, "backup", "--config", b.server.config, b.folder],
                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        while not os.path.exists(os.path.join(b.folder, "mail/node.db.%d" % (good + 1))) and command.poll() is None:
+        while stored(b) <= there and command.poll() is None:
             pass
         command.send_signal(signal.SIGSTOP)  # in the middle
         os.kill(mail_role(b), signal.SIGKILL)
