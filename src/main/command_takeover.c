@@ -326,6 +326,7 @@ static bool read_box(struct box *b, struct fail *why)
     for (size_t i = 0; i < ARRAY_LEN(said); i++)
         if (postfix_get(b->postfix, said[i][0]).len > 0 && (i > 1 || cli_option(b->cli, "write-config") == NULL))
             note(b, said[i][0], said[i][1]);
+    postfix_note_unused(b->postfix);
     if (slice_find(dovecot_get(b->dovecot, "mail_plugins"), SLICE("acl")) < dovecot_get(b->dovecot, "mail_plugins").len)
         note(b, "acl", "who may see whose mailboxes is not carried: IMAP's SETACL gives it again");
     if (b->people_count == 0)

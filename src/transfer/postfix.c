@@ -6,25 +6,15 @@
 #include "transfer/postfix.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "base/buf.h"
 #include "base/scoped.h"
 #include "transfer/files.h"
 #include "transfer/foreign_sql.h"
+#include "transfer/postfix_internal.h"
 
-enum { FILE_MOST = 64 << 20, DEPTH_MOST = 20, VALUE_MOST = 1 << 20, NAMES_MOST = 10000 /* in one value, those in them included */ };
-
-struct setting {
-    struct slice name, value;
-    const struct setting *before;
-};
-
-struct postfix {
-    const char *root;
-    struct arena *arena;
-    struct box_notes notes;
-    const struct setting *last;
-};
+enum { FILE_MOST = 64 << 20, DEPTH_MOST = 20, VALUE_MOST = 1 << 20, STALE_SECONDS = 3600 /* postmap runs after an edit */, NAMES_MOST = 10000 /* in one value, those in them included */ };
 
 static const struct {
     const char *name, *value;
@@ -100,9 +90,9 @@ static bool next_line(struct arena *a, struct slice *rest, struct slice *out)
     return any;
 }
 
-static const struct setting *find(const struct postfix *p, struct slice name)
+static const struct postfix_setting *find(const struct postfix *p, struct slice name)
 {
-    for (const struct setting *s = p->last; s != NULL; s = s->before)
+    for (const struct postfix_setting *s = p->last; s != NULL; s = s->before)
         if (slice_eq(s->name, name))
             return s;
     return NULL;
@@ -110,7 +100,7 @@ static const struct setting *find(const struct postfix *p, struct slice name)
 
 static struct slice raw(const struct postfix *p, struct slice name)
 {
-    const struct setting *s = find(p, name);
+    const struct postfix_setting *s = find(p, name);
 
     if (s != NULL)
         return s->value;
@@ -202,7 +192,7 @@ bool postfix_parse(const char *root, struct slice text, struct arena *a, const s
 
     *p = (struct postfix){.root = root, .arena = a, .notes = *notes};
     while (next_line(a, &text, &line)) {
-        struct setting *s = arena_new(a, struct setting);
+        struct postfix_setting *s = arena_new(a, struct postfix_setting);
         struct slice value = line;
         s->name = slice_trim(slice_cut(&value, '='));
         s->value = slice_trim(value);
@@ -210,8 +200,8 @@ bool postfix_parse(const char *root, struct slice text, struct arena *a, const s
         p->last = s;
     }
     if (find(p, SLICE("mydomain")) == NULL) {
-        struct setting *s = arena_new(a, struct setting);
-        *s = (struct setting){.name = SLICE("mydomain"), .value = postfix_get(p, "mydomain"), .before = p->last};
+        struct postfix_setting *s = arena_new(a, struct postfix_setting);
+        *s = (struct postfix_setting){.name = SLICE("mydomain"), .value = postfix_get(p, "mydomain"), .before = p->last};
         p->last = s;
     }
     *out = p;
@@ -246,6 +236,21 @@ static void cannot(const struct listing *l, struct slice map, const char *reason
                      reason);
 }
 
+/* What was served is the database; the text may have gone another way since. */
+static void compare_ages(const struct listing *l, struct slice map, struct slice path)
+{
+    static const char *const databases[] = {"db", "lmdb", "cdb", "dir"};
+    struct stat text, made;
+    struct arena *a = l->p->arena;
+
+    if (stat(arena_cstr(a, arena_printf(a, "%s/" PRIslice, l->p->root, SLICE_ARG(path))), &text) != 0)
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(databases); i++)
+        if (stat(arena_cstr(a, arena_printf(a, "%s/" PRIslice ".%s", l->p->root, SLICE_ARG(path), databases[i])), &made) == 0 &&
+            made.st_mtim.tv_sec > text.st_mtim.tv_sec + STALE_SECONDS)
+            cannot(l, map, "the database is newer than the text that was read: compare them (postmap -s shows the database)");
+}
+
 static void list_text(const struct listing *l, struct slice map, struct slice path)
 {
     struct slice text, line;
@@ -260,6 +265,7 @@ static void list_text(const struct listing *l, struct slice map, struct slice pa
         cannot(l, map, "its text file is not there: write it again (postmap -s shows a table), or make these by hand");
         return;
     }
+    compare_ages(l, map, path);
     while (next_line(l->p->arena, &text, &line)) {
         struct slice value = line, key;
         if (aliases) {

@@ -31,6 +31,11 @@ struct slice postfix_get(const struct postfix *p, const char *name);
  */
 void postfix_each(const struct postfix *p, const char *setting, void (*each)(void *ctx, struct slice key, struct slice value),
                   void *ctx);
+/*
+ * Settings of main.cf that are not empty and that neither a takeover uses, nor other settings name, nor are known to leave
+ * alone what happens to mail: each is noted, once.
+ */
+void postfix_note_unused(const struct postfix *p);
 /* The next of what a list holds, separated by commas and blanks; empty at its end. */
 struct slice postfix_word(struct slice *rest);
 

@@ -1,4 +1,5 @@
 /* transfer/postfix, transfer/dovecot, transfer/foreign_sql: how other servers were set up, as common tutorials have it. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -98,6 +99,31 @@ static void test_maps(void)
     CHECK("so is what is gone", said(&notes, "hash:/gone: its text file is not there"));
     postfix_each(p, "alias_maps", see, NULL);
     CHECK("aliases", said(&seen, "root=ann\nlist=a, b\n"));
+}
+
+static void test_unused(void)
+{
+    struct postfix *p;
+    struct fail why;
+    const struct timespec old[2] = {{.tv_sec = 1000000}, {.tv_sec = 1000000}};
+    char path[256];
+
+    buf_reset(&notes);
+    CHECK("parsed", postfix_parse(root, SLICE("header_checks = pcre:/x\nbiff = no\nrelayhost = $mine\nmine = x\nminer = y\nempty =\n"
+                                            "m = hash:/etc/stale\nheader_checks = pcre:/y\n"), &arena, &noting, &p, &why));
+    postfix_note_unused(p);
+    CHECK("what changes mail is named", said(&notes, "main.cf: header_checks: is set there"));
+    CHECK("so is what nobody knows", said(&notes, "main.cf: miner: "));
+    CHECK("what is harmless, used, named by another or empty is not",
+          !said(&notes, "biff") && !said(&notes, "relayhost") && !said(&notes, "mine:") && !said(&notes, "empty"));
+    put("etc/stale", "k v\n");
+    put("etc/stale.lmdb", "");
+    postfix_each(p, "m", see, NULL);
+    CHECK("of one age", !said(&notes, "newer than the text"));
+    (void)snprintf(path, sizeof path, "%s/etc/stale", root);
+    CHECK("an old text", utimensat(AT_FDCWD, path, old, 0) == 0);
+    postfix_each(p, "m", see, NULL);
+    CHECK("a database newer than its text", said(&notes, "hash:/etc/stale: the database is newer than the text"));
 }
 
 static const struct {
@@ -202,6 +228,7 @@ int main(void)
     buf_init(&notes, 1 << 20);
     test_settings();
     test_maps();
+    test_unused();
     test_queries();
     test_harmful();
     test_users();

@@ -1,0 +1,23 @@
+/*
+ * transfer/postfix_internal.h - what the files of postfix share.
+ *
+ * Layer: transfer; private to postfix*.c.
+ */
+#ifndef TRANSFER_POSTFIX_INTERNAL_H
+#define TRANSFER_POSTFIX_INTERNAL_H
+
+#include "transfer/postfix.h"
+
+struct postfix_setting {
+    struct slice name, value; /* as they stand there */
+    const struct postfix_setting *before;
+};
+
+struct postfix {
+    const char *root;
+    struct arena *arena;
+    struct box_notes notes;
+    const struct postfix_setting *last;
+};
+
+#endif
