@@ -18,7 +18,7 @@ static const char *const used[] = {
 static const char *const harmless[] = {
     "alias_database", "biff", "command_directory", "compatibility_level", "config_directory", "daemon_directory", "data_directory",
     "debug_peer_level", "debugger_command", "default_privs", "home_mailbox", "html_directory", "inet_interfaces", "inet_protocols", "local_transport",
-    "mail_name", "mail_owner", "mailbox_command", "mailbox_size_limit", "mailbox_transport", "mailq_path", "maillog_file", "manpage_directory",
+    "mail_name", "mail_owner", "mailbox_size_limit", "mailbox_transport", "mailq_path", "maillog_file", "manpage_directory",
     "meta_directory", "mynetworks_style", "newaliases_path", "process_id_directory", "queue_directory", "readme_directory", "sample_directory",
     "sendmail_path", "setgid_group", "shlib_directory", "smtp_sasl_security_options", "smtp_sasl_tls_security_options", "smtp_tls_CAfile",
     "smtp_tls_CApath", "smtp_tls_loglevel", "smtp_tls_note_starttls_offer", "smtp_tls_session_cache_database", "smtp_use_tls", "smtpd_banner",
