@@ -353,7 +353,11 @@ static bool whole_path(const char *path, struct arena *a, const char **out, stru
     if (path[0] != '/' && getcwd(here, sizeof here) == NULL)
         return fail_errno(why, errno, "the working directory");
     *out = path[0] == '/' ? path : arena_cstr(a, arena_printf(a, "%s/%s", here, path));
-    return *out != NULL || fail_set(why, FAIL_TEMP, FAIL_LIMIT, "no memory for a path");
+    if (*out == NULL) {
+        (void)fail_set(why, FAIL_TEMP, FAIL_LIMIT, "no memory for a path");
+        return false;
+    }
+    return true;
 }
 
 bool takeover_config_write(const struct takeover_config *t, const char *path, struct fail *why)
