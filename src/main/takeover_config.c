@@ -350,8 +350,10 @@ static bool whole_path(const char *path, struct arena *a, const char **out, stru
 {
     char here[4096];
 
-    if (path[0] != '/' && getcwd(here, sizeof here) == NULL)
-        return fail_errno(why, errno, "the working directory");
+    if (path[0] != '/' && getcwd(here, sizeof here) == NULL) {
+        (void)fail_errno(why, errno, "the working directory");
+        return false;
+    }
     *out = path[0] == '/' ? path : arena_cstr(a, arena_printf(a, "%s/%s", here, path));
     if (*out == NULL) {
         (void)fail_set(why, FAIL_TEMP, FAIL_LIMIT, "no memory for a path");
