@@ -5,7 +5,7 @@
 #   make check      installs what is needed, builds, runs the tests (under 20 minutes on two cores)
 #   make soak       the long ones        make fuzz   the fuzzers, a minute each (FUZZ_SECONDS=)
 #   make bench      beside Postfix and Dovecot; writes bench/RESULTS.md
-#   make lint       clang-tidy, cppcheck, layers
+#   make lint       clang-tidy, gcc -fanalyzer, cppcheck, layers
 #   make install    DESTDIR= and PREFIX= as usual
 
 PREFIX ?= /usr/local

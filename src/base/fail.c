@@ -87,10 +87,15 @@ bool fail_at(struct fail *why, const char *fmt, ...)
     return false;
 }
 
+const char *errno_text(int errnum)
+{
+    const char *text = strerrordesc_np(errnum);
+    return text != NULL ? text : "an error without a name";
+}
+
 bool fail_errno(struct fail *why, int errnum, const char *fmt, ...)
 {
     bool    full = errnum == ENOSPC || errnum == EDQUOT;
-    char    reason[80];
     va_list ap;
 
     if (why == NULL)
@@ -98,7 +103,7 @@ bool fail_errno(struct fail *why, int errnum, const char *fmt, ...)
     va_start(ap, fmt);
     start(why, FAIL_TEMP, full ? FAIL_NO_SPACE : FAIL_OTHER, full ? "4.3.1" : "", fmt, ap);
     va_end(ap);
-    append(why->text, strerror_r(errnum, reason, sizeof reason));
+    append(why->text, errno_text(errnum));
     return false;
 }
 
@@ -117,9 +122,9 @@ void bug_at(const char *file, int line, const char *fmt, ...)
 
     fprintf(stderr, "posthorn: bug at %s:%d: ", file, line);
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    (void)vfprintf(stderr, fmt, ap);
     va_end(ap);
-    fputc('\n', stderr);
+    (void)fputc('\n', stderr);
     abort();
 }
 

@@ -56,8 +56,10 @@ bool fail_code(struct fail *why, enum fail_kind kind, enum fail_reason reason, c
                const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 /* "fmt: " in front of the story so far; kind, reason and code stay. */
 bool fail_at(struct fail *why, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* FAIL_TEMP with strerror(errnum) behind the text; ENOSPC and EDQUOT become FAIL_NO_SPACE, 4.3.1. */
+/* FAIL_TEMP with errno_text(errnum) behind the text; ENOSPC and EDQUOT become FAIL_NO_SPACE, 4.3.1. */
 bool fail_errno(struct fail *why, int errnum, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* What strerror(errnum) says, in English; a constant, so that any thread may ask. */
+const char *errno_text(int errnum);
 
 /* The kind and reason without text, for tests: "temporary", "permanent". */
 const char *fail_kind_name(enum fail_kind kind);

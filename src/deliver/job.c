@@ -276,7 +276,7 @@ static void add_all(struct deliver *d, struct job *j, const struct delivery *in)
 struct job *job_create(struct deliver *d, const struct delivery *in, struct fail *why)
 {
     struct job *j = job_new(count_targets(in));
-    struct slice senders[JOB_SENDERS];
+    struct slice senders[JOB_SENDERS] = {0};
 
     j->record.kind = RECORD_DELIVERY;
     j->record.sender = arena_keep(&j->arena, in->sender);

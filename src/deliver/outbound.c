@@ -160,7 +160,7 @@ static bool add_message(struct batch *b, size_t at, struct slice sender, size_t 
 static bool add_messages(struct batch *b, size_t at)
 {
     const struct job *j = b->jobs[at];
-    struct slice senders[JOB_SENDERS];
+    struct slice senders[JOB_SENDERS] = {0};
     struct envelope_options options;
     size_t count = outbound_senders(&j->record, senders);
 

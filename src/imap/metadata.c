@@ -319,6 +319,7 @@ struct annotation *imap_read_entry_values(struct imap_reader *r, size_t *count)
     do {
         if (list == NULL || *count == ENTRIES_MAX) {
             imap_fail(r, "fewer annotations");
+            *count = 0;
             return NULL;
         }
         struct annotation *n = &list[(*count)++];

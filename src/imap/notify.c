@@ -509,6 +509,8 @@ bool imap_notify_tell(struct imap_session *s, bool expunges)
 {
     struct imap_notify *n = imap_notify_of(s);
 
+    if (n == NULL)
+        bug("told of what was not asked for");
     if (s->news == NULL && n->at == 0) {
         imap_notify_collect(s);
         if (n->overflowed)

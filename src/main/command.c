@@ -236,7 +236,7 @@ bool cli_number(const struct cli *cli, const char *name, uint64_t low, uint64_t 
 static void print_json(FILE *out, const json_t *value)
 {
     (void)json_dumpf(value, out, JSON_INDENT(2) | JSON_ENCODE_ANY);
-    fputc('\n', out);
+    (void)fputc('\n', out);
 }
 
 int cli_failed(const struct cli *cli, const struct fail *why)
@@ -258,7 +258,7 @@ int cli_usage(const struct cli *cli, const char *fmt, ...)
 
     fprintf(stderr, "posthorn: ");
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    (void)vfprintf(stderr, fmt, ap);
     va_end(ap);
     fprintf(stderr, "\nusage: ");
     print_name(stderr, cli->command);

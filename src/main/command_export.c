@@ -128,7 +128,7 @@ static int export_all(struct exporting *x)
         (void)(mkdirat(folder, name, 0700));
         SCOPED(scoped_close) int inner = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (inner < 0)
-            moving_left_out(x->moving, address, strerror(errno));
+            moving_left_out(x->moving, address, errno_text(errno));
         else
             (void)export_account(x, address, inner);
     }

@@ -157,7 +157,7 @@ static void print_reason(const char *indent, const char *reason)
 {
     if (reason[0] == '\0')
         return;
-    fputs(indent, stdout);
+    (void)fputs(indent, stdout);
     for (const char *p = reason; *p != '\0'; p++) {
         unsigned char c = (unsigned char)*p;
         if (c == '\n')

@@ -133,6 +133,7 @@ static int take_options(struct typed *t, int argc, char **argv)
     int option, status = EX_OK;
 
     optind = 1;
+    /* The only thread.  NOLINTNEXTLINE(concurrency-mt-unsafe) */
     while (status == EX_OK && (option = getopt(argc, argv, "A:B:C:F:GIL:N:O:R:UV:X:b:cd::e:f:h:imno:p:q::r:stvx")) != -1)
         status = take_option(t, option, optarg);
     return status;
@@ -161,6 +162,7 @@ static void find_folder(const struct cli *cli, char *out, size_t size, uint64_t 
 static struct slice full_name(struct arena *a)
 {
     const char          *name = getenv("NAME");
+    /* The only thread.  NOLINTNEXTLINE(concurrency-mt-unsafe) */
     const struct passwd *entry = name != NULL ? NULL : getpwuid(getuid());
     struct slice         rest = slice_of(name != NULL ? name : entry != NULL ? entry->pw_gecos : "");
 

@@ -52,7 +52,7 @@ static bool read_some(struct control_client *c, void *out, size_t n, size_t *got
 /* A line with its end; it stays in c->in. */
 static bool fetch_line(struct control_client *c, struct slice *line, struct fail *why)
 {
-    size_t looked = 0, got;
+    size_t looked = 0, got = 0;
 
     for (;;) {
         size_t end = looked + slice_find_char(slice_from(buf_slice(&c->in), looked), '\n');

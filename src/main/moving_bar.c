@@ -48,7 +48,7 @@ static void draw(struct bar *b, int64_t now)
     if (b->terminal && done > 0) {
         fprintf(stderr, "\r[");
         for (int i = 0; i < WIDTH; i++)
-            fputc(i < (int)(done * WIDTH) ? '#' : '.', stderr);
+            (void)fputc(i < (int)(done * WIDTH) ? '#' : '.', stderr);
         fprintf(stderr, "] ");
     } else if (b->terminal) {
         fprintf(stderr, "\r");

@@ -140,9 +140,9 @@ static bool open_connection(struct probe *p)
             (void)probe_say(p, true, "connected to %s (%s) port %s in %lld ms", p->host, text, p->port,
                             (long long)(clock_mono_ms() - began));
         else if (a->ai_next != NULL) /* the next address may do */
-            (void)probe_say(p, true, "no connection to %s port %s: %s", text, p->port, strerror(errno));
+            (void)probe_say(p, true, "no connection to %s port %s: %s", text, p->port, errno_text(errno));
         else
-            (void)probe_say(p, false, "no connection to %s port %s: %s", text, p->port, strerror(errno));
+            (void)probe_say(p, false, "no connection to %s port %s: %s", text, p->port, errno_text(errno));
     }
     freeaddrinfo(all);
     return p->fd >= 0;

@@ -149,7 +149,7 @@ _Noreturn static void become_role(const struct role_start *start, char **argv)
     for (size_t i = 0; i < start->listener_count; i++)
         ok = ok && fcntl(start->listeners[i], F_SETFD, 0) == 0;
     (void)sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    (void)pthread_sigmask(SIG_SETMASK, &none, NULL);
     if (ok)
         (void)execv("/proc/self/exe", argv);
     _exit(127);

@@ -121,7 +121,7 @@ static bool watch_signals(struct supervisor *s, struct fail *why)
     (void)sigemptyset(&set);
     for (size_t i = 0; i < ARRAY_LEN(watched); i++)
         (void)sigaddset(&set, watched[i]);
-    (void)sigprocmask(SIG_BLOCK, &set, NULL);
+    (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
     s->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return s->signals >= 0 || fail_errno(why, errno, "signals");
 }

@@ -363,8 +363,8 @@ static int put_six(const unsigned char b[16], char out[64])
 bool dns_reverse(const struct sockaddr *address, const char *zone, char out[DNS_REVERSE_MAX])
 {
     struct sockaddr_in four;
-    struct sockaddr_in6 six;
-    unsigned char bytes[16];
+    struct sockaddr_in6 six = {0};
+    unsigned char bytes[4];
     const char *standard = "in-addr.arpa";
     int n;
 
@@ -374,10 +374,9 @@ bool dns_reverse(const struct sockaddr *address, const char *zone, char out[DNS_
         n = put_four(bytes, out, DNS_REVERSE_MAX);
     } else if (address->sa_family == AF_INET6) {
         memcpy(&six, address, sizeof six);
-        memcpy(bytes, &six.sin6_addr, 16);
         bool mapped = IN6_IS_ADDR_V4MAPPED(&six.sin6_addr);
         standard = mapped ? standard : "ip6.arpa";
-        n = mapped ? put_four(bytes + 12, out, DNS_REVERSE_MAX) : put_six(bytes, out);
+        n = mapped ? put_four(&six.sin6_addr.s6_addr[12], out, DNS_REVERSE_MAX) : put_six(six.sin6_addr.s6_addr, out);
     } else {
         return false;
     }

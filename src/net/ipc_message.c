@@ -218,6 +218,8 @@ static void put_descriptor(struct msghdr *message, void *control, size_t size, i
     message->msg_control = control;
     message->msg_controllen = size;
     struct cmsghdr *c = CMSG_FIRSTHDR(message);
+    if (c == NULL)
+        bug("no room for a descriptor in %zu bytes", size);
     c->cmsg_level = SOL_SOCKET;
     c->cmsg_type = SCM_RIGHTS;
     c->cmsg_len = CMSG_LEN(sizeof(fd));

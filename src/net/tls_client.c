@@ -284,9 +284,9 @@ static bool must_wait(struct tls_link *l, int result, short *events, bool handsh
                   X509_verify_cert_error_string(verify));
     else if (handshake)
         fail_code(why, FAIL_TEMP, FAIL_OTHER, "4.7.5", "%s: %s", failures[SAYS_HANDSHAKE].text,
-                  reason != NULL ? reason : saved != 0 ? strerror(saved) : "the other side closed the connection");
+                  reason != NULL ? reason : saved != 0 ? errno_text(saved) : "the other side closed the connection");
     else
-        fail_set(why, FAIL_TEMP, FAIL_OTHER, "TLS: %s", reason != NULL ? reason : saved != 0 ? strerror(saved) : "connection lost");
+        fail_set(why, FAIL_TEMP, FAIL_OTHER, "TLS: %s", reason != NULL ? reason : saved != 0 ? errno_text(saved) : "connection lost");
     ERR_clear_error();
     return false;
 }

@@ -18,21 +18,19 @@ static enum policy_kind kind_of(const struct smtp_session *s)
     bug("smtp kind %d", (int)s->service->kind);
 }
 
-static void take_peer(const struct smtp_session *s, struct policy_facts *f)
+static void take_peer(const struct sockaddr_storage *peer, struct policy_facts *f)
 {
-    const struct sockaddr_storage peer = smtp_peer(s);
-
-    if (peer.ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&peer;
+    if (peer->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)peer;
         f->has_peer = true;
-        f->address = in6->sin6_addr;
-        f->port = ntohs(in6->sin6_port);
-    } else if (peer.ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)&peer;
+        f->address = six->sin6_addr;
+        f->port = ntohs(six->sin6_port);
+    } else if (peer->ss_family == AF_INET) {
+        const struct sockaddr_in *four = (const struct sockaddr_in *)peer;
         f->has_peer = true;
         f->address.s6_addr[10] = f->address.s6_addr[11] = 0xff;
-        memcpy(&f->address.s6_addr[12], &in->sin_addr, sizeof in->sin_addr);
-        f->port = ntohs(in->sin_port);
+        memcpy(&f->address.s6_addr[12], &four->sin_addr, sizeof four->sin_addr);
+        f->port = ntohs(four->sin_port);
     }
 }
 
@@ -56,6 +54,7 @@ void smtp_check(struct smtp_session *s, enum policy_stage stage, struct slice ab
         return;
     }
     struct log_id session = conn_session_id(s->conn);
+    const struct sockaddr_storage from = smtp_peer(s);
     struct conn_address peer = smtp_peer_text(s);
     struct policy_facts f = {
         .kind = kind_of(s),
@@ -70,7 +69,7 @@ void smtp_check(struct smtp_session *s, enum policy_stage stage, struct slice ab
         .trusted = smtp_is_trusted(s),
         .own_fields = 1,
     };
-    take_peer(s, &f);
+    take_peer(&from, &f);
     if (tx != NULL) {
         f.sender = tx->sender.address;
         f.size = tx->announced;

@@ -101,9 +101,9 @@ int wire_connect(const struct smtp_peer *peer, unsigned seconds, struct fail *wh
         if (got == 0)
             fail_code(why, FAIL_TEMP, FAIL_OTHER, "4.4.1", "connection timed out");
         else if (got > 0)
-            fail_code(why, FAIL_TEMP, FAIL_OTHER, "4.4.1", "%s", strerror(error));
+            fail_code(why, FAIL_TEMP, FAIL_OTHER, "4.4.1", "%s", errno_text(error));
     } else {
-        fail_code(why, FAIL_TEMP, FAIL_OTHER, "4.4.1", "%s", strerror(errno));
+        fail_code(why, FAIL_TEMP, FAIL_OTHER, "4.4.1", "%s", errno_text(errno));
     }
     (void)close(fd);
     return -1;
@@ -127,7 +127,7 @@ static ssize_t try_read(struct wire *w, void *out, size_t n, short *events, stru
             return WIRE_WAIT;
         }
         if (errno != EINTR) {
-            fail_code(why, FAIL_TEMP, FAIL_OTHER, "4.4.2", "connection lost: %s", strerror(errno));
+            fail_code(why, FAIL_TEMP, FAIL_OTHER, "4.4.2", "connection lost: %s", errno_text(errno));
             return -1;
         }
     }
@@ -225,7 +225,7 @@ static ssize_t try_write(struct wire *w, struct slice bytes, short *events, stru
             return WIRE_WAIT;
         }
         if (errno != EINTR) {
-            fail_code(why, FAIL_TEMP, FAIL_OTHER, "4.4.2", "connection lost: %s", strerror(errno));
+            fail_code(why, FAIL_TEMP, FAIL_OTHER, "4.4.2", "connection lost: %s", errno_text(errno));
             return -1;
         }
     }

@@ -136,7 +136,7 @@ static void lead(struct volumes *v, struct volume *vol)
     v->stats.syncs++;
     if (failed != 0) {
         log_event(LOG_ERROR, "storage.volume.sync", LOG_U64("volume", vol->id),
-                  LOG_CSTR("error", strerror(failed)));
+                  LOG_CSTR("error", errno_text(failed)));
         volume_seal(v, vol);
     }
     if (!vol->sealed) { /* somebody else may have sealed it meanwhile: then this sync promises nothing */

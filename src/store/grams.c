@@ -302,7 +302,7 @@ static void rank(struct ranked best[QUERY_GRAMS], size_t *count, struct slice gr
 
 bool grams_query(struct slice needle, struct buf *out)
 {
-    struct ranked best[QUERY_GRAMS];
+    struct ranked best[QUERY_GRAMS] = {0};
     struct grams *g = grams_create();
     size_t count = 0;
 

@@ -170,7 +170,7 @@ static bool add_owner(struct arena *arena, uint64_t **owners, size_t *count, siz
     for (size_t i = *count; i-- > 0;)
         if ((*owners)[i] == id)
             return true;
-    if (*count == *cap) {
+    if (*owners == NULL || *count == *cap) {
         *cap = *cap == 0 ? 16 : *cap * 2;
         uint64_t *grown = arena_new_array(arena, uint64_t, *cap);
         if (grown == NULL || *count >= OWNERS_MAX)

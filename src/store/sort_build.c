@@ -54,7 +54,7 @@ static bool is_worn(const struct sort_build *b)
 static void take_kept(struct sort_build *b)
 {
     unsigned columns = b->columns;
-    bool found;
+    bool found = false;
 
     b->table = sort_table_find(b->account->store, b->account->id, b->mailbox_id, view_uidvalidity(b->view),
                                b->collation);

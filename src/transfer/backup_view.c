@@ -102,7 +102,6 @@ bool backup_view_open(const struct backup_folder *f, const struct backup_list *l
 {
     struct backup_view  *v = xcalloc(1, sizeof *v);
     const char          *temporary = getenv("TMPDIR");
-    SCOPED(scoped_free) char *volumes = NULL;
     struct volume_limits limits;
 
     if (asprintf(&v->folder, "%s/posthorn-backup-XXXXXX", temporary != NULL && temporary[0] == '/' ? temporary : "/tmp") < 0)
@@ -113,6 +112,7 @@ bool backup_view_open(const struct backup_folder *f, const struct backup_list *l
         free(v);
         return false;
     }
+    SCOPED(scoped_free) char *volumes = NULL;
     if (asprintf(&volumes, "%s/volumes", v->folder) < 0)
         die_no_memory(0);
     volume_limits_default(&limits);

@@ -83,7 +83,7 @@ static bool start(const struct foreign_sql *db, int in, int out, pid_t *pid, str
     int error = posix_spawnp(pid, words[0], &files, NULL, (char **)(uintptr_t)words, environment(&a, db));
     (void)posix_spawn_file_actions_destroy(&files);
     return error == 0 || fail_set(why, FAIL_PERM, FAIL_OTHER, "%s cannot be run (%s): install it, or give --users FILE", words[0],
-                                  strerror(error));
+                                  errno_text(error));
 }
 
 static bool read_all(int fd, struct buf *out, struct fail *why)

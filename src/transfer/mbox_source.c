@@ -213,7 +213,7 @@ static bool walk_entry(struct walk *w, int folder, const char *shown, const char
 
     (void)snprintf(path, sizeof path, "%s/%s", shown, file);
     if (fd < 0 || fstat(fd, &st) != 0) {
-        leave_out(w, path, errno == ELOOP ? "a symbolic link" : strerror(errno));
+        leave_out(w, path, errno == ELOOP ? "a symbolic link" : errno_text(errno));
         return true;
     }
     arena_init(&a, NAME_ARENA);
