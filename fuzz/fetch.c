@@ -54,7 +54,7 @@ static void fuzz_message(struct slice in)
         FUZZ_CHECK(fetch_server_create(&setting, &server, &why));
     }
     struct ipc_service service = fetch_server_service(server);
-    struct ipc_reader  r = {.type = FETCH_MSG_REQUEST + fuzz_take(&in) % 3, .rest = in, .fd = &fd};
+    struct ipc_reader  r = {.type = (uint16_t)(FETCH_MSG_REQUEST + fuzz_take(&in) % 3), .rest = in, .fd = &fd};
     if (slice_find_nocase(in, SLICE("https://")) < in.len)
         return; /* it would be asked for */
     ipc_message_init(&answer, r.type);
