@@ -159,6 +159,7 @@ def run(c):
     milters(c)
     rspamd(c)
     lists(c)
+    over_lmtp(c)
 
 
 # ---- milters ----
@@ -360,3 +361,69 @@ dnslist "bl.example" { answers = {"127.0.0.2-3", "127.0.0.0&8"}
             status, said = c.command([server.program, "policy", "test", "--config",
                                       os.path.join(server.folder, "data", "posthorn.conf"), "--client", "127.0.0.1", "--helo", "x.example", "--from", "ann@bad.example", "--to", USER])
             c.ok("policy test: says which rule and why", status == 0 and b"dom.example" in said and b"550" in said, said)
+
+
+# ---- LMTP ----
+
+
+class Lmtp:
+    """RFC 2033: the message has a reply for each recipient that was taken."""
+
+    def __init__(self, server):
+        self.socket = socket.create_connection((demo.HOST, server.base + 24), timeout=30)
+        self.file = self.socket.makefile("rb")
+        self.reply()
+        self.ask("LHLO client.elsewhere.example")
+
+    def reply(self):
+        while True:
+            line = self.file.readline()
+            if line[3:4] != b"-":
+                return line.rstrip(b"\r\n")
+
+    def ask(self, command):
+        self.socket.sendall(command.encode() + b"\r\n")
+        return self.reply()
+
+    def give(self, message, sender="ann@elsewhere.example", to=(USER, OTHER)):
+        """What MAIL, each RCPT and, for each that was taken, the message was answered."""
+        said = [self.ask("MAIL FROM:<%s>" % sender)[:3]]
+        if said[0] == b"250":
+            said += [self.ask("RCPT TO:<%s>" % r)[:3] for r in to]
+        if b"250" in said[1:]:
+            said.append(self.ask("DATA")[:3])
+            self.socket.sendall(message + b".\r\n")
+            said += [self.reply()[:3] for _ in range(said[1:].count(b"250"))]
+        else:
+            self.ask("RSET")
+        return b" ".join(said).decode()
+
+
+def over_lmtp(c):
+    m, r = Milter(), Rspamd()
+    settings = '}\nmilter "lmtp" {\n socket = "inet:%d@127.0.0.1"\n for = {lmtp}\n}\nrspamd {\n url = "http://127.0.0.1:%d"\n for = {lmtp}\n}\n' \
+               'access "senders" { stage = sender match = {"spam@bad.example"} action = reject }\n' \
+               'access "clients" { stage = client match = {"127.0.0.1"} action = reject\n' % (m.port, r.port)
+    with demo.Configured(c.server.program, "policy", settings) as server:
+        s = Lmtp(server)
+        c.same("LMTP: a table of clients is not for it; a message to two", s.give(MESSAGE), "250 250 250 354 250 250")
+        arrived(server, c)
+        arrived(server, c, OTHER)
+        c.same("LMTP: rspamd hears of both", r.asked[-1][1].get_all("Rcpt"), [USER, OTHER])
+        c.same("LMTP: a sender's table", s.give(MESSAGE, sender="spam@bad.example"), "550")
+        m.answers = {"R": b"r"}
+        c.same("LMTP: a milter refuses recipients", s.give(MESSAGE), "250 550 550")
+        for command, answer, want in (("E", b"r", "554"), ("E", b"t", "451"), ("L", b"y571 5.7.3 no\0", "571"), ("B", b"d", "250")):
+            m.answers = {command: answer}
+            c.same("LMTP: a milter's %r at %s is said for each" % (answer, command), s.give(MESSAGE), "250 250 250 354 %s %s" % (want, want))
+        m.forget()
+        m.changes = [b"hX-Added\0one\0", b"-<" + OTHER.encode() + b">\0"]
+        c.same("LMTP: a milter changes", s.give(MESSAGE), "250 250 250 354 250 250")
+        c.ok("LMTP: changed", b"\r\nX-Added: one\r\n" in arrived(server, c))
+        c.same("LMTP: who was taken off has nothing", mailbox(server, c, OTHER), [])
+        m.forget()
+        r.answer = {"action": "reject"}
+        c.same("LMTP: rspamd's no is said for each", s.give(MESSAGE), "250 250 250 354 554 554")
+        r.answer = {"action": "no action"}
+        c.same("LMTP: the session goes on", s.give(MESSAGE, to=(USER,)), "250 250 354 250")
+        c.ok("LMTP: and its message arrives", arrived(server, c) != b"")
