@@ -5,7 +5,6 @@
  * with their password hashes and quotas, aliases, mail.  All of it may be done again: what is there is used again, a
  * hash is not put over a password that was used here, and mail goes on from the last run.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,6 +20,7 @@
 #include "main/reach.h"
 #include "main/takeover_config.h"
 #include "transfer/dovecot.h"
+#include "transfer/files.h"
 #include "transfer/maildir.h"
 #include "transfer/mbox_source.h"
 
@@ -180,11 +180,11 @@ static void include_members(struct box *b, struct slice address, struct slice pa
 {
     struct slice text = SLICE("");
     struct fail why = {0};
-    bool there = false, fit = slice_starts(path, SLICE("/")) && slice_find(path, SLICE("/../")) == path.len && depth < INCLUDES_MOST;
+    bool there = false, fit = slice_starts(path, SLICE("/")) && depth < INCLUDES_MOST;
 
     if (!fit || !box_file(b->root, path, &b->arena, &text, &there, &why) || !there)
         note_slice(b, arena_printf(&b->arena, PRIslice ": :include:" PRIslice, SLICE_ARG(address), SLICE_ARG(path)),
-                   !fit ? "is no file below the root, or included too deep" : why.text[0] != '\0' ? why.text : "is not there: its members are missing");
+                   !fit ? "is no whole path, or included too deep" : why.text[0] != '\0' ? why.text : "is not there: its members are missing");
     while (text.len > 0) {
         struct slice line = slice_trim(slice_cut(&text, '\n'));
         if (!slice_starts(line, SLICE("#")))
@@ -521,13 +521,22 @@ static bool make_all(struct box *b, struct fail *why)
     return ok;
 }
 
+/* What cannot be opened is there: reading it says why. */
+static bool is_there(const struct box *b, const char *path)
+{
+    struct fail why = {0};
+    SCOPED(scoped_close) int fd = files_start(b->root, path, &why);
+
+    return fd >= 0 || why.reason != FAIL_NOT_FOUND;
+}
+
 static void move_one(struct box *b, struct moving *m, const struct person *p)
 {
     struct dovecot_place place = dovecot_place(p->user.location);
     struct arena *a = &b->arena;
     struct fail why = {0};
     struct maildir *from = NULL;
-    const char *path = arena_cstr(a, arena_printf(a, "%s" PRIslice, strcmp(b->root, "/") == 0 ? "" : b->root, SLICE_ARG(place.path)));
+    const char *path = arena_cstr(a, place.path);
     struct slice uidl = dovecot_get(b->dovecot, "pop3_uidl_format");
     const struct moving_target to = {.address = arena_cstr(a, p->address), .over_quota = cli_option(b->cli, "over-quota") != NULL,
                                      .keep_gone = cli_option(b->cli, "keep-gone") != NULL};
@@ -535,23 +544,26 @@ static void move_one(struct box *b, struct moving *m, const struct person *p)
     if (uidl.len == 0)
         uidl = dovecot_get(b->dovecot, "protocol pop3/pop3_uidl_format");
     const struct maildir_options options = {
-        .control = place.control.len > 0 ? arena_cstr(a, arena_printf(a, "%s" PRIslice, b->root, SLICE_ARG(place.control))) : NULL,
-        .inbox = place.inbox.len > 0 ? arena_cstr(a, arena_printf(a, "%s" PRIslice, b->root, SLICE_ARG(place.inbox))) : NULL,
-        .sieve_home = p->user.home.len > 0 ? arena_cstr(a, arena_printf(a, "%s" PRIslice, b->root, SLICE_ARG(p->user.home))) : NULL,
+        .root = b->root,
+        .control = place.control.len > 0 ? arena_cstr(a, place.control) : NULL,
+        .inbox = place.inbox.len > 0 ? arena_cstr(a, place.inbox) : NULL,
+        .sieve_home = p->user.home.len > 0 ? arena_cstr(a, p->user.home) : NULL,
         .uidl_format = uidl.len > 0 ? arena_cstr(a, uidl) : NULL,
         .bodies = moving_bodies(),
     };
     if (slice_eq(place.kind, SLICE("mbox"))) {
-        struct mbox_source source = {.path = path, .bodies = *moving_bodies()};
-        if (options.inbox != NULL && access(options.inbox, F_OK) == 0) {
-            struct mbox_source inbox = {.path = options.inbox, .bodies = *moving_bodies(), .mailbox = SLICE("INBOX")};
+        struct mbox_source source = {.root = b->root, .path = path, .bodies = *moving_bodies()};
+        struct mbox_source inbox = {.root = b->root, .path = options.inbox, .bodies = *moving_bodies(), .mailbox = SLICE("INBOX")};
+        bool any = options.inbox != NULL && is_there(b, options.inbox);
+        if (any)
             (void)moving_import(m, &to, mbox_source_read, &inbox, NULL);
-        }
-        if (access(path, F_OK) == 0)
+        if (is_there(b, path))
             (void)moving_import(m, &to, mbox_source_read, &source, NULL);
+        else if (!any)
+            moving_note(m, to.address, "has no mail yet");
     } else if (!slice_eq(place.kind, SLICE("maildir"))) {
         moving_left_out(m, to.address, "its mail is in no Maildir and no mbox: posthorn import imap brings it while Dovecot runs");
-    } else if (access(path, F_OK) != 0 && errno == ENOENT) {
+    } else if (!is_there(b, path)) {
         moving_note(m, to.address, "has no mail yet");
     } else if (!maildir_open(path, &options, &from, &why)) {
         moving_left_out(m, to.address, why.text);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "admin/admin.h"
+#include "base/unicode.h"
 #include "main/config.h"
 #include "main/moving_internal.h"
 #include "transfer/wire.h"
@@ -102,14 +103,22 @@ const struct body_limits *moving_bodies(void)
 
 /* ---- remarks ---- */
 
-/* One line, whatever is in it. */
+/* One line of UTF-8, whatever is in it; a terminal finds no command in it, those of ISO 6429 (U+0080 to 9F) neither. */
 static char *one_line(struct slice text)
 {
-    char *line = xslicedup(text);
+    struct buf clean;
 
-    for (char *p = line; *p != '\0'; p++)
-        if ((unsigned char)*p < ' ' || *p == 0x7f)
-            *p = '?';
+    buf_init(&clean, SIZE_MAX);
+    utf8_add_clean(&clean, text);
+    for (size_t i = 0; i < clean.len; i++) {
+        const unsigned char c = (unsigned char)clean.data[i], before = i > 0 ? (unsigned char)clean.data[i - 1] : 0;
+        if (c < ' ' || c == 0x7f)
+            clean.data[i] = '?';
+        else if (before == 0xc2 && c < 0xa0)
+            clean.data[i - 1] = clean.data[i] = '?';
+    }
+    char *line = xslicedup(buf_slice(&clean));
+    buf_finish(&clean);
     return line;
 }
 

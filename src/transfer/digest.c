@@ -3,9 +3,20 @@
  *
  * Layer: transfer.
  */
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/map.h"
 #include "transfer/transfer.h"
+
+struct slice transfer_source(struct arena *a, const char *kind, const char *path, struct slice below)
+{
+    enum { MOST = 400, KEPT = 300 };
+    struct slice all = arena_printf(a, "%s %s/" PRIslice, kind, path, SLICE_ARG(below));
+
+    if (all.len <= MOST)
+        return all;
+    return arena_printf(a, PRIslice "#%016llx", SLICE_ARG(slice_sub(all, 0, KEPT)), (unsigned long long)hash_for_good(all));
+}
 
 struct transfer_digest transfer_digest(uint32_t uidvalidity, const struct transfer_message *m)
 {

@@ -86,7 +86,8 @@ static void include(struct reading *r, struct slice pattern, unsigned includes)
             struct slice text;
             struct fail why = {0};
             bool there;
-            if (!box_file("", slice_of(found.gl_pathv[i]), a, &text, &there, &why))
+            /* The pattern may lead out of the root, what it found is looked up within. */
+            if (!box_file(r->d->root, slice_from(slice_of(found.gl_pathv[i]), strlen(r->d->root)), a, &text, &there, &why))
                 r->d->notes.note(r->d->notes.ctx, found.gl_pathv[i], why.text);
             else if (there)
                 read_text(r, text, includes + 1);

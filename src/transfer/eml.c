@@ -173,8 +173,7 @@ static bool tell_files(struct telling *t, int at, const struct names *files)
         return true;
     if (slice_eq_nocase(box.name, SLICE("INBOX")))
         box.name = SLICE("INBOX");
-    box.source = arena_printf(&t->arena, "eml %s/" PRIslice, t->e->real_path, SLICE_ARG(t->path));
-    box.source = slice_sub(box.source, 0, 400);
+    box.source = transfer_source(&t->arena, "eml", t->e->real_path, t->path);
     if (!t->into->mailbox(t->into->ctx, &box, t->why))
         return false;
     for (size_t i = 0; i < files->count; i++) {
@@ -220,13 +219,13 @@ bool eml_read(void *ctx, const struct transfer_into *into, struct fail *why)
 bool eml_open(const char *path, const struct body_limits *bodies, struct eml **out, struct fail *why)
 {
     struct eml *e = xcalloc(1, sizeof *e);
+    struct stat st;
 
     e->bodies = bodies;
-    e->root = files_folder(AT_FDCWD, path, why);
-    e->real_path = e->root >= 0 ? realpath(path, NULL) : NULL;
-    if (e->real_path == NULL) {
-        if (e->root >= 0)
-            (void)fail_errno(why, errno, "%s", path);
+    e->root = files_start(NULL, path, why);
+    bool ok = e->root >= 0 && ((fstat(e->root, &st) == 0 && S_ISDIR(st.st_mode)) ||
+                               fail_set(why, FAIL_PERM, FAIL_INVALID, "%s is no folder", path));
+    if (!ok || (e->real_path = files_path(e->root, why)) == NULL) {
         eml_destroy(&e);
         return false;
     }

@@ -18,8 +18,7 @@ enum { PIECE = 64 * 1024 };
 
 int files_folder(int at, const char *name, struct fail *why)
 {
-    int follow = at == AT_FDCWD ? 0 : O_NOFOLLOW;
-    int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK | follow);
+    int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
 
     if (fd < 0 && (errno == ELOOP || errno == ENOTDIR))
         (void)fail_set(why, FAIL_PERM, FAIL_INVALID, "%s is no folder", name);
@@ -28,19 +27,11 @@ int files_folder(int at, const char *name, struct fail *why)
     return fd;
 }
 
-bool files_read(int at, const char *name, struct buf *out, bool *there, struct fail *why)
+bool files_read_open(int fd, const char *name, struct buf *out, struct fail *why)
 {
-    SCOPED(scoped_close) int fd = openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    struct stat              st;
-    ssize_t                  n;
+    ssize_t n;
 
-    *there = fd >= 0;
-    if (fd < 0)
-        return errno == ENOENT || errno == ELOOP || errno == ENOTDIR || fail_errno(why, errno, "%s", name);
-    if (fstat(fd, &st) != 0)
-        return fail_errno(why, errno, "%s", name);
-    *there = S_ISREG(st.st_mode);
-    while (*there) {
+    for (;;) {
         size_t most = out->max - out->len < PIECE ? out->max - out->len : PIECE;
         char  *room = most > 0 ? buf_room(out, most) : NULL;
         if (room == NULL)
@@ -51,10 +42,23 @@ bool files_read(int at, const char *name, struct buf *out, bool *there, struct f
         if (n < 0)
             return fail_errno(why, errno, "%s", name);
         if (n == 0)
-            break;
+            return true;
         buf_grew(out, (size_t)n);
     }
-    return true;
+}
+
+bool files_read(int at, const char *name, struct buf *out, bool *there, struct fail *why)
+{
+    SCOPED(scoped_close) int fd = openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct stat              st;
+
+    *there = fd >= 0;
+    if (fd < 0)
+        return errno == ENOENT || errno == ELOOP || errno == ENOTDIR || fail_errno(why, errno, "%s", name);
+    if (fstat(fd, &st) != 0)
+        return fail_errno(why, errno, "%s", name);
+    *there = S_ISREG(st.st_mode);
+    return !*there || files_read_open(fd, name, out, why);
 }
 
 /* ---- messages ---- */

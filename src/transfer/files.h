@@ -12,8 +12,20 @@
 #include "base/buf.h"
 #include "base/fail.h"
 
-/* A folder below another; AT_FDCWD and a path for the first, which may be a link.  -1 and *why. */
+/* A folder below another, by its name there.  -1 and *why. */
 int files_folder(int at, const char *name, struct fail *why);
+
+/*
+ * Where reading begins: a path as somebody typed it or a config has it, a folder or a file, for reading.  `root`: the
+ * folder that is taken for "/", of which nothing leads out, neither ".." nor a link; NULL: "/".  Symbolic links on the way
+ * are followed if they are root's or the caller's own; those of others only to what belongs to the same one, or a user's link
+ * would make root bring him somebody else's mail.  -1 and *why: FAIL_NOT_FOUND, FAIL_NO_PERMISSION for such a link, others.
+ */
+int files_start(const char *root, const char *path, struct fail *why);
+/* The path of what is open, without links; on the heap.  NULL and *why. */
+char *files_path(int fd, struct fail *why);
+/* The rest of an open small file.  FAIL_TOO_BIG past out->max. */
+bool files_read_open(int fd, const char *name, struct buf *out, struct fail *why);
 
 /* A small file; *there false: there is none.  FAIL_TOO_BIG past out->max. */
 bool files_read(int at, const char *name, struct buf *out, bool *there, struct fail *why);

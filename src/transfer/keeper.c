@@ -266,7 +266,9 @@ static bool find_place(struct keeper *k, const struct transfer_mailbox *m, struc
         (void)snprintf(text, sizeof text, "is called \"" PRIslice "\" here: its name is not allowed", SLICE_ARG(k->name));
         keeper_note_of(k, false, m->name, text);
     }
-    return import_open(k->account, source, id, m->uidvalidity, &k->place, why) && give_use(k, m->use, why);
+    /* What goes below a prefix or into one mailbox stands beside what is here, and does not take its part. */
+    const bool own_name = k->options.prefix.len == 0 && k->options.mailbox.len == 0;
+    return import_open(k->account, source, id, m->uidvalidity, &k->place, why) && give_use(k, own_name ? m->use : USE_NONE, why);
 }
 
 static bool take_mailbox(void *ctx, const struct transfer_mailbox *m, struct fail *why)

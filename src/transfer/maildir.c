@@ -14,11 +14,12 @@
 
 #include "base/map.h"
 #include "base/scoped.h"
+#include "store/maildrop.h"
 #include "transfer/files.h"
 #include "transfer/maildir_internal.h"
 #include "transfer/maildir_names.h"
 
-enum { LETTERS = 26, KEYWORDS_FILE_MOST = 64 << 10, KEY_MOST = 250, PROGRESS_EVERY = 64, UIDL_MOST = 70 };
+enum { LETTERS = 26, KEYWORDS_FILE_MOST = 64 << 10, KEY_MOST = 250, PROGRESS_EVERY = 64 };
 
 static const char default_uidl_format[] = "%08Xu%08Xv"; /* Dovecot's own default */
 
@@ -34,8 +35,7 @@ struct telling {
     bool                        has_again;
     struct arena                arena;
     struct slice                keywords[LETTERS];
-    bool                        has_letters;
-    bool                        whole;
+    bool                        has_letters, has_bad_uidl;
 };
 
 /* ---- keywords ---- */
@@ -154,11 +154,12 @@ static struct slice uidl_for(struct telling *t, const struct maildir_entry *e, s
 {
     const char *format = t->m->options.uidl_format != NULL ? t->m->options.uidl_format : default_uidl_format;
 
-    if (e->uidl != NULL)
+    if (e->uidl != NULL && uidl_is_valid(slice_of(e->uidl)))
         return slice_of(e->uidl);
+    t->has_bad_uidl = t->has_bad_uidl || e->uidl != NULL; /* no POP3 client has ever seen it */
     if (!t->folder->is_inbox || t->scan.uidvalidity == 0 || format[0] == '\0' ||
         !maildir_uidl(out, slice_of(format), e->uid, t->scan.uidvalidity, slice_make(e->name, e->base)) ||
-        out->len > UIDL_MOST)
+        !uidl_is_valid(buf_slice(out)))
         return SLICE("");
     return buf_slice(out);
 }
@@ -224,6 +225,8 @@ static bool tell_messages(struct telling *t)
     }
     if (t->has_letters)
         t->into->left_out(t->into->ctx, t->folder->name, "keywords that dovecot-keywords has no names for");
+    if (t->has_bad_uidl)
+        t->into->left_out(t->into->ctx, t->folder->name, "unique-ids in dovecot-uidlist that POP3 does not know (RFC 1939 section 7)");
     return true;
 }
 
@@ -232,9 +235,11 @@ static bool tell_messages(struct telling *t)
 static struct slice source_of(struct telling *t)
 {
     const struct maildir_scan *s = &t->scan;
-    struct slice               name = s->guid.len > 0
-                                          ? arena_printf(&t->arena, "maildir G" PRIslice " %s", SLICE_ARG(s->guid), t->folder->path)
-                                          : arena_printf(&t->arena, "maildir %s/%s", t->m->real_path, t->folder->path);
+    struct slice               name;
+
+    if (s->guid.len == 0)
+        return transfer_source(&t->arena, "maildir", t->m->real_path, slice_of(t->folder->path));
+    name = arena_printf(&t->arena, "maildir G" PRIslice " %s", SLICE_ARG(s->guid), t->folder->path);
 
     if (name.len <= 400)
         return name;
@@ -355,6 +360,19 @@ static bool has_any(struct maildir *m, struct fail *why)
     return ok;
 }
 
+static int start(const struct maildir *m, const char *path, struct fail *why)
+{
+    SCOPED(scoped_close) int fd = files_start(m->options.root, path, why);
+
+    struct stat              st;
+
+    if (fd >= 0 && fstat(fd, &st) == 0 && !S_ISDIR(st.st_mode)) {
+        (void)fail_set(why, FAIL_PERM, FAIL_INVALID, "%s is no folder", path);
+        return -1;
+    }
+    return fd >= 0 ? files_folder(fd, ".", why) : -1;
+}
+
 bool maildir_open(const char *path, const struct maildir_options *options, struct maildir **out, struct fail *why)
 {
     struct maildir *m = xcalloc(1, sizeof *m);
@@ -363,13 +381,12 @@ bool maildir_open(const char *path, const struct maildir_options *options, struc
     m->tail = &m->first;
     m->inbox = m->control = -1;
     arena_init(&m->arena, SIZE_MAX);
-    m->real_path = realpath(path, NULL);
-    m->root = files_folder(AT_FDCWD, path, why);
-    bool ok = m->root >= 0 && (m->real_path != NULL || fail_errno(why, errno, "%s", path));
+    m->root = start(m, path, why);
+    bool ok = m->root >= 0 && (m->real_path = files_path(m->root, why)) != NULL;
     if (ok && options->inbox != NULL)
-        ok = (m->inbox = files_folder(AT_FDCWD, options->inbox, why)) >= 0;
+        ok = (m->inbox = start(m, options->inbox, why)) >= 0;
     if (ok && options->control != NULL)
-        ok = (m->control = files_folder(AT_FDCWD, options->control, why)) >= 0;
+        ok = (m->control = start(m, options->control, why)) >= 0;
     if (!ok || !has_any(m, why)) {
         maildir_destroy(&m);
         return false;

@@ -17,6 +17,7 @@
 struct maildir;
 
 struct maildir_options {
+    const char *root;        /* a copied machine: the folder that is taken for "/" (files_start()); NULL */
     const char *control;     /* Dovecot's CONTROL=: where its files are; NULL: with the mail */
     const char *inbox;       /* Dovecot's INBOX=; NULL: the folder itself */
     const char *sieve_home;  /* where .dovecot.sieve and sieve/ are; NULL: there, or above a folder called Maildir */

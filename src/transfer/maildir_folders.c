@@ -39,13 +39,20 @@ int maildir_descend(int from, const char *path, struct fail *why)
     return fd;
 }
 
-static bool is_folder(int at, const struct dirent *entry)
+/* Links are not followed, but one that leads to a folder is told of: it may have been a mailbox. */
+static bool is_folder(int at, const struct dirent *entry, bool *link)
 {
     struct stat st;
 
-    if (entry->d_type != DT_UNKNOWN)
-        return entry->d_type == DT_DIR;
-    return fstatat(at, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+    *link = false;
+    if (entry->d_type == DT_DIR)
+        return true;
+    if (entry->d_type != DT_UNKNOWN && entry->d_type != DT_LNK)
+        return false;
+    if (fstatat(at, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return false;
+    *link = S_ISLNK(st.st_mode) && fstatat(at, entry->d_name, &st, 0) == 0 && S_ISDIR(st.st_mode);
+    return !*link && S_ISDIR(st.st_mode);
 }
 
 static void add_folder(struct maildir *m, struct slice name, struct slice path, bool is_inbox)
@@ -57,10 +64,15 @@ static void add_folder(struct maildir *m, struct slice name, struct slice path, 
     m->tail = &f->next;
 }
 
-/* Folders of programs that have no mail in them. */
+static bool is_own_part(struct slice name)
+{
+    return slice_eq(name, SLICE("cur")) || slice_eq(name, SLICE("new")) || slice_eq(name, SLICE("tmp"));
+}
+
+/* Folders of programs: no mail is missed in them, unless they are mailboxes after all (a list called "dovecot"). */
 static bool is_known_other(struct slice name)
 {
-    static const struct slice names[] = {SLICE("cur"), SLICE("new"), SLICE("tmp"), SLICE("sieve"),
+    static const struct slice names[] = {SLICE("sieve"),
                                          SLICE("courierimapkeywords"), SLICE("courierimaphieracl"), SLICE(".notmuch"),
                                          SLICE("virtual"), SLICE("dovecot-attributes"), SLICE("fts-flatcurve"),
                                          SLICE("xapian-indexes"), SLICE("lucene-indexes")};
@@ -78,66 +90,102 @@ struct walk {
     unsigned                    found;
 };
 
+static void leave_out(const struct walk *w, struct slice what, const char *reason)
+{
+    w->into->left_out(w->into->ctx, what, reason);
+}
+
+static bool walk_fs(struct walk *w, int at, struct slice path, unsigned depth, unsigned *found);
+
+/* One folder of it, and what lies below. */
+static bool walk_fs_folder(struct walk *w, int at, const char *name, struct slice path, unsigned depth, unsigned *found)
+{
+    SCOPED(scoped_close) int fd = files_folder(at, name, NULL);
+    unsigned                 inside = 0;
+
+    if (fd < 0 || depth > DEPTH_MOST || w->found >= FOLDERS_MOST) {
+        leave_out(w, path, fd < 0 ? "a folder that cannot be opened" : depth > DEPTH_MOST ? "too deep a folder" : "too many folders");
+        return true;
+    }
+    if (maildir_is_one(fd)) {
+        add_folder(w->m, maildir_mailbox_name(&w->m->arena, path, '/'), path, false);
+        inside++;
+        w->found++;
+    }
+    if (!walk_fs(w, fd, path, depth + 1, &inside))
+        return false;
+    if (inside == 0 && depth == 0 && !is_known_other(slice_of(name)))
+        leave_out(w, path, "a folder without a Maildir in it");
+    *found += inside;
+    return true;
+}
+
 /* LAYOUT=fs: mailboxes are folders within each other.  Counts those that were found at or below. */
 static bool walk_fs(struct walk *w, int at, struct slice path, unsigned depth, unsigned *found)
 {
     int                  copy = files_folder(at, ".", w->why);
     DIR                 *dir = copy >= 0 ? fdopendir(copy) : NULL;
     const struct dirent *entry;
-    bool                 ok = true;
+    bool                 ok = true, link;
 
     if (dir == NULL)
         return false;
     while (ok && (entry = readdir(dir)) != NULL) {
         struct slice name = slice_of(entry->d_name);
-        if (name.ptr[0] == '.' || is_known_other(name) || !is_folder(at, entry) || w->found >= FOLDERS_MOST)
+        if (name.ptr[0] == '.' || is_own_part(name))
             continue;
-        struct slice below = path.len == 0 ? arena_keep(&w->m->arena, name)
-                                           : arena_printf(&w->m->arena, PRIslice "/" PRIslice, SLICE_ARG(path), SLICE_ARG(name));
-        SCOPED(scoped_close) int fd = files_folder(at, entry->d_name, NULL);
-        if (fd < 0) {
-            w->into->left_out(w->into->ctx, below, "a folder that cannot be opened");
-            continue;
-        }
-        unsigned inside = 0;
-        if (maildir_is_one(fd)) {
-            add_folder(w->m, maildir_mailbox_name(&w->m->arena, below, '/'), below, false);
-            inside++;
-            w->found++;
-        }
-        ok = depth >= DEPTH_MOST || walk_fs(w, fd, below, depth + 1, &inside);
-        if (ok && inside == 0 && depth == 0)
-            w->into->left_out(w->into->ctx, below, "a folder without a Maildir in it");
-        *found += inside;
+        bool         folder = is_folder(at, entry, &link);
+        struct slice below = !folder && !link ? SLICE("")
+                             : path.len == 0  ? arena_keep(&w->m->arena, name)
+                                              : arena_printf(&w->m->arena, PRIslice "/" PRIslice, SLICE_ARG(path), SLICE_ARG(name));
+        if (link && !is_known_other(name))
+            leave_out(w, below, "a symbolic link, which is not followed");
+        else if (folder)
+            ok = walk_fs_folder(w, at, entry->d_name, below, depth, found);
     }
     (void)closedir(dir);
     return ok;
 }
 
+static void take_plus(struct walk *w, const char *file)
+{
+    struct maildir *m = w->m;
+    struct slice    name = slice_of(file);
+
+    SCOPED(scoped_close) int fd = files_folder(m->root, file, NULL);
+    if (fd < 0 || !maildir_is_one(fd)) {
+        if (!is_known_other(name))
+            leave_out(w, name, fd < 0 ? "a folder that cannot be opened" : "a folder without cur/: no Maildir");
+        return;
+    }
+    if (w->found >= FOLDERS_MOST) {
+        leave_out(w, name, "too many folders");
+        return;
+    }
+    struct slice here = maildir_mailbox_name(&m->arena, slice_from(name, 1), '.');
+    bool         inbox = slice_eq_nocase(here, SLICE("INBOX")) && m->first == NULL;
+    add_folder(m, inbox ? SLICE("INBOX") : here, name, inbox);
+    w->found++;
+}
+
 /* Maildir++: ".A.B" beside cur, new and tmp. */
 static bool walk_plus(struct walk *w)
 {
-    struct maildir      *m = w->m;
-    int                  copy = files_folder(m->root, ".", w->why);
+    int                  copy = files_folder(w->m->root, ".", w->why);
     DIR                 *dir = copy >= 0 ? fdopendir(copy) : NULL;
     const struct dirent *entry;
+    bool                 link;
 
     if (dir == NULL)
         return false;
     while ((entry = readdir(dir)) != NULL) {
         struct slice name = slice_of(entry->d_name);
-        if (name.len < 2 || name.ptr[0] != '.' || slice_eq(name, SLICE("..")) || is_known_other(name) ||
-            !is_folder(m->root, entry) || w->found >= FOLDERS_MOST)
+        if (name.len < 2 || name.ptr[0] != '.' || slice_eq(name, SLICE("..")))
             continue;
-        SCOPED(scoped_close) int fd = files_folder(m->root, entry->d_name, NULL);
-        if (fd < 0 || !maildir_is_one(fd)) {
-            w->into->left_out(w->into->ctx, name, fd < 0 ? "a folder that cannot be opened" : "a folder without cur/: no Maildir");
-            continue;
-        }
-        struct slice here = maildir_mailbox_name(&m->arena, slice_from(name, 1), '.');
-        bool         inbox = slice_eq_nocase(here, SLICE("INBOX")) && m->first == NULL;
-        add_folder(m, inbox ? SLICE("INBOX") : here, name, inbox);
-        w->found++;
+        if (is_folder(w->m->root, entry, &link))
+            take_plus(w, entry->d_name);
+        else if (link && !is_known_other(name))
+            leave_out(w, name, "a symbolic link, which is not followed");
     }
     (void)closedir(dir);
     return true;

@@ -6,6 +6,7 @@
  */
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/scoped.h"
@@ -21,8 +22,14 @@ static void tell_one(int at, const char *file, struct slice name, bool active, c
                      bool *ok, struct fail *why)
 {
     struct buf  text;
+    struct stat st;
     struct fail local = {0};
     bool        there = false;
+
+    if (fstatat(at, file, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode)) {
+        into->left_out(into->ctx, name, "a Sieve script behind a symbolic link, which is not followed");
+        return;
+    }
 
     buf_init(&text, SCRIPT_MOST);
     if (!files_read(at, file, &text, &there, &local))
@@ -37,7 +44,7 @@ static struct slice script_name(struct slice file)
     return slice_ends(file, SLICE(".sieve")) ? slice_sub(file, 0, file.len - 6) : file;
 }
 
-static bool tell_folder(int home, struct slice active, const struct transfer_into *into, struct fail *why)
+static bool tell_folder(int home, struct slice active, bool *told, const struct transfer_into *into, struct fail *why)
 {
     struct fail          none;
     int                  fd = files_folder(home, "sieve", &none);
@@ -49,8 +56,10 @@ static bool tell_folder(int home, struct slice active, const struct transfer_int
         return true;
     while (ok && (entry = readdir(dir)) != NULL) {
         struct slice file = slice_of(entry->d_name);
-        if (file.ptr[0] != '.' && slice_ends(file, SLICE(".sieve")))
-            tell_one(fd, entry->d_name, script_name(file), slice_eq(file, active), into, &ok, why);
+        if (file.ptr[0] == '.' || !slice_ends(file, SLICE(".sieve")))
+            continue;
+        *told = *told || slice_eq(file, active);
+        tell_one(fd, entry->d_name, script_name(file), slice_eq(file, active), into, &ok, why);
     }
     (void)closedir(dir);
     return ok;
@@ -62,13 +71,17 @@ static bool tell_home(int home, const struct transfer_into *into, struct fail *w
     ssize_t      n = readlinkat(home, active_name, target, sizeof target);
     struct slice active = n > 0 ? slice_make(target, (size_t)n) : SLICE("");
     bool         ok = true;
+    bool         told = false;
     size_t       slash = slice_rfind_char(active, '/');
 
     if (slash < active.len)
         active = slice_from(active, slash + 1);
     if (n < 0)
         tell_one(home, active_name, SLICE("dovecot"), true, into, &ok, why);
-    return ok && tell_folder(home, active, into, why);
+    ok = ok && tell_folder(home, active, &told, into, why);
+    if (ok && n > 0 && !told)
+        into->left_out(into->ctx, SLICE(".dovecot.sieve"), "the active Sieve script lies neither there nor in sieve/");
+    return ok;
 }
 
 bool maildir_tell_scripts(struct maildir *m, const struct transfer_into *into, struct fail *why)
@@ -80,7 +93,7 @@ bool maildir_tell_scripts(struct maildir *m, const struct transfer_into *into, s
     if (into->script == NULL)
         return true;
     if (m->options.sieve_home != NULL) {
-        SCOPED(scoped_close) int home = files_folder(AT_FDCWD, m->options.sieve_home, NULL);
+        SCOPED(scoped_close) int home = files_start(m->options.root, m->options.sieve_home, NULL);
         return home < 0 || tell_home(home, into, why);
     }
     if (!tell_home(m->root, into, why))

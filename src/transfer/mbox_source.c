@@ -16,6 +16,7 @@
 
 #include "base/scoped.h"
 #include "base/unicode.h"
+#include "transfer/files.h"
 
 enum { DEPTH_MAX = 32, PATH_SHOWN = 4000, NAME_ARENA = 64 * 1024, OPEN_FLAGS = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK };
 
@@ -105,23 +106,20 @@ static bool tell_plain(struct mbox_file *f, struct fail *why)
     const struct mbox_base *base = mbox_base_of(f->mbox);
     struct transfer_mailbox box = {.name = f->name, .uidvalidity = base->uidvalidity, .subscribed = f->subscribed};
     struct uids             uids = {.hold = base->uidvalidity != 0};
-    struct slice            path = slice_of(f->shown);
     struct mbox_seen       *seen = mbox_seen_create();
-    struct buf              source;
+    struct arena            names;
     bool                    whole = true;
     enum mbox_step          step = MBOX_FAILED;
 
-    buf_init(&source, 500);
-    buf_add(&source, SLICE("mbox:"));
-    buf_add(&source, slice_from(path, path.len > 480 ? path.len - 480 : 0));
-    box.source = buf_slice(&source);
+    arena_init(&names, NAME_ARENA);
+    box.source = transfer_source(&names, "mbox", f->shown, SLICE(""));
     box.uidnext = base->uidvalidity != 0 ? base->last_uid + 1 : 0;
     if (f->into->mailbox(f->into->ctx, &box, why))
         do
             step = mbox_tell_next(f, seen, adjust, &uids, &whole, why);
         while (step == MBOX_MESSAGE);
     mbox_seen_destroy(&seen);
-    buf_finish(&source);
+    arena_finish(&names);
     return step == MBOX_END && f->into->mailbox_end(f->into->ctx, whole, why);
 }
 
@@ -147,7 +145,8 @@ static bool tell_file(struct walk *w, int fd, const char *shown, struct slice na
     if (!mbox_open(&in, w->source->dialect, &f.mbox, why)) {
         if (why->reason != FAIL_INVALID)
             return fail_at(why, "%s", shown);
-        leave_out(w, shown, why->text);
+        if (!is_by_work(slice_from(slice_of(shown), slice_rfind_char(slice_of(shown), '/') + 1)))
+            leave_out(w, shown, why->text);
         return true;
     }
     f.subscribed = mbox_aside_is_subscribed(&w->aside, name);
@@ -211,14 +210,18 @@ static bool walk_entry(struct walk *w, int folder, const char *shown, const char
     struct arena             a;
     bool                     ok = true;
 
-    (void)snprintf(path, sizeof path, "%s/%s", shown, file);
+    if (snprintf(path, sizeof path, "%s/%s", shown, file) >= (int)sizeof path) {
+        leave_out(w, shown, "too long a path in it");
+        return true;
+    }
     if (fd < 0 || fstat(fd, &st) != 0) {
-        leave_out(w, path, errno == ELOOP ? "a symbolic link" : errno_text(errno));
+        if (!is_by_work(slice_of(file)))
+            leave_out(w, path, errno == ELOOP ? "a symbolic link, which is not followed" : errno_text(errno));
         return true;
     }
     arena_init(&a, NAME_ARENA);
     struct slice name = name_below(&a, above, slice_of(file));
-    if (S_ISDIR(st.st_mode)) {
+    if (S_ISDIR(st.st_mode) && !is_by_work(slice_of(file))) {
         SCOPED(scoped_close) int inner = slice_ends(slice_of(file), SLICE(".mbox")) ? openat(fd, "mbox", OPEN_FLAGS) : -1;
         if (inner >= 0) /* Apple Mail */
             ok = tell_file(w, inner, path, name, why);
@@ -230,7 +233,7 @@ static bool walk_entry(struct walk *w, int folder, const char *shown, const char
             ok = walk_folder(w, fd, path, name, depth + 1, why);
     } else if (S_ISREG(st.st_mode)) {
         ok = tell_file(w, fd, path, name, why);
-    } else {
+    } else if (!S_ISDIR(st.st_mode) && !is_by_work(slice_of(file))) {
         leave_out(w, path, "no file");
     }
     arena_finish(&a);
@@ -244,7 +247,7 @@ static bool walk_folder(struct walk *w, int folder, const char *shown, struct sl
     if (!list_folder(folder, shown, &names, why))
         return false;
     for (size_t i = 0; i < names.count; i++)
-        if (!is_by_work(slice_of(names.list[i])) && !walk_entry(w, folder, shown, names.list[i], above, depth, why))
+        if (!walk_entry(w, folder, shown, names.list[i], above, depth, why))
             return false;
     return true;
 }
@@ -263,27 +266,32 @@ bool mbox_source_read(void *ctx, const struct transfer_into *into, struct fail *
 {
     const struct mbox_source *s = ctx;
     struct walk               w = {.source = s, .into = into, .count = true};
-    SCOPED(scoped_close) int  fd = open(s->path, OPEN_FLAGS);
+    SCOPED(scoped_close) int  fd = files_start(s->root, s->path, why);
     struct stat               st;
     struct arena              a;
     bool                      ok;
 
-    if (fd < 0 || fstat(fd, &st) != 0)
+    if (fd < 0)
+        return false;
+    SCOPED(scoped_free) char *path = files_path(fd, why); /* whole: two folders may have an "inbox" each */
+    if (path == NULL)
+        return false;
+    if (fstat(fd, &st) != 0)
         return fail_errno(why, errno, "%s", s->path);
     if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
         return fail_set(why, FAIL_PERM, FAIL_INVALID, "%s is neither a file nor a folder", s->path);
     if (S_ISDIR(st.st_mode)) {
         mbox_aside_read(&w.aside, fd);
-        ok = walk_folder(&w, fd, s->path, (struct slice){0}, 0, why);
+        ok = walk_folder(&w, fd, path, (struct slice){0}, 0, why);
         w.count = false;
-        ok = ok && walk_folder(&w, fd, s->path, (struct slice){0}, 0, why) && mbox_aside_tell(&w.aside, fd, into, why);
+        ok = ok && walk_folder(&w, fd, path, (struct slice){0}, 0, why) && mbox_aside_tell(&w.aside, fd, into, why);
         mbox_aside_finish(&w.aside);
         return ok;
     }
     arena_init(&a, NAME_ARENA);
     w.count = false;
     w.all_bytes = (uint64_t)st.st_size;
-    ok = tell_file(&w, fd, s->path, single_name(s, &a), why);
+    ok = tell_file(&w, fd, path, single_name(s, &a), why);
     arena_finish(&a);
     return ok;
 }

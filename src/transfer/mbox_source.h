@@ -4,8 +4,8 @@
  * Layer: transfer.  In a tree every file that is an mbox is a mailbox and every folder a level; NAME.sbd (Thunderbird)
  * holds what is below NAME, NAME.mbox may be a file or a folder with a file "mbox" in it (Apple Mail).  Names are
  * taken as modified UTF-7 where they are that, without ".mbox" or ".mbx"; "inbox" in any case, and "mbox", is INBOX.
- * Hidden files and what Thunderbird keeps beside (.msf, .dat ...) are passed over without a word; other files that are
- * no mbox are left out.  A .subscriptions (Dovecot) says what is subscribed to, else every mailbox is; Sieve scripts come
+ * Hidden files and what Thunderbird keeps beside (.msf, .dat ...) are passed over without a word unless they are one; other
+ * files that are no mbox are left out.  A .subscriptions (Dovecot) says what is subscribed to, else every mailbox is; Sieve scripts come
  * from the top's sieve/, the active one is that to which .dovecot.sieve leads.
  *
  * A file of Google Takeout (X-Gmail-Labels in its first message) is all of an account: each message goes to the
@@ -23,6 +23,7 @@
 #include "transfer/transfer.h"
 
 struct mbox_source {
+    const char        *root; /* a copied machine: the folder that is taken for "/" (files_start()); NULL */
     const char        *path;
     enum mbox_dialect  dialect; /* MBOX_GUESS: each file is looked at */
     struct slice       mailbox; /* for a single file; empty: its own name, but see `inbox` */

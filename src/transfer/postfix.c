@@ -36,11 +36,20 @@ static const struct {
 bool box_file(const char *root, struct slice path, struct arena *a, struct slice *out, bool *there, struct fail *why)
 {
     SCOPED(buf_finish) struct buf text = {0};
-    struct slice whole = arena_printf(a, "%s/" PRIslice, root, SLICE_ARG(path));
+    const char *name = arena_cstr(a, path);
+    struct fail local = {0};
+    struct stat st;
+    SCOPED(scoped_close) int fd = files_start(root, name, &local);
 
     buf_init(&text, FILE_MOST);
     *out = SLICE("");
-    if (!files_read(AT_FDCWD, arena_cstr(a, whole), &text, there, why))
+    *there = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    if (!*there) {
+        if (fd < 0 && local.reason != FAIL_NOT_FOUND && why != NULL)
+            *why = local;
+        return fd >= 0 || local.reason == FAIL_NOT_FOUND;
+    }
+    if (!files_read_open(fd, name, &text, why))
         return false;
     *out = arena_keep(a, buf_slice(&text));
     return true;

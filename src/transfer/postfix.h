@@ -39,7 +39,7 @@ void postfix_note_unused(const struct postfix *p);
 /* The next of what a list holds, separated by commas and blanks; empty at its end. */
 struct slice postfix_word(struct slice *rest);
 
-/* A text file of `root`, at most 64 MB, in the arena; *there false: none. */
+/* A text file below `root` (files_start()), at most 64 MB, in the arena; *there false: none. */
 bool box_file(const char *root, struct slice path, struct arena *a, struct slice *out, bool *there, struct fail *why);
 
 #endif

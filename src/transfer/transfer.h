@@ -54,6 +54,12 @@ struct transfer_digest {
 };
 struct transfer_digest transfer_digest(uint32_t uidvalidity, const struct transfer_message *m);
 
+/*
+ * What transfer_mailbox.source is for a place that is known by its path: "KIND PATH/BELOW", or what is too long with a hash
+ * of all of it for its end.
+ */
+struct slice transfer_source(struct arena *a, const char *kind, const char *path, struct slice below);
+
 struct transfer_into {
     void *ctx;
     bool (*mailbox)(void *ctx, const struct transfer_mailbox *m, struct fail *why);

@@ -30,6 +30,7 @@ def run(c):
         killed(i, "u66@example.test")
         bounded(i, "u67@example.test")
         wrong(i, "u68@example.test")
+        links(i, "u70@example.test")
         corpus(i, "u69@example.test")
     c.base = base
 
@@ -199,11 +200,66 @@ def odd(i, user):
         lines = text.read()
     for word in ("bzip2", "ends too early", "folder", "pipe", "symbolic link", "no Maildir", "A_B"):
         c.ok("the report names: " + word, word in lines, lines)
+    status, said = i.json("maildir", odd_names(i), user, "--mailbox", "Odder", "--report", report)
+    with open(report) as text:
+        lines = text.read()
+    c.same("odd names and messages come", (status, said["messages"], said["mailboxes"], said["scripts"]), (1, 10, 7, 0))
+    for line in (".Away: a symbolic link", "Linked: a symbolic link", "unique-ids in dovecot-uidlist", ".dovecot.sieve: the active Sieve script",
+                 "too deep a folder"):
+        c.ok("the report names: " + line, line in lines, lines)
+    c.ok("no command for a terminal is in it", "\x9b" not in lines and "\x1b" not in lines, repr(lines))
     m = c.imap(user)
     m.select("INBOX")
     c.same("gzip is unpacked", m.fetch("1", "BODY.PEEK[]")[1][0][1], b"Subject: packed\r\n\r\nText.\r\n")
     c.same("a name that is not allowed is mended", (len(uids(m, "A_B")), len(uids(m, "x"))), (1, 1))
     m.logout()
+
+
+def links(i, user):
+    """A path is the same however it is typed; another user's link brings nobody's mail but his own."""
+    c, top = i.c, os.path.join(i.folder, "links")
+    for year in ("2023", "2024"):
+        os.makedirs(os.path.join(top, year))
+        with open(os.path.join(top, year, "inbox"), "w") as out:
+            out.write("From ann@example.org Thu Jan  1 00:00:01 1970\nSubject: %s\n\nx\n" % year)
+    here = os.getcwd()
+    for year, path, brought in (("2023", "inbox", 1), ("2023", "../2023/./inbox", 0), ("2024", "inbox", 1), ("2023", "inbox", 0)):
+        os.chdir(os.path.join(top, year))
+        status, said = i.json("mbox", path, user)
+        os.chdir(here)
+        c.same("inbox of %s, as %s" % (year, path), (status, said["messages"], said["gone"]), (0, brought, 0))
+    if os.geteuid() != 0:
+        return
+    bob, link = Maildir(os.path.join(top, "bob")), os.path.join(top, "ann-Maildir")
+    bob.add("", 1)
+    os.symlink(bob.path, link)
+    os.chown(link, 4711, 4711, follow_symlinks=False)
+    for kind in ("maildir", "mbox", "eml"):
+        status, said, err = i.command(kind, link, user)
+        c.ok("%s: a stranger's link is not followed" % kind, status == 1 and "symbolic link of user 4711" in said + err, said + err)
+    os.chown(bob.path, 4711, 4711)
+    status, said = i.json("maildir", link, user, "--mailbox", "Own")
+    c.same("... but to what is his own", (status, said["messages"]), (0, 1))
+
+
+def odd_names(i):
+    """Lists that are called as programs' folders are, links, a tree without an end, 8-bit names, empty and cut messages."""
+    d = Maildir(os.path.join(i.folder, "Odder"))
+    away = Maildir(os.path.join(i.folder, "Away"))
+    away.add("", 50)
+    for n, name in enumerate((".dovecot", ".dovecot-users", ".inbox", "sieve", "virtual")):
+        d.box(name)
+        d.add(name, 30 + n)
+    os.symlink(away.path, os.path.join(d.path, ".Away"))
+    os.symlink(away.path, os.path.join(d.path, "Linked"))
+    os.symlink("../Away/none.sieve", os.path.join(d.path, ".dovecot.sieve"))
+    d.box(os.fsdecode(b".\xff\xfe\xc2\x9b31m"))
+    os.makedirs(os.path.join(d.path, "/".join(["deep"] * 40), "cur"))
+    for n, body in enumerate((b"", b"\n", b"no header and no line end", b"Subject: CR\ronly\r\rx", b"Subject: \xe9\n\n\0\0\0\n")):
+        with open(os.path.join(d.path, "cur", "%d.M%dP1.h:2," % (1600000000 + n, n)), "wb") as out:
+            out.write(body)
+    d.file("dovecot-uidlist", "3 V77 N10\n1 P%s :1600000000.M0P1.h\n" % ("u" * 3000))
+    return d.path
 
 
 def plain(i, user):

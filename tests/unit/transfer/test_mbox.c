@@ -157,6 +157,7 @@ static void tree(void)
     }
     write_file("t/Inbox", SLICE(F1 "S: 1\n\nx\n"));
     write_file("t/Inbox.msf", SLICE("index"));
+    write_file("t/.Drafts", SLICE(F1 "S: 4\n\nx\n")); /* hidden, and mail all the same */
     write_file("t/Inbox.sbd/Gr&APwA3w-e", SLICE(F1 "S: 2\n\nx\n"));
     write_file("t/Inbox.sbd/R&D", SLICE(""));
     write_file("t/Old.mbox/mbox", SLICE(F1 "S: 3\n\nx\n"));
@@ -164,11 +165,12 @@ static void tree(void)
     (void)snprintf(path, sizeof path, "%s/t/link", folder);
     CHECK("link", symlink("/etc/passwd", path) == 0);
     (void)snprintf(want, sizeof want,
+                   "mailbox .Drafts uidvalidity=0 uidnext=0\n" M("1", "S: 4\\r\\n\\r\\nx\\r\\n") "end whole\n"
                    "mailbox INBOX uidvalidity=0 uidnext=0\n" M("1", "S: 1\\r\\n\\r\\nx\\r\\n") "end whole\n"
                    "mailbox INBOX/Grüße uidvalidity=0 uidnext=0\n" M("1", "S: 2\\r\\n\\r\\nx\\r\\n") "end whole\n"
                    "mailbox INBOX/R&D uidvalidity=0 uidnext=0\nend whole\n"
                    "mailbox Old uidvalidity=0 uidnext=0\n" M("1", "S: 3\\r\\n\\r\\nx\\r\\n") "end whole\n"
-                   "left out %s/t/link: a symbolic link\n"
+                   "left out %s/t/link: a symbolic link, which is not followed\n"
                    "left out %s/t/notes.txt: no mbox: it does not begin with \"From \"\n", folder, folder);
     check_told("a tree", tell("t", MBOX_GUESS, NULL, false), want);
     (void)snprintf(want, sizeof want, "failed: %s/none: No such file or directory\n", folder);

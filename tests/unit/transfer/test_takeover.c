@@ -218,6 +218,46 @@ static void test_place(void)
     CHECK("an mbox", slice_eq(p.kind, SLICE("mbox")) && slice_eq(p.inbox, SLICE("/var/mail/ann")));
 }
 
+static void link_at(const char *target, const char *path)
+{
+    char whole[256];
+
+    (void)snprintf(whole, sizeof whole, "%s/%s", root, path);
+    if (symlink(target, whole) != 0)
+        bug("%s", whole);
+}
+
+/* Nothing leads out of the root. */
+static void test_inside(void)
+{
+    static const struct {
+        const char *path;
+        bool there;
+    } rows[] = {
+        {"/in/list", true}, {"in/../in/list", true}, {"/../../in/list", true}, {"/in/whole", true}, {"/in/up", true}, {"/over/list", true},
+        {"/../secret", false}, {"/in/../../secret", false}, {"/in/away", false}, {"/in/circle", false}, {"/in/none", false}, {"/in", false},
+        {"/etc/hostname", false},
+    };
+    char inside[80];
+    struct slice text;
+    bool there;
+
+    put("secret", "outside");
+    put("box/in/list", "inside");
+    (void)snprintf(inside, sizeof inside, "%s/box", root);
+    link_at("/in/list", "box/in/whole");
+    link_at("../../../../in/list", "box/in/up");
+    link_at("/../secret", "box/in/away");
+    link_at("circle", "box/in/circle");
+    link_at("in", "box/over");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct fail why = {0};
+        (void)box_file(inside, slice_of(rows[i].path), &arena, &text, &there, &why);
+        CHECK(rows[i].path, there == rows[i].there);
+        CHECK_SLICE(rows[i].path, text, rows[i].there ? SLICE("inside") : SLICE(""));
+    }
+}
+
 int main(void)
 {
     (void)snprintf(root, sizeof root, "/tmp/takeover-XXXXXX");
@@ -233,6 +273,7 @@ int main(void)
     test_harmful();
     test_users();
     test_place();
+    test_inside();
     buf_finish(&seen);
     buf_finish(&notes);
     arena_finish(&arena);
