@@ -16,6 +16,7 @@ struct exchanges {
     pthread_mutex_t lock;
     unsigned max, seconds;
     struct idmap waiting;
+    struct exchange *oldest, *newest; /* all wait equally long, so the oldest expires first */
 };
 
 struct exchange *exchange_create(const struct auth_context *about)
@@ -49,7 +50,7 @@ struct exchanges *exchanges_create(unsigned max, unsigned seconds)
 
     (void)pthread_mutex_init(&t->lock, NULL);
     idmap_init(&t->waiting);
-    t->max = max;
+    t->max = max > 0 ? max : 1;
     t->seconds = seconds;
     return t;
 }
@@ -57,39 +58,53 @@ struct exchanges *exchanges_create(unsigned max, unsigned seconds)
 void exchanges_destroy(struct exchanges **tp)
 {
     struct exchanges *t = *tp;
-    size_t at = 0;
-    uint64_t id;
-    void *x;
 
     if (t == NULL)
         return;
-    while (idmap_next(&t->waiting, &at, &id, &x))
-        exchange_destroy(&(struct exchange *){x});
+    while (t->oldest != NULL) {
+        struct exchange *x = t->oldest;
+        t->oldest = x->newer;
+        exchange_destroy(&x);
+    }
     idmap_finish(&t->waiting);
     (void)pthread_mutex_destroy(&t->lock);
     free(t);
     *tp = NULL;
 }
 
-bool exchanges_put(struct exchanges *t, struct exchange **x)
+/* With the lock held: out of the table; *x is the caller's. */
+static struct exchange *take_out(struct exchanges *t, struct exchange *x)
 {
-    struct exchange *old = NULL;
+    (void)idmap_remove(&t->waiting, x->id);
+    *(x->older != NULL ? &x->older->newer : &t->oldest) = x->newer;
+    *(x->newer != NULL ? &x->newer->older : &t->newest) = x->older;
+    x->older = x->newer = NULL;
+    return x;
+}
 
-    (*x)->expires = clock_mono_ms() + (int64_t)t->seconds * 1000;
+void exchanges_put(struct exchanges *t, struct exchange **xp)
+{
+    struct exchange *x = *xp, *forgotten = NULL;
+
+    *xp = NULL;
+    x->expires = clock_mono_ms() + (int64_t)t->seconds * 1000;
     (void)pthread_mutex_lock(&t->lock);
-    bool room = t->waiting.count < t->max;
-    if (room)
-        old = idmap_put(&t->waiting, (*x)->id, *x);
+    if (t->waiting.count >= t->max)
+        forgotten = take_out(t, t->oldest);
+    (void)idmap_put(&t->waiting, x->id, x); /* an id is 64 random bits: nobody else has it */
+    x->older = t->newest;
+    *(t->newest != NULL ? &t->newest->newer : &t->oldest) = x;
+    t->newest = x;
     (void)pthread_mutex_unlock(&t->lock);
-    exchange_destroy(room ? &old : x);
-    *x = NULL;
-    return room;
+    exchange_destroy(&forgotten);
 }
 
 struct exchange *exchanges_take(struct exchanges *t, uint64_t id)
 {
     (void)pthread_mutex_lock(&t->lock);
-    struct exchange *x = idmap_remove(&t->waiting, id);
+    struct exchange *x = idmap_get(&t->waiting, id);
+    if (x != NULL)
+        x = take_out(t, x);
     (void)pthread_mutex_unlock(&t->lock);
     if (x != NULL && x->expires < clock_mono_ms())
         exchange_destroy(&x);
@@ -98,22 +113,14 @@ struct exchange *exchanges_take(struct exchanges *t, uint64_t id)
 
 void exchanges_sweep(struct exchanges *t)
 {
-    struct idmap kept;
     int64_t now = clock_mono_ms();
-    size_t at = 0;
-    uint64_t id;
-    void *value;
 
-    idmap_init(&kept);
-    (void)pthread_mutex_lock(&t->lock);
-    while (idmap_next(&t->waiting, &at, &id, &value)) {
-        struct exchange *x = value;
-        if (x->expires < now)
-            exchange_destroy(&x);
-        else
-            (void)idmap_put(&kept, id, x);
+    for (;;) {
+        (void)pthread_mutex_lock(&t->lock);
+        struct exchange *x = t->oldest != NULL && t->oldest->expires < now ? take_out(t, t->oldest) : NULL;
+        (void)pthread_mutex_unlock(&t->lock);
+        if (x == NULL)
+            return;
+        exchange_destroy(&x);
     }
-    idmap_finish(&t->waiting);
-    t->waiting = kept;
-    (void)pthread_mutex_unlock(&t->lock);
 }

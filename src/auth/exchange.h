@@ -24,6 +24,7 @@ struct exchange {
     unsigned delay_ms;
     struct fail why;
     struct arena arena;
+    struct exchange *older, *newer; /* in the table */
 };
 
 struct exchange *exchange_create(const struct auth_context *about);
@@ -33,8 +34,11 @@ struct exchanges;
 
 struct exchanges *exchanges_create(unsigned max, unsigned seconds);
 void exchanges_destroy(struct exchanges **t);
-/* Leaves *x NULL; false if there are too many: it is destroyed then. */
-bool exchanges_put(struct exchanges *t, struct exchange **x);
+/*
+ * Leaves *x NULL.  In a full table it takes the place of the one that waits longest: who begins exchanges and leaves them
+ * open keeps nobody else from signing in.
+ */
+void exchanges_put(struct exchanges *t, struct exchange **x);
 /* NULL if there is none of that id. */
 struct exchange *exchanges_take(struct exchanges *t, uint64_t id);
 /* Forgets those whose time is over. */

@@ -49,4 +49,13 @@ enum auth_message {
     AUTH_MSG_SET_HASH,
 };
 
+/* The longest that these can be; what is longer makes a message malformed. */
+enum {
+    AUTH_SERVICE_MAX = 32,
+    AUTH_PEER_MAX = 64,
+    AUTH_SESSION_MAX = 64,
+    AUTH_DOMAIN_MAX = 255,
+    AUTH_BINDING_MAX = 64,
+};
+
 #endif

@@ -15,6 +15,7 @@
 #include "auth/oauth.h"
 #include "auth/offer.h"
 #include "auth/protocol.h"
+#include "auth/rate.h"
 #include "auth/tls_keys.h"
 #include "auth/verify.h"
 #include "base/log.h"
@@ -31,6 +32,7 @@ struct auth_server {
     struct tls_keys *tls; /* NULL: no certificate */
     _Atomic(struct ipc_server *) mail; /* who hears of changes */
     pthread_mutex_t lock;              /* of what follows */
+    struct rate rate;                  /* of steps of logins */
     pthread_cond_t wake;
     pthread_t upkeep;
     bool upkeep_runs, stopping;
@@ -198,13 +200,10 @@ static void answer_challenge(struct auth_server *s, struct exchange **x, struct 
 
     buf_init(&kept, IPC_MESSAGE_MAX);
     buf_add(&kept, challenge);
-    if (!exchanges_put(s->exchanges, x)) {
-        answer_refused(answer, FAIL_TEMP, FAIL_LIMIT, "4.7.0", "too many logins are under way; try again later");
-    } else {
-        ipc_add_u64(answer, AUTH_CONTINUE);
-        ipc_add_u64(answer, id);
-        ipc_add_bytes(answer, buf_slice(&kept));
-    }
+    exchanges_put(s->exchanges, x);
+    ipc_add_u64(answer, AUTH_CONTINUE);
+    ipc_add_u64(answer, id);
+    ipc_add_bytes(answer, buf_slice(&kept));
     buf_finish(&kept);
 }
 
@@ -326,14 +325,24 @@ static void step(struct auth_server *s, struct exchange *given, bool has_respons
     }
 }
 
+/* A field that is longer than anything it could be makes the message malformed. */
+static struct slice get_short(struct ipc_reader *r, size_t most)
+{
+    struct slice s = ipc_get_bytes(r);
+
+    if (s.len > most)
+        r->failed = true;
+    return s;
+}
+
 static struct auth_context read_context(struct ipc_reader *r)
 {
-    struct auth_context about = {.service = ipc_get_bytes(r)};
+    struct auth_context about = {.service = get_short(r, AUTH_SERVICE_MAX)};
 
-    about.peer = ipc_get_bytes(r);
-    about.session = ipc_get_bytes(r);
-    about.domain = ipc_get_bytes(r);
-    about.binding = ipc_get_bytes(r);
+    about.peer = get_short(r, AUTH_PEER_MAX);
+    about.session = get_short(r, AUTH_SESSION_MAX);
+    about.domain = get_short(r, AUTH_DOMAIN_MAX);
+    about.binding = get_short(r, AUTH_BINDING_MAX);
     about.tls = ipc_get_bool(r);
     return about;
 }
@@ -429,15 +438,16 @@ static bool handle_abandon(struct auth_server *s, struct ipc_reader *r, struct f
 
 static bool handle_sign(struct auth_server *s, struct ipc_reader *r, struct ipc_message *answer, struct fail *why)
 {
-    struct tls_signing what = {.kind = (enum tls_signing_kind)ipc_get_u64(r)};
-    uint64_t scheme = ipc_get_u64(r);
+    uint64_t kind = ipc_get_u64(r), scheme = ipc_get_u64(r);
+    struct tls_signing what = {0};
     struct buf signature;
 
     what.key = ipc_get_bytes(r);
     what.input = ipc_get_bytes(r);
-    what.scheme = (uint16_t)scheme;
-    if (!ipc_end(r) || scheme > UINT16_MAX || what.input.len > TLS_EXCHANGE_MAX)
+    if (!ipc_end(r) || kind > TLS_SIGN_KEY_EXCHANGE || scheme > UINT16_MAX || what.input.len > TLS_EXCHANGE_MAX)
         return malformed(why);
+    what.kind = (enum tls_signing_kind)kind; /* one that there is none of is refused below */
+    what.scheme = (uint16_t)scheme;
     if (s->tls == NULL)
         return fail_set(why, FAIL_PERM, FAIL_NOT_FOUND, "there is no certificate in the config");
     buf_init(&signature, TLS_SIGNATURE_MAX);
@@ -453,12 +463,28 @@ void auth_server_sign_with(struct auth_server *s, struct tls_keys *keys)
     s->tls = keys;
 }
 
+static bool handle_login(struct auth_server *s, struct ipc_reader *r, struct ipc_message *answer, struct fail *why)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    bool may = rate_take(&s->rate, s->limits.requests);
+    (void)pthread_mutex_unlock(&s->lock);
+    if (!may) {
+        answer_refused(answer, FAIL_TEMP, FAIL_LIMIT, "4.7.0", "too many logins at once; try again later");
+        return true;
+    }
+    switch (r->type) {
+    case AUTH_MSG_START: return handle_start(s, r, answer, why);
+    case AUTH_MSG_PASSWORD: return handle_password(s, r, answer, why);
+    default: return handle_respond(s, r, answer, why);
+    }
+}
+
 static bool handle_mail(void *server, struct ipc_reader *r, struct ipc_message *answer, struct fail *why)
 {
     switch (r->type) {
-    case AUTH_MSG_START: return handle_start(server, r, answer, why);
-    case AUTH_MSG_PASSWORD: return handle_password(server, r, answer, why);
-    case AUTH_MSG_RESPOND: return handle_respond(server, r, answer, why);
+    case AUTH_MSG_START:
+    case AUTH_MSG_PASSWORD:
+    case AUTH_MSG_RESPOND: return handle_login(server, r, answer, why);
     case AUTH_MSG_ABANDON: return handle_abandon(server, r, why);
     case AUTH_MSG_SIGN: return handle_sign(server, r, answer, why);
     default: return malformed(why);

@@ -46,10 +46,11 @@ struct auth_limits {
     unsigned delay_ms;        /* after the first failure of a peer or login; doubles.  Default 1000 */
     unsigned delay_ms_max;    /* default 15,000 */
     unsigned peer_failures;   /* so many and the peer (IPv6: /64; never loopback) is refused; default 50 */
-    unsigned login_failures;  /* ... and the login, but for peers that signed in to it lately; default 100 */
+    unsigned login_failures;  /* ... and the login, but for peers that signed in to it lately, which have ten times as many; default 100 */
     unsigned failure_seconds; /* failures count half after this; default 600 */
     unsigned throttled;       /* peers, and logins, remembered; default 65,536 */
 
+    unsigned requests;   /* steps of logins, in a second, whoever they are of; default 5000; 0: any number */
     unsigned signatures; /* of TLS handshakes, in a second; default 5000; 0: any */
 
     unsigned exchanges;        /* begun and not ended; default 10,000 */

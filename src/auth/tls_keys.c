@@ -14,6 +14,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 
+#include "auth/rate.h"
 #include "base/clock.h"
 #include "base/fail.h"
 #include "base/io.h"
@@ -32,8 +33,7 @@ struct tls_keys {
     pthread_mutex_t lock;              /* of what follows */
     struct tls_key  keys[KEYS_KEPT];   /* the present one, and the one before */
     int64_t         looked_ms;         /* last time the files were read */
-    int64_t         second;            /* signatures in this second of the steady clock */
-    unsigned        signed_in_second;
+    struct rate     rate;
 };
 
 /* ---- from files ---- */
@@ -283,22 +283,10 @@ static bool sign_as(EVP_PKEY *key, const struct tls_signing *what, struct buf *o
     return fail_set(why, FAIL_PERM, FAIL_INVALID, "the key does not sign by scheme %04x", (unsigned)what->scheme);
 }
 
-/* With the lock held. */
-static bool may_sign(struct tls_keys *k)
-{
-    int64_t second = clock_mono_ms() / 1000;
-
-    if (second != k->second) {
-        k->second = second;
-        k->signed_in_second = 0;
-    }
-    return k->per_second == 0 || k->signed_in_second++ < k->per_second;
-}
-
 bool tls_keys_sign(struct tls_keys *k, const struct tls_signing *what, struct buf *out, struct fail *why)
 {
     (void)pthread_mutex_lock(&k->lock);
-    bool      may = may_sign(k);
+    bool      may = rate_take(&k->rate, k->per_second);
     EVP_PKEY *key = may ? find(k, what->key) : NULL;
     if (may && key == NULL) {
         look_again(k);

@@ -162,9 +162,18 @@ static void attempt_keys(const struct verifier *v, struct attempt *t, struct sli
 }
 
 /*
- * Too many failures?  A login under attack stays open to the peers that signed in
- * to it lately, or anybody could lock anybody out.
+ * A login under attack stays open to the peers that signed in to it lately, or anybody could lock anybody out.  Not for ever:
+ * a taken-over `mail` can say that each guess comes from there.
  */
+static uint64_t most_failures(struct verifier *v, const struct attempt *t)
+{
+    enum { KNOWN_PEERS = 10 };
+    bool known = t->found && verified_knows_peer(v->verified, t->credential.account, t->peer);
+
+    return v->limits.login_failures * (uint64_t)(known ? KNOWN_PEERS : 1);
+}
+
+/* Too many failures? */
 static bool refused(struct verifier *v, const struct attempt *t, struct fail *why)
 {
     if (!t->exempt && throttle_failures(v->peers, t->peer, t->now) >= v->limits.peer_failures) {
@@ -172,8 +181,7 @@ static bool refused(struct verifier *v, const struct attempt *t, struct fail *wh
                         "too many failed logins from your address; try again later");
         return true;
     }
-    if (throttle_failures(v->logins, t->login, t->now) >= v->limits.login_failures &&
-        !(t->found && verified_knows_peer(v->verified, t->credential.account, t->peer))) {
+    if (throttle_failures(v->logins, t->login, t->now) >= most_failures(v, t)) {
         (void)fail_code(why, FAIL_TEMP, FAIL_LIMIT, "4.7.0",
                         "too many failed logins with this name; try again later");
         return true;
@@ -199,11 +207,11 @@ static void refresh_stored(struct verifier *v, const struct attempt *t)
     struct scram_keys scram = old->scram;
     bool old_hash = hasher_is_old(v->hasher, &old->hash), old_keys = scram.iterations != v->limits.scram_iterations;
 
-    if ((old_hash && !hasher_make(v->hasher, t->password, &hash, NULL)) ||
-        (old_keys && !scram_keys_make(t->password, v->limits.scram_iterations, &scram, NULL)))
-        return;
-    if (old_hash || old_keys)
+    bool made = (!old_hash || hasher_make(v->hasher, t->password, &hash, NULL)) &&
+                (!old_keys || scram_keys_make(t->password, v->limits.scram_iterations, &scram, NULL));
+    if (made && (old_hash || old_keys))
         (void)credentials_rehash(v->credentials, old, &hash, &scram, NULL);
+    sodium_memzero(&hash, sizeof hash);
     sodium_memzero(&scram, sizeof scram);
 }
 
@@ -406,9 +414,12 @@ bool verifier_set_password(struct verifier *v, uint64_t account, struct slice lo
     if (!password_is_fit(password, v->limits.password_bytes, why))
         return false;
     secret_init(&secret, password, v->limits.password_bytes);
-    if (!hasher_make(v->hasher, secret.text, &hash, why) ||
-        !scram_keys_make(secret.text, v->limits.scram_iterations, &scram, why) ||
-        !credentials_set(v->credentials, account, key_text(&key), &hash, &scram, why))
+    bool ok = hasher_make(v->hasher, secret.text, &hash, why) &&
+              scram_keys_make(secret.text, v->limits.scram_iterations, &scram, why) &&
+              credentials_set(v->credentials, account, key_text(&key), &hash, &scram, why);
+    sodium_memzero(&hash, sizeof hash);
+    sodium_memzero(&scram, sizeof scram);
+    if (!ok)
         return false;
     verified_drop(v->verified, account);
     return true;
@@ -429,7 +440,10 @@ bool verifier_set_hash(struct verifier *v, uint64_t account, struct slice login,
         return verifier_set_password(v, account, login, password, why);
     if (account == 0 || account > INT64_MAX || !address_key_parse(login, &key))
         return fail_set(why, FAIL_PERM, FAIL_INVALID, "\"" PRIslice "\" is no login", SLICE_ARG(login));
-    if (!credentials_set(v->credentials, account, key_text(&key), &text, &scram, why))
+    bool ok = credentials_set(v->credentials, account, key_text(&key), &text, &scram, why);
+    sodium_memzero(&text, sizeof text);
+    sodium_memzero(&scram, sizeof scram);
+    if (!ok)
         return false;
     verified_drop(v->verified, account);
     return true;

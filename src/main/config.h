@@ -66,6 +66,8 @@ struct config {
     const char    *runtime;    /* control sockets */
     const char    *users[ROLE_COUNT]; /* of the roles; used when started as root.  "": no switch */
     const char    *admin_user; /* may use the control sockets beside root.  "": nobody */
+    bool           admin_uid_known; /* ... and its number, found when a role starts */
+    uid_t          admin_uid;
     const char    *certificate, *key; /* "": no TLS */
     bool           allow_plaintext_login;
     bool           sandbox; /* the roles are shut in (main/sandbox.h) */

@@ -171,6 +171,7 @@ const struct config_limit config_limits[] = {
     COUNT(auth, app_passwords, 0, 200),
     COUNT(auth, cached_logins, 0, 10000000),
     COUNT(auth, cached_seconds, 1, 7 * DAY),
+    COUNT(auth, requests, 0, 1000000),
     COUNT(auth, signatures, 0, 1000000),
     COUNT(auth, delay_ms, 0, 60000),
     COUNT(auth, delay_ms_max, 0, 60000),

@@ -28,7 +28,7 @@ static uint64_t data_bytes(void)
 
 bool hold_down(uint64_t memory, uint64_t files, struct fail *why)
 {
-    const struct { int what; rlim_t most; } limits[] = {{RLIMIT_DATA, memory}, {RLIMIT_NOFILE, files}, {RLIMIT_CORE, 0}};
+    const struct { int what; rlim_t most; } limits[] = {{RLIMIT_DATA, memory}, {RLIMIT_NOFILE, files}};
 
     for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
         struct rlimit now;

@@ -11,7 +11,7 @@
 #include "base/fail.h"
 
 /*
- * Limits this process for good: bytes of data and stacks, open files, no core file.  Whatever a parser does, the
+ * Limits this process for good: bytes of data and stacks, open files.  Whatever a parser does, the
  * machine stays usable.  A program built with sanitizers, which reserves terabytes, keeps its memory.
  */
 bool hold_down(uint64_t memory, uint64_t files, struct fail *why);

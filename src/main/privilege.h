@@ -28,12 +28,11 @@ bool privilege_copy_certificate(struct config *c, struct fail *why);
 bool privilege_give(struct config *c, enum role role, const char *path, struct fail *why);
 
 /*
- * In the role: its user, no way back, no new rights; `auth` leaves no core and cannot be
- * traced.  Where certificate and key were copied, the config names the copies afterwards.
+ * In the role: its user, no way back, no new rights.  Where certificate and key were copied, the config names the copies afterwards.
  */
 bool privilege_drop(struct config *c, enum role role, struct fail *why);
 
-/* May that user give commands: root, the admin user, the user we run as. */
+/* May that user give commands: root, the admin user (as it was when the role started), the user we run as. */
 bool privilege_is_admin(const struct config *c, uid_t uid);
 
 /* Raises the soft limit of open files to the hard one; returns it. */

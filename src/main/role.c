@@ -24,7 +24,7 @@
 #include "main/trace_file.h"
 #include "net/ipc.h"
 
-enum { FIXED_WORDS = 5, LISTENERS_MAX = 1000, CONFIG_MAX = 1024 * 1024 };
+enum { FIXED_WORDS = 5, LISTENERS_MAX = 1000, CONFIG_MAX = 1024 * 1024, DESCRIPTORS_SEEN = 8 };
 
 static const struct { const char *name; const struct role_work *work; } roles[ROLE_COUNT] = {
     [ROLE_MAIL] = {"mail", &role_mail},
@@ -61,11 +61,30 @@ bool role_send(int socket, enum role_message what, int fd, const char *text, str
         c->cmsg_len = CMSG_LEN(sizeof fd);
         memcpy(CMSG_DATA(c), &fd, sizeof fd);
     }
-    while (sendmsg(socket, &m, MSG_NOSIGNAL) < 0) {
-        if (errno != EINTR)
-            return fail_errno(why, errno, "message between supervisor and role");
+    while (sendmsg(socket, &m, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+        int errnum = errno;
+        if (errnum == EINTR)
+            continue;
+        (void)fail_errno(why, errnum, "message between supervisor and role");
+        errno = errnum;
+        return false;
     }
     return true;
+}
+
+/* The first is the note's; who sends more than that, a role that was taken over, does not fill our table with them. */
+static void take_descriptors(const struct cmsghdr *c, int *fd)
+{
+    size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+    for (size_t i = 0; i < count; i++) {
+        int one;
+        memcpy(&one, CMSG_DATA(c) + i * sizeof one, sizeof one);
+        if (*fd < 0)
+            *fd = one;
+        else
+            (void)close(one);
+    }
 }
 
 bool role_receive(int socket, struct role_note *out)
@@ -75,7 +94,7 @@ bool role_receive(int socket, struct role_note *out)
     struct msghdr m = {.msg_iov = parts, .msg_iovlen = ARRAY_LEN(parts)};
     union {
         struct cmsghdr header;
-        char           space[CMSG_SPACE(sizeof(int))];
+        char           space[CMSG_SPACE(DESCRIPTORS_SEEN * sizeof(int))];
     } control;
     ssize_t n;
 
@@ -89,9 +108,10 @@ bool role_receive(int socket, struct role_note *out)
     out->what = (enum role_message)type;
     out->text[n - 1] = '\0';
     out->fd = -1;
-    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-    if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len >= CMSG_LEN(sizeof(int)))
-        memcpy(&out->fd, CMSG_DATA(c), sizeof out->fd);
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c != NULL; c = CMSG_NXTHDR(&m, c)) {
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+            take_descriptors(c, &out->fd);
+    }
     return true;
 }
 
@@ -139,8 +159,41 @@ static char *number_text(int n)
     return xstrdup(text);
 }
 
+/*
+ * Ours; for `auth` the C library is told to overwrite what is freed (mallopt(3), M_PERTURB; what it keeps for each thread
+ * would be left out, so it keeps nothing so).  Libraries copy keys and passwords where nobody else can wipe them.
+ */
+static char **role_environment(enum role role)
+{
+    static const char name[] = "GLIBC_TUNABLES=", wiping[] = "glibc.malloc.perturb=165:glibc.malloc.tcache_count=0";
+    const char       *given = getenv("GLIBC_TUNABLES");
+    size_t            count = 0, kept = 0;
+    struct buf        text;
+
+    while (environ[count] != NULL)
+        count++;
+    char **out = xcalloc(count + 2, sizeof *out);
+    for (size_t i = 0; i < count; i++)
+        if (role != ROLE_AUTH || strncmp(environ[i], name, sizeof name - 1) != 0)
+            out[kept++] = xstrdup(environ[i]);
+    if (role != ROLE_AUTH)
+        return out;
+    buf_init(&text, SIZE_MAX);
+    buf_addf(&text, "%s%s%s%s", name, given != NULL ? given : "", given != NULL ? ":" : "", wiping);
+    out[kept] = xslicedup(buf_slice(&text));
+    buf_finish(&text);
+    return out;
+}
+
+static void free_words(char **words)
+{
+    for (size_t i = 0; words[i] != NULL; i++)
+        free(words[i]);
+    free(words);
+}
+
 /* In the child: only async-signal-safe calls from here to exec. */
-_Noreturn static void become_role(const struct role_start *start, char **argv)
+_Noreturn static void become_role(const struct role_start *start, char **argv, char **environment)
 {
     sigset_t none;
     bool     ok = fcntl(start->supervisor, F_SETFD, 0) == 0 && fcntl(start->config, F_SETFD, 0) == 0 &&
@@ -151,7 +204,7 @@ _Noreturn static void become_role(const struct role_start *start, char **argv)
     (void)sigemptyset(&none);
     (void)pthread_sigmask(SIG_SETMASK, &none, NULL);
     if (ok)
-        (void)execv("/proc/self/exe", argv);
+        (void)execve("/proc/self/exe", argv, environment);
     _exit(127);
 }
 
@@ -166,6 +219,7 @@ bool role_spawn(const struct role_start *start, pid_t *pid, int *supervisor, str
         free(argv);
         return false;
     }
+    char **environment = role_environment(s.role);
     s.supervisor = ends[1];
     argv[words++] = xstrdup("posthorn");
     argv[words++] = xstrdup("--role");
@@ -180,10 +234,9 @@ bool role_spawn(const struct role_start *start, pid_t *pid, int *supervisor, str
     pid_t child = fork();
     int   errnum = errno;
     if (child == 0)
-        become_role(&s, argv);
-    for (size_t i = 0; i < words; i++)
-        free(argv[i]);
-    free(argv);
+        become_role(&s, argv, environment);
+    free_words(argv);
+    free_words(environment);
     (void)close(ends[1]);
     if (child < 0) {
         (void)close(ends[0]);
@@ -328,6 +381,7 @@ int role_main(int argc, char **argv)
     void *at_work = NULL;
     if (read_config(start.config, &config, &why)) {
         log_set_level(start.offline ? LOG_ERROR : config->log_level);
+        sandbox_lock_memory(config, start.role);
         if (privilege_drop(config, start.role, &why) && sandbox_enter(config, start.role, &why)) {
             if (sandbox_attempt_named(start.attempt) != NULL)
                 return try_it(sandbox_attempt_named(start.attempt), config, start.role);

@@ -69,6 +69,9 @@ struct role_note {
     char              text[240];
 };
 
+/*
+ * Never waits: FAIL_TEMP, and errno is EAGAIN, if the other side does not read its notes.  The supervisor must not hang because a role does.
+ */
 bool role_send(int socket, enum role_message what, int fd, const char *text, struct fail *why);
 /* Waits for the next note; false when the other side is gone. */
 bool role_receive(int socket, struct role_note *out);

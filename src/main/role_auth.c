@@ -5,6 +5,7 @@
  * with the administrator over its own control socket; with nobody outside.  Where the config
  * names a token issuer that must be asked, the fetch role does that.
  */
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 #include "main/role.h"
 #include "net/fetch.h"
 
+enum { SECURE_HEAP = 256 * 1024, SECURE_PIECE = 32 }; /* three RSA keys of 16,384 bits fit, and an ECDSA key is 48 bytes */
 enum { SIGNING_THREADS = 1, ISSUER_THREADS = 6 }; /* that may wait for a token issuer, beside those that check passwords */
 
 struct auth_work {
@@ -75,6 +77,9 @@ static void *auth_start_role(struct config *c, const struct role_start *start, s
             auth_server_use(w->server, w->fetch);
     }
     if (ok && !start->offline && c->certificate[0] != '\0') {
+        /* Private numbers lie apart from all else, between pages that nobody can read, locked and left out of core files. */
+        if (CRYPTO_secure_malloc_init(SECURE_HEAP, SECURE_PIECE) == 0)
+            log_event(LOG_WARNING, "auth.no_secure_heap", LOG_CSTR("hint", "private keys lie in ordinary memory"));
         w->tls = tls_keys_open(c->certificate, c->key, c->auth.signatures, why);
         ok = w->tls != NULL;
         auth_server_sign_with(w->server, w->tls);

@@ -20,6 +20,12 @@ struct sandbox_means {
 struct sandbox_means sandbox_means(void);
 
 /*
+ * `auth` keeps its memory out of swap space; while it is root still, because others may lock little.  Where it cannot, the log
+ * says so.
+ */
+void sandbox_lock_memory(const struct config *c, enum role role);
+
+/*
  * For the rest of this process's life, before it has a second thread.  What the kernel lacks is said in the log
  * and left out; what it has and refuses is a failure.
  */

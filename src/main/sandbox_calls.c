@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -26,24 +27,22 @@
 static const char *const every_role[] = {
     "read", "readv", "pread64", "preadv", "preadv2", "write", "writev", "pwrite64", "pwritev", "pwritev2", "close",
     "close_range", "lseek", "fstat", "newfstatat", "stat", "lstat", "statx", "access", "faccessat", "faccessat2", "open",
-    "openat", "readlink", "readlinkat", "getdents64", "getcwd", "fcntl", "ioctl", "dup", "dup2", "dup3", "pipe2",
-    "munmap", "mremap", "madvise", "brk", "mlock", "mlock2", "munlock", "memfd_create",
+    "openat", "readlink", "readlinkat", "getdents64", "getcwd", "dup", "dup2", "dup3", "pipe2",
+    "munmap", "mremap", "madvise", "brk", "memfd_create",
     "rt_sigprocmask", "rt_sigreturn", "rt_sigtimedwait", "sigaltstack", "restart_syscall", "exit", "exit_group",
     "futex", "set_robust_list", "get_robust_list", "rseq", "membarrier", "sched_yield", "sched_getaffinity",
     "getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid", "getrusage", "getrlimit",
     "sysinfo", "uname", "umask", "getrandom", "clock_gettime", "clock_getres", "clock_nanosleep", "nanosleep",
     "gettimeofday", "time", "times", "setpriority", "getpriority",
-    "poll", "ppoll", "select", "pselect6", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "eventfd2",
-    "timerfd_create", "timerfd_settime",
-    "recvmsg", "recvfrom", "sendmsg", "sendto", "shutdown", "socketpair", "getsockopt", "setsockopt", "getsockname",
+    "poll", "ppoll", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "eventfd2",
+    "recvmsg", "recvfrom", "sendmsg", "sendto", "shutdown", "getsockopt", "setsockopt", "getsockname",
     "getpeername",
 };
 
 /* Whoever keeps files in a folder of its own. */
 static const char *const keeps_files[] = {
-    "unlink", "unlinkat", "rename", "renameat", "renameat2", "mkdir", "mkdirat", "rmdir", "link", "linkat", "ftruncate",
-    "truncate", "fallocate", "fsync", "fdatasync", "sync_file_range", "syncfs", "fadvise64", "flock", "fchmod", "chmod",
-    "fchmodat", "fchown", "utimensat", "futimesat", "utimes", "statfs", "fstatfs", "copy_file_range", "sendfile", "readahead", "geteuid",
+    "unlink", "unlinkat", "rename", "renameat", "renameat2", "mkdir", "mkdirat", "rmdir", "ftruncate", "fallocate", "fsync",
+    "fdatasync", "fadvise64", "flock", "fchmod", "fchown", "utimensat", "statfs", "fstatfs",
 };
 
 /* Whoever hears that something was put into a folder (the maildrop). */
@@ -52,22 +51,24 @@ static const char *const watches[] = {"inotify_init1", "inotify_add_watch", "ino
 /* Whoever is connected to. */
 static const char *const accepts[] = {"accept", "accept4"};
 
-/* Whoever connects: to names services on this machine, and where `families` below says so to others. */
-static const char *const connects[] = {"connect", "bind", "sendmmsg", "recvmmsg"};
-static const char *const connects_here[] = {"connect"};
+/* Whoever connects to other machines, and to sockets of this one. */
+static const char *const connects[] = {"connect", "bind", "sendmmsg", "recvmmsg", "select", "pselect6", "socketpair"};
+
+/* Whoever keeps keys out of swap space. */
+static const char *const locks_memory[] = {"mlock", "mlock2", "munlock"};
 
 enum { LOCAL = 1, INTERNET = 2 };
 
 static const struct {
-    bool     files, accepts, watches;
-    unsigned reaches; /* LOCAL, INTERNET */
+    bool     files, accepts, watches, locks;
+    unsigned reaches; /* LOCAL: mail servers, helpers that the config may name by a path; INTERNET */
 } needs[ROLE_COUNT] = {
-    [ROLE_MAIL] = {.files = true, .accepts = true, .watches = true, .reaches = LOCAL},
+    [ROLE_MAIL] = {.files = true, .accepts = true, .watches = true},
     [ROLE_QUEUE] = {.files = true, .accepts = true, .reaches = LOCAL | INTERNET},
-    [ROLE_AUTH] = {.files = true, .accepts = true, .reaches = LOCAL},
+    [ROLE_AUTH] = {.files = true, .accepts = true, .locks = true},
     [ROLE_CONTENT] = {.reaches = 0},
     [ROLE_FETCH] = {.reaches = LOCAL | INTERNET},
-    [ROLE_RESOLVER] = {.reaches = LOCAL | INTERNET},
+    [ROLE_RESOLVER] = {.reaches = INTERNET},
 };
 
 /* ---- the end of who tries something else ---- */
@@ -155,20 +156,39 @@ static int allow_own_settings(scmp_filter_ctx f)
     return result == 0 ? allow(f, "setrlimit", 0, NULL) : result;
 }
 
-static int allow_sockets(scmp_filter_ctx f, unsigned reaches)
+/* Calls that do many things: those that are used, and none that signals others, types into a terminal or loosens what is tied. */
+static int allow_some(scmp_filter_ctx f, const char *call, unsigned argument, const uint64_t *values, size_t count)
 {
     int result = 0;
 
-    if (reaches != 0) /* name services of this machine (nscd, systemd) */
-        result = allow_if(f, "socket", SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0));
-    if (result == 0 && (reaches & INTERNET) != 0)
-        result = allow_if(f, "socket", SCMP_A0(SCMP_CMP_EQ, AF_INET, 0));
-    if (result == 0 && (reaches & INTERNET) != 0)
-        result = allow_if(f, "socket", SCMP_A0(SCMP_CMP_EQ, AF_INET6, 0));
-    if (result == 0 && (reaches & INTERNET) != 0)
-        result = allow_if(f, "socket", SCMP_A0(SCMP_CMP_EQ, AF_NETLINK, 0)); /* which addresses this machine has */
-    if (result == 0 && reaches == LOCAL)
-        result = allow_all(f, connects_here, ARRAY_LEN(connects_here));
+    for (size_t i = 0; i < count && result == 0; i++)
+        result = allow_if(f, call, SCMP_CMP64(argument, SCMP_CMP_MASKED_EQ, UINT32_MAX, values[i]));
+    return result;
+}
+
+static int allow_descriptors(scmp_filter_ctx f)
+{
+    static const uint64_t asks[] = {TCGETS, FIONREAD, FIONBIO, SIOCGIFINDEX};
+    static const uint64_t does[] = {F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK, F_SETLK, F_SETLKW,
+                                    F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_ADD_SEALS, F_GET_SEALS};
+    int result = allow_some(f, "ioctl", 1, asks, ARRAY_LEN(asks));
+
+    return result == 0 ? allow_some(f, "fcntl", 1, does, ARRAY_LEN(does)) : result;
+}
+
+/*
+ * What no role has a use for is a violation; but the C library asks name services (nscd, systemd) for users by a Unix
+ * socket, and reads /etc/passwd where it gets none.
+ */
+static int allow_sockets(scmp_filter_ctx f, unsigned reaches)
+{
+    static const int internet[] = {AF_INET, AF_INET6, AF_NETLINK}; /* the last: which addresses this machine has */
+    int              result = (reaches & LOCAL) != 0
+                     ? allow_if(f, "socket", SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0))
+                     : seccomp_rule_add(f, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0));
+
+    for (size_t i = 0; i < ARRAY_LEN(internet) && result == 0 && (reaches & INTERNET) != 0; i++)
+        result = allow_if(f, "socket", SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)internet[i], 0));
     return result == 0 && (reaches & INTERNET) != 0 ? allow_all(f, connects, ARRAY_LEN(connects)) : result;
 }
 
@@ -182,6 +202,10 @@ static int add_rules(scmp_filter_ctx f, enum role role)
         result = allow_all(f, accepts, ARRAY_LEN(accepts));
     if (result == 0 && needs[role].watches)
         result = allow_all(f, watches, ARRAY_LEN(watches));
+    if (result == 0 && needs[role].locks)
+        result = allow_all(f, locks_memory, ARRAY_LEN(locks_memory));
+    if (result == 0)
+        result = allow_descriptors(f);
     if (result == 0)
         result = allow_memory(f);
     if (result == 0)

@@ -135,12 +135,24 @@ static const struct { enum role asks, answers; } connections[] = {
     {ROLE_AUTH, ROLE_FETCH},     {ROLE_FETCH, ROLE_RESOLVER},
 };
 
+/* A role that does not read what it is told (a few hundred notes wait for it by then) is of no use: another one takes its place. */
+static bool tell(const struct supervisor *s, enum role role, enum role_message what, int fd, const char *text, struct fail *why)
+{
+    if (role_send(s->children[role].socket, what, fd, text, why))
+        return true;
+    if (errno == EAGAIN && s->children[role].pid != 0) {
+        log_event(LOG_ERROR, "role.deaf", LOG_CSTR("role", role_name(role)));
+        (void)kill(s->children[role].pid, SIGKILL);
+    }
+    return false;
+}
+
 /* Gives `role` its end of a connection with `peer`. */
 static void send_end(struct supervisor *s, enum role role, enum role_message what, enum role peer, int end)
 {
     struct fail why;
 
-    if (!role_send(s->children[role].socket, what, end, role_name(peer), &why))
+    if (!tell(s, role, what, end, role_name(peer), &why))
         log_event(LOG_ERROR, "serve.connect_failed", LOG_CSTR("role", role_name(role)), LOG_FAIL(&why));
     (void)close(end);
 }
@@ -221,7 +233,7 @@ static void stop_next(struct supervisor *s)
 {
     for (int r = 0; r < ROLE_COUNT; r++) {
         if (s->children[r].pid != 0) {
-            (void)role_send(s->children[r].socket, ROLE_STOP, -1, NULL, NULL);
+            (void)tell(s, (enum role)r, ROLE_STOP, -1, NULL, NULL);
             s->kill_at = clock_mono_ms() + STOP_MS;
             return;
         }
@@ -337,7 +349,7 @@ static void reload(struct supervisor *s)
     if (!privilege_copy_certificate(s->config, &why))
         log_event(LOG_ERROR, "tls.reload_failed", LOG_FAIL(&why));
     else if (s->children[ROLE_MAIL].pid != 0)
-        (void)role_send(s->children[ROLE_MAIL].socket, ROLE_RELOAD, -1, NULL, NULL);
+        (void)tell(s, ROLE_MAIL, ROLE_RELOAD, -1, NULL, NULL);
 }
 
 static void take_signals(struct supervisor *s)

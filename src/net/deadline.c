@@ -62,6 +62,7 @@ void conn_set_phase(struct conn *c, enum conn_phase phase, uint64_t expected)
         c->phase_since = now;
     c->phase = phase;
     c->idle_at = now + idle_ms(c);
+    stream_hide(c, phase == CONN_BEFORE_LOGIN);
     switch (phase) {
     case CONN_BEFORE_LOGIN: c->phase_at = c->phase_since + seconds(l->before_login_seconds); break;
     case CONN_BODY: c->phase_at = c->phase_since + seconds(l->body_seconds) + for_bytes(expected); break;

@@ -278,6 +278,8 @@ enum stream stream_read(struct conn *c, void *out, size_t size, size_t *got);
 enum stream stream_write(struct conn *c, const struct iovec *iov, int count, size_t *sent);
 enum stream stream_handshake(struct conn *c); /* logs why it failed */
 bool        stream_start_tls(struct conn *c);
+/* While `hide`, OpenSSL wipes what it has decrypted once it was read: a password may be in it. */
+void        stream_hide(struct conn *c, bool hide);
 bool        stream_has_more(const struct conn *c); /* TLS holds bytes epoll cannot see */
 void        stream_close_notify(struct conn *c);
 

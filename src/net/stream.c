@@ -162,6 +162,14 @@ bool stream_start_tls(struct conn *c)
     return c->ssl != NULL;
 }
 
+void stream_hide(struct conn *c, bool hide)
+{
+    if (c->ssl != NULL && hide)
+        (void)SSL_set_options(c->ssl, SSL_OP_CLEANSE_PLAINTEXT);
+    else if (c->ssl != NULL)
+        (void)SSL_clear_options(c->ssl, SSL_OP_CLEANSE_PLAINTEXT);
+}
+
 static void log_failed_handshake(const struct conn *c, const char *why)
 {
     struct conn_address peer = conn_peer_text(c);

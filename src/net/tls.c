@@ -167,5 +167,6 @@ struct ssl_st *tls_context_session(struct tls_context *t, int fd)
         return NULL;
     }
     SSL_set_accept_state(ssl);
+    (void)SSL_set_options(ssl, SSL_OP_CLEANSE_PLAINTEXT); /* until login: conn_set_phase */
     return ssl;
 }
