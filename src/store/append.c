@@ -117,6 +117,8 @@ static bool append_record(struct appender *p, const struct append_item *item, st
         .keywords = join_keywords(&p->arena, item),
         .options = uidl_as_option(&p->arena, item->uidl),
     };
+    if (item->origin != NULL)
+        target.options = import_as_option(&p->arena, target.options, item->origin);
     struct record record = {
         .kind = RECORD_APPEND,
         .internal_date = item->internal_date,
@@ -215,9 +217,7 @@ static bool add_imported(struct change *c, struct change_box *box, uint64_t id, 
 {
     if (from->uid > box->row.uidnext && from->uid <= IMPORT_UID_MOST)
         box->row.uidnext = from->uid;
-    return row_add_entry(c, box, id, m, uid, why) &&
-           db_run(c->db, SQL_IMPORTED_NEW, why, "iibii", (int64_t)from->source, (int64_t)*uid,
-                  slice_make(from->digest, sizeof from->digest), from->state, (int64_t)change_modseq(c));
+    return row_add_entry(c, box, id, m, uid, why) && import_note(c, from, *uid, why);
 }
 
 static bool add_row(struct change *c, struct change_box *box, const struct appended_record *r, uint32_t *uid,

@@ -6,6 +6,8 @@
 #include "store/import.h"
 
 #include "base/clock.h"
+#include "base/encode.h"
+#include "base/map.h"
 #include "store/internal.h"
 
 struct opening {
@@ -15,17 +17,48 @@ struct opening {
     struct import_place out;
 };
 
-static bool find_source(struct db *db, struct slice source, struct import_place *out, bool *found, struct fail *why)
+/* Two hashes of what differs in its first letter: together as good as one twice as long. */
+static void name_of(struct slice source, uint8_t out[IMPORT_DIGEST])
+{
+    struct buf text;
+
+    buf_init(&text, SIZE_MAX);
+    buf_add_char(&text, '1');
+    buf_add(&text, source);
+    uint64_t half = hash_for_good(buf_slice(&text));
+    memcpy(out, &half, sizeof half);
+    text.data[0] = '2';
+    half = hash_for_good(buf_slice(&text));
+    memcpy(out + sizeof half, &half, sizeof half);
+    buf_finish(&text);
+}
+
+static struct slice name_slice(const uint8_t name[IMPORT_DIGEST])
+{
+    return slice_make(name, IMPORT_DIGEST);
+}
+
+static bool find_row(struct db *db, struct slice as, struct import_place *out, bool *found, struct fail *why)
 {
     struct db_stmt *q = db_stmt(db, SQL_SOURCE_FIND, why);
 
     if (q == NULL)
         return false;
-    db_bind_blob(q, 1, source);
+    db_bind_blob(q, 1, as);
     *found = db_step(q, why);
-    if (*found)
-        *out = (struct import_place){.source = (uint64_t)db_col_i64(q, 0), .mailbox = (uint64_t)db_col_i64(q, 1)};
+    if (*found) {
+        out->source = (uint64_t)db_col_i64(q, 0);
+        out->mailbox = (uint64_t)db_col_i64(q, 1);
+    }
     return db_done(q, why);
+}
+
+/* By its name's digest, or as it stands in files of before: by the name itself. */
+static bool find_source(struct db *db, struct slice source, struct import_place *out, bool *found, struct fail *why)
+{
+    *out = (struct import_place){.source = 0};
+    name_of(source, out->name);
+    return find_row(db, name_slice(out->name), out, found, why) && (*found || find_row(db, source, out, found, why));
 }
 
 bool import_find(struct account *a, struct slice source, struct import_place *out, bool *found, struct fail *why)
@@ -95,8 +128,9 @@ static bool write_source(struct change *c, struct opening *o, bool known, struct
 
     (void)change_modseq(c);
     if (known)
-        return db_run(c->db, SQL_IMPORTED_FORGET, why, "i", id) && db_run(c->db, SQL_SOURCE_MOVE, why, "ii", id, mailbox);
-    if (!db_run(c->db, SQL_SOURCE_NEW, why, "bi", o->source, mailbox))
+        return db_run(c->db, SQL_IMPORTED_FORGET, why, "i", id) &&
+               db_run(c->db, SQL_SOURCE_MOVE, why, "iib", id, mailbox, name_slice(o->out.name));
+    if (!db_run(c->db, SQL_SOURCE_NEW, why, "bi", name_slice(o->out.name), mailbox))
         return false;
     o->out.source = (uint64_t)db_last_rowid(c->db);
     return true;
@@ -112,7 +146,7 @@ static bool open_place(struct change *c, void *ctx, struct fail *why)
         return false;
     if (known && o->out.mailbox == o->mailbox) {
         o->out.uidvalidity = box->row.uidvalidity;
-        return true;
+        return db_run(c->db, SQL_SOURCE_MOVE, why, "iib", (int64_t)o->out.source, (int64_t)o->mailbox, name_slice(o->out.name));
     }
     if (o->uidvalidity != 0 && o->uidvalidity != box->row.uidvalidity && may_take &&
         !take_uidvalidity(c, box, o->uidvalidity, why))
@@ -133,6 +167,78 @@ bool import_open(struct account *a, struct slice source, uint64_t mailbox, uint3
         return false;
     *out = o.out;
     return true;
+}
+
+/* ---- in records ---- */
+
+static const char option[] = "IMPORT=";
+
+/* Hexadecimal digits: the source's name, the message's digest, its state there. */
+enum { OPTION_DIGITS = 2 * (IMPORT_DIGEST + IMPORT_DIGEST + sizeof(int64_t)) };
+
+struct slice import_as_option(struct arena *a, struct slice others, const struct import_origin *from)
+{
+    struct buf text;
+
+    buf_init(&text, SIZE_MAX);
+    buf_add(&text, others);
+    if (others.len > 0)
+        buf_add_char(&text, ' ');
+    buf_add(&text, slice_of(option));
+    hex_encode(&text, slice_make(from->source_name, IMPORT_DIGEST));
+    hex_encode(&text, slice_make(from->digest, IMPORT_DIGEST));
+    hex_encode(&text, slice_make(&from->state, sizeof from->state));
+    struct slice out = arena_keep(a, buf_slice(&text));
+    buf_finish(&text);
+    return out;
+}
+
+static int hex_digit(char c)
+{
+    return ascii_is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool import_of_option(struct slice options, struct import_origin *out)
+{
+    struct slice rest = options, word = slice_cut(&rest, ' ');
+    uint8_t      bytes[OPTION_DIGITS / 2];
+
+    if (slice_starts(word, SLICE("UIDL=")))
+        word = rest;
+    if (!slice_starts(word, slice_of(option)) || word.len != sizeof option - 1 + OPTION_DIGITS)
+        return false;
+    word = slice_from(word, sizeof option - 1);
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        const int high = hex_digit(word.ptr[2 * i]), low = hex_digit(word.ptr[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return false;
+        bytes[i] = (uint8_t)(high * 16 + low);
+    }
+    *out = (struct import_origin){.source = 0};
+    memcpy(out->source_name, bytes, IMPORT_DIGEST);
+    memcpy(out->digest, bytes + IMPORT_DIGEST, IMPORT_DIGEST);
+    memcpy(&out->state, bytes + 2 * (size_t)IMPORT_DIGEST, sizeof out->state);
+    return true;
+}
+
+bool import_note(struct change *c, const struct import_origin *from, uint32_t uid, struct fail *why)
+{
+    return db_run(c->db, SQL_IMPORTED_NEW, why, "iibii", (int64_t)from->source, (int64_t)uid,
+                  slice_make(from->digest, sizeof from->digest), from->state, (int64_t)change_modseq(c));
+}
+
+bool import_note_again(struct change *c, const struct change_box *box, const struct import_origin *from, uint32_t uid, struct fail *why)
+{
+    struct import_origin origin = *from;
+    struct opening       o = {.mailbox = box->row.id};
+    bool                 known;
+
+    memcpy(o.out.name, from->source_name, IMPORT_DIGEST);
+    if (!find_row(c->db, name_slice(o.out.name), &o.out, &known, why) ||
+        ((!known || o.out.mailbox != o.mailbox) && !write_source(c, &o, known, why)))
+        return false;
+    origin.source = o.out.source;
+    return import_note(c, &origin, uid, why);
 }
 
 struct closing {

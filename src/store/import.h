@@ -19,9 +19,10 @@ enum {
     IMPORT_UID_MOST = 0xf0000000, /* higher UIDs are not kept: there would be none left for new mail */
 };
 
-/* Of one message (struct append_item). */
+/* Of one message (struct append_item); its record has it too, so that what is made anew from the records knows it. */
 struct import_origin {
     uint64_t source;
+    uint8_t  source_name[IMPORT_DIGEST]; /* of struct import_place */
     uint32_t uid; /* it had, to be kept if it is above all others; 0: no wish */
     uint8_t  digest[IMPORT_DIGEST];
     int64_t  state; /* a hash of flags and keywords as they are at the source */
@@ -32,6 +33,7 @@ struct import_place {
     uint64_t source;
     uint64_t mailbox;
     uint32_t uidvalidity; /* of the mailbox: the source's own if UIDs can be kept */
+    uint8_t  name[IMPORT_DIGEST]; /* what the source is remembered by */
 };
 
 /* Has mail come from this source before, and is its mailbox still there? */

@@ -438,9 +438,19 @@ bool uidl_to_keep(struct db *db, struct slice uidl, struct slice *keep, struct f
  * To be called after every way of putting messages into INBOX; does nothing for other mailboxes.
  */
 bool uidl_tell_apart(struct change *c, const struct change_box *box, uint32_t first, uint32_t last, struct fail *why);
-/* How a record that is not a delivery carries it (record_target.options), and back. */
+/* How a record that is not a delivery carries it (record_target.options, first of all), and back. */
 struct slice uidl_as_option(struct arena *a, struct slice uidl);
 struct slice uidl_of_option(struct slice options);
+
+/* ---- import.c ---- */
+
+struct import_origin;
+/* How the record of a message that was imported carries where it came from, behind other options; and back. */
+struct slice import_as_option(struct arena *a, struct slice others, const struct import_origin *from);
+bool import_of_option(struct slice options, struct import_origin *out);
+/* Remembers the message; import_note_again also its source, of which `from` knows only the name, and that it is now this mailbox. */
+bool import_note(struct change *c, const struct import_origin *from, uint32_t uid, struct fail *why);
+bool import_note_again(struct change *c, const struct change_box *box, const struct import_origin *from, uint32_t uid, struct fail *why);
 
 /* ---- uidset.c ---- */
 

@@ -7,6 +7,7 @@
  */
 #include <stdio.h>
 
+#include "store/import.h"
 #include "store/internal.h"
 
 struct placing {
@@ -109,6 +110,7 @@ static bool place_one(struct change *c, const struct place_item *item, const str
         .flags = t->flags,
         .uidl = uidl_of_option(t->options),
     };
+    struct import_origin origin;
     uint64_t id;
     uint32_t uid = 0;
     bool there = false;
@@ -118,7 +120,8 @@ static bool place_one(struct change *c, const struct place_item *item, const str
         (id != 0 && !there && !is_in_mailbox(c->db, id, box->row.id, &there, why)))
         return false;
     if (!there && (!keywords_of(c, t->keywords, &m.keyword_set, why) ||
-                   (id == 0 && !row_add_message(c, &m, &id, why)) || !row_add_entry(c, box, id, &m, &uid, why)))
+                   (id == 0 && !row_add_message(c, &m, &id, why)) || !row_add_entry(c, box, id, &m, &uid, why) ||
+                   (import_of_option(t->options, &origin) && !import_note_again(c, box, &origin, uid, why))))
         return false;
     if (item->at != NULL)
         note_place(c, box->row.id, there ? 0 : uid, item->at);

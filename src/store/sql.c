@@ -268,7 +268,7 @@ const char *const account_statements[ACCOUNT_SQL_COUNT] = {
     [SQL_SOURCE_FIND] = "SELECT id, mailbox FROM import_source WHERE source = ?1",
     [SQL_SOURCE_OF_MAILBOX] = "SELECT count(*) FROM import_source WHERE mailbox = ?1",
     [SQL_SOURCE_NEW] = "INSERT INTO import_source(source, mailbox) VALUES (?1, ?2)",
-    [SQL_SOURCE_MOVE] = "UPDATE import_source SET mailbox = ?2 WHERE id = ?1",
+    [SQL_SOURCE_MOVE] = "UPDATE import_source SET mailbox = ?2, source = ?3 WHERE id = ?1",
     [SQL_IMPORTED_FORGET] = "DELETE FROM imported WHERE source = ?1",
     [SQL_IMPORTED_SOME] = "SELECT uid, digest, state, modseq FROM imported WHERE source = ?1 AND uid > ?2"
                           " ORDER BY uid LIMIT ?3",

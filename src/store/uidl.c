@@ -89,5 +89,6 @@ struct slice uidl_of_option(struct slice options)
 
     if (options.len <= n || memcmp(options.ptr, option, n) != 0)
         return SLICE("");
-    return slice_from(options, n);
+    options = slice_from(options, n);
+    return slice_cut(&options, ' ');
 }

@@ -121,6 +121,7 @@ static bool add_message(struct keeper *k, const struct transfer_message *m, cons
           .internal_date = m->internal_date, .internal_zone = m->internal_zone, .origin = &origin};
     struct fail local;
 
+    memcpy(origin.source_name, k->place.name, sizeof origin.source_name);
     memcpy(origin.digest, digest->bytes, sizeof origin.digest);
     if (k->appender == NULL) {
         k->appender = appender_create(k->account, k->place.mailbox);

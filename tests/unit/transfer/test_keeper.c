@@ -106,6 +106,44 @@ static void keeps_and_changes(struct room *r, struct buf *text)
     account_release(&a);
 }
 
+static void quiet(void *ctx, const char *line)
+{
+    (void)ctx, (void)line;
+}
+
+/* The account's file is lost: what is made anew from snapshot and records knows what came, and nothing comes twice. */
+static void lost(struct room *r, bool snapshot)
+{
+    const struct transfer_mailbox inbox = {.name = SLICE("INBOX"), .uidvalidity = 77, .source = SLICE("s")},
+                                  other = {.name = SLICE("Other"), .uidvalidity = 78, .source = SLICE("o")};
+    const struct told             list[] = {{"a", "Subject: a\r\n\r\n", 10, STORE_SEEN, "k", "ua"}, {"b", "Subject: b\r\n\r\n", 20, 0, NULL, NULL},
+                                            {"c", "Subject: c\r\n\r\n", 30, 0, NULL, "uc"}};
+    const uint64_t                id = snapshot ? 7 : 8;
+    struct account               *a = room_account(r, id);
+    struct notes                  n = {0};
+    struct fail                   why;
+    char                          file[200];
+
+    (void)tell(r, a, &plain, &inbox, list, 2, &n);
+    CHECK("a snapshot", !snapshot || store_snapshot(r->store, id, &why));
+    CHECK("one after it", tell(r, a, &plain, &inbox, list, 3, &n).messages == 1);
+    CHECK("and others elsewhere", tell(r, a, &plain, &other, list, 2, &n).messages == 2);
+    account_release(&a);
+    room_close(r);
+    (void)snprintf(file, sizeof file, "%s/accounts/%02x/00/%016llx/mail.db", r->dir, (unsigned)id, (unsigned long long)id);
+    CHECK("lost", unlink(file) == 0);
+    room_open(r);
+    CHECK("rebuilt", store_rebuild(r->store, id, quiet, NULL, &why));
+    a = room_account(r, id);
+    struct keeper_summary s = tell(r, a, &plain, &inbox, list, 3, &n);
+    CHECK("all known", s.messages == 0 && s.known == 3 && s.flags == 0 && s.gone == 0);
+    s = tell(r, a, &plain, &other, list, 2, &n);
+    CHECK("... of the other mailbox too", s.messages == 0 && s.known == 2 && s.gone == 0);
+    s = tell(r, a, &plain, &inbox, list, 2, &n);
+    CHECK("what is gone goes", s.known == 2 && s.gone == 1);
+    account_release(&a);
+}
+
 static void names_and_uids(struct room *r, struct buf *text)
 {
     const struct told one[] = {{"a", "Subject: a\r\n\r\n", 10, 0, NULL, NULL}};
@@ -197,6 +235,8 @@ int main(void)
     keeps_and_changes(&r, &text);
     names_and_uids(&r, &text);
     out_and_in(&r, &text);
+    lost(&r, true);
+    lost(&r, false);
     CHECK("the store is well", store_check(r.store, report, NULL, NULL, &totals, &why) && totals.problems == 0);
     buf_finish(&text);
     room_finish(&r);
