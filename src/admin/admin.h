@@ -25,6 +25,7 @@ struct volumes;
 
 struct admin_limits {
     unsigned trace_days; /* that lines for `posthorn trace` are kept; 0: none are; default 14 */
+    unsigned backup_silence_seconds; /* of a backup's command, then its lease ends; default 600 */
 };
 void admin_limits_default(struct admin_limits *l);
 
@@ -38,6 +39,7 @@ struct admin {
     struct policy    *policy;  /* the same */
     const char       *trace_dir; /* where this role keeps its lines (main/trace_file.h); NULL: nowhere */
     const char       *backup_dir; /* where this role puts copies of databases for a backup */
+    unsigned          backup_silence_seconds;
     const char       *spool_dir;  /* for messages too large for memory */
     void (*trace_write)(void); /* puts into them what waits; NULL: nothing does */
     struct queue     *queue;   /* in the queue role, which has nothing else of these; NULL in the mail role */
@@ -57,6 +59,7 @@ struct admin_stream {
     /* Up to `n` bytes of what follows the request's line; *got 0: the client is gone.  Waits. */
     bool (*read)(void *ctx, void *out, size_t n, size_t *got, struct fail *why);
     bool (*write)(void *ctx, struct slice bytes, struct fail *why);
+    void (*patience)(void *ctx, unsigned seconds); /* `read` waits at most so long, then it fails; 0: for ever */
     void (*stop)(void *ctx); /* breaks the connection: whoever waits in `read` comes back */
     void *ctx;
 };

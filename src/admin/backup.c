@@ -9,7 +9,11 @@
  *     accounts                 {"account": 7, "stamp": "..."} for each (store_account_stamp)
  *     account 7                a copy of its file: FOLDER/account.db; {"gone": true} if there is no such account any more
  *     volumes                  {"volume": 42, "bytes": ..., "generation": "..."} for each (volume_extents)
+ *     still                    nothing: the client is there
  *     end                      the request's result
+ *
+ * A client that says nothing for admin.backup_silence_seconds has lost its lease, and the connection: stopped for good, on a
+ * terminal that is gone, it would hold back freeing for ever.  What it says later fails, so no backup comes of it.
  *
  * Files are read by the client, which is no role: it has the rights to.  What order is right: store/backup.c.
  */
@@ -119,6 +123,12 @@ static bool tell_volumes(struct lease *l, uint64_t id, struct fail *why)
     return true;
 }
 
+static bool say_nothing(struct lease *l, uint64_t id, struct fail *why)
+{
+    (void)l, (void)id, (void)why;
+    return true;
+}
+
 static const struct {
     const char *word;
     bool (*run)(struct lease *l, uint64_t id, struct fail *why);
@@ -126,6 +136,7 @@ static const struct {
 } words[] = {
     {"node", copy_node, true, false},         {"accounts", tell_accounts, true, false}, {"account", copy_account, true, false},
     {"directory", copy_directory, true, false}, {"queue", copy_queue, false, true},     {"volumes", tell_volumes, true, true},
+    {"still", say_nothing, true, true},
 };
 
 static void run_word(struct lease *l, struct slice line)
@@ -178,9 +189,14 @@ static bool converse(struct admin_call *c, struct fail *why)
 
     buf_init(&in, WORD_MAX);
     tell_new(&l, json_pack("{s:b}", "ready", 1));
+    c->stream->patience(c->stream->ctx, c->on->backup_silence_seconds);
     while ((ok = next_line(c->stream, &in, why)) && !slice_eq(buf_slice(&in), SLICE("end")))
         run_word(&l, buf_slice(&in));
     buf_finish(&in);
+    if (ok)
+        c->stream->patience(c->stream->ctx, 0);
+    else
+        c->stream->stop(c->stream->ctx);
     return ok;
 }
 
@@ -234,6 +250,6 @@ bool admin_backup_begin(struct admin_call *c, struct fail *why)
     else
         store_lease_end(on->store);
     empty_folder(folder);
-    log_event(LOG_INFO, "backup.end", LOG_CSTR("whole", ok ? "yes" : "no"));
+    log_event(LOG_INFO, "backup.end", LOG_CSTR("whole", ok ? "yes" : "no"), LOG_CSTR("why", ok ? "" : why->text));
     return ok;
 }

@@ -22,7 +22,7 @@ enum { DAYS_MAX = 4000, NAME_BYTES = 10, IDS_MAX = 1000, CUT_AT = 200 };
 
 void admin_limits_default(struct admin_limits *l)
 {
-    *l = (struct admin_limits){.trace_days = 14};
+    *l = (struct admin_limits){.trace_days = 14, .backup_silence_seconds = 600};
 }
 
 /* What is looked for; grows while it is found. */

@@ -67,6 +67,11 @@ bool backup_talk_say(struct control_client *c, const char *word, void (*each)(vo
     return false;
 }
 
+bool backup_talk_still(struct control_client *c, struct fail *why)
+{
+    return backup_talk_say(c, "still", NULL, NULL, why);
+}
+
 bool backup_talk_end(struct control_client *c, struct fail *why)
 {
     if (!control_stream_write(c, SLICE("end\n"), why))

@@ -22,6 +22,7 @@
 #include "main/command.h"
 #include "main/config.h"
 #include "main/config_files.h"
+#include "main/privilege.h"
 #include "main/reach.h"
 #include "transfer/backup_folder.h"
 #include "transfer/backup_view.h"
@@ -44,7 +45,9 @@ struct backing {
     struct volume        *volumes;
     size_t                volume_count, volume_cap;
     bool                  gone; /* the account just asked for */
-    int64_t               began_ms;
+    int64_t               began_ms, still_ms; /* still_ms: when the roles heard of us last */
+    struct control_client *leases[2];         /* of these there is one; NULL: none */
+    struct backup_moved   moved;              /* for the writer: shows it, and says that we are there */
     json_t               *notes; /* what the person should know */
 };
 
@@ -54,6 +57,29 @@ static void note_missing(struct backing *b, const char *path)
 
     (void)snprintf(text, sizeof text, "%s, which the config names, is not there", path);
     (void)json_array_append_new(b->notes, json_string(text));
+}
+
+/* ---- the leases ---- */
+
+/* A lease that was lost shows with the next word, if not here. */
+static void still(struct backing *b)
+{
+    int64_t now = clock_mono_ms();
+
+    if (now - b->still_ms < BACKUP_STILL_MS)
+        return;
+    b->still_ms = now;
+    for (size_t i = 0; i < ARRAY_LEN(b->leases); i++)
+        if (b->leases[i] != NULL && !backup_talk_still(b->leases[i], NULL))
+            b->leases[i] = NULL;
+}
+
+static void moved(void *ctx, uint64_t bytes)
+{
+    struct backing *b = ctx;
+
+    b->show.moved.moved(b->show.moved.ctx, bytes);
+    still(b);
 }
 
 /* ---- files ---- */
@@ -123,7 +149,9 @@ static bool add_outside(struct backing *b, const char *path, const char *name, s
         return fail_errno(why, errno, "%s", path);
     if (!S_ISREG(st.st_mode))
         return true; /* a device, a socket: nothing to keep */
-    const struct backup_file file = {.name = name, .path = path, .stamp = "", .bytes = UINT64_MAX, .mode = st.st_mode & 0777};
+    char owner[PRIVILEGE_NAME], group[PRIVILEGE_NAME];
+    const struct backup_file file = {.name = name, .path = path, .stamp = "", .bytes = UINT64_MAX, .mode = st.st_mode & 0777,
+                                     .owner = privilege_user_name(st.st_uid, owner), .group = privilege_group_name(st.st_gid, group)};
     return backup_writer_add(b->writer, &file, fd, why);
 }
 
@@ -187,6 +215,7 @@ static bool add_account(struct backing *b, struct control_client *c, const struc
     const struct backup_account_name name = backup_account_name(a->id);
     char word[40];
 
+    still(b);
     if (backup_writer_keep(b->writer, name.text, a->stamp, UINT64_MAX))
         return true;
     (void)snprintf(word, sizeof word, "account %llu", (unsigned long long)a->id);
@@ -277,7 +306,7 @@ static bool add_queue(struct backing *b, struct control_client *c, struct fail *
     return backup_talk_say(c, "queue", NULL, NULL, why) && add(b, "queue/backup/queue.db", "queue/queue.db", UINT64_MAX, "", why) &&
            backup_talk_say(c, "volumes", take_volume, b, why) &&
            add_volumes(b, b->volumes, b->volume_count, "queue", "queue/volumes", why) && add_folder(b, "queue/reports", why) &&
-           add_folder(b, "queue/sts", why) && backup_talk_end(c, why);
+           add_folder(b, "queue/sts", why);
 }
 
 static bool copy_all(struct backing *b, struct fail *why)
@@ -286,8 +315,13 @@ static bool copy_all(struct backing *b, struct fail *why)
         return false;
 
     struct control_client *mail = &b->reach.controls[ROLE_MAIL].client, *queue = &b->reach.controls[ROLE_QUEUE].client;
-    if (!add_folder(b, "maildrop", why) || !backup_talk_begin(queue, why) || !backup_talk_begin(mail, why) ||
-        !add_rows(b, mail, why) || !add_auth(b, why) || !backup_talk_say(mail, "volumes", take_volume, b, why))
+    if (!add_folder(b, "maildrop", why) || !backup_talk_begin(queue, why))
+        return false;
+    b->leases[0] = queue;
+    if (!backup_talk_begin(mail, why))
+        return false;
+    b->leases[1] = mail;
+    if (!add_rows(b, mail, why) || !add_auth(b, why) || !backup_talk_say(mail, "volumes", take_volume, b, why))
         return false;
 
     struct volume *list = b->volumes;
@@ -295,11 +329,15 @@ static bool copy_all(struct backing *b, struct fail *why)
     b->volumes = NULL;
     b->volume_count = b->volume_cap = 0;
     bool ok = add_queue(b, queue, why);
+    b->leases[0] = NULL;
+    ok = ok && backup_talk_end(queue, why);
     forget_volumes(b);
     free(b->volumes);
     b->volumes = list;
     b->volume_count = count;
-    return ok && add_volumes(b, list, count, "volumes", "mail/volumes", why) && backup_talk_end(mail, why) && add_config(b, why);
+    ok = ok && add_volumes(b, list, count, "volumes", "mail/volumes", why);
+    b->leases[1] = NULL;
+    return ok && backup_talk_end(mail, why) && add_config(b, why);
 }
 
 /* ---- the command ---- */
@@ -333,7 +371,7 @@ static bool run(struct backing *b, const char *folder, unsigned keep, struct fai
         return fail_errno(why, errno, "%s", b->config->data);
     if (!backup_folder_open(folder, true, &b->folder, why))
         return false;
-    b->writer = backup_writer_create(b->folder, b->config->hostname, POSTHORN_VERSION, &b->show.moved, why);
+    b->writer = backup_writer_create(b->folder, b->config->hostname, POSTHORN_VERSION, &b->moved, why);
     return b->writer != NULL && copy_all(b, why) && backup_writer_finish(b->writer, keep, why);
 }
 
@@ -349,6 +387,7 @@ static int make_backup(struct cli *cli, const char *folder)
         return FAILED;
     b.notes = json_array();
     backup_show_init(&b.show, cli);
+    b.moved = (struct backup_moved){.moved = moved, .ctx = &b};
     reach_init(&b.reach, b.config);
     backup_stand_back();
     bool ok = run(&b, folder, (unsigned)keep, &why);

@@ -21,6 +21,7 @@ enum { DAY = 24 * 3600, MANY = 1000000000 };
 
 const struct config_limit config_limits[] = {
     COUNT(admin, trace_days, 0, 3650),
+    COUNT(admin, backup_silence_seconds, 5, DAY),
 
     COUNT(net, workers, 0, 1024),
     COUNT(net, workers_max, 1, 4096),

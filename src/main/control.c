@@ -96,6 +96,8 @@ static bool stream_read(void *ctx, void *out, size_t n, size_t *got, struct fail
     ssize_t came;
     while ((came = read(t->fd, out, n)) < 0 && errno == EINTR)
         ;
+    if (came < 0 && errno == EAGAIN)
+        return fail_set(why, FAIL_TEMP, FAIL_OTHER, "the command said nothing for too long");
     if (came < 0)
         return fail_errno(why, errno, "control socket");
     *got = (size_t)came;
@@ -112,6 +114,15 @@ static bool stream_write(void *ctx, struct slice bytes, struct fail *why)
     return io_write_all(t->fd, bytes, why);
 }
 
+static void stream_patience(void *ctx, unsigned seconds)
+{
+    const struct talk   *t = ctx;
+    const struct timeval patience = {.tv_sec = (time_t)seconds};
+
+    if (setsockopt(t->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0)
+        log_event(LOG_WARNING, "control.patience", LOG_U64("errno", (uint64_t)errno));
+}
+
 static void stream_stop(void *ctx)
 {
     const struct talk *t = ctx;
@@ -123,7 +134,7 @@ static bool answer(struct control *c, struct talk *t, struct slice line)
 {
     int                   fd = t->fd;
     struct admin_progress progress = {.tell = tell_progress, .ctx = &fd};
-    struct admin_stream   stream = {.read = stream_read, .write = stream_write, .stop = stream_stop, .ctx = t};
+    struct admin_stream   stream = {.read = stream_read, .write = stream_write, .patience = stream_patience, .stop = stream_stop, .ctx = t};
     struct fail           why = {0};
     json_error_t          error;
     json_t               *request = json_loadb(line.ptr, line.len, JSON_REJECT_DUPLICATES, &error), *result = NULL;

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -149,6 +150,43 @@ bool privilege_give(struct config *c, enum role role, const char *path, struct f
     struct user u = {0};
 
     return !privilege_switches(c) || (find_user(c->users[role], &u, why) && give_all(AT_FDCWD, path, &u, 0, why));
+}
+
+const char *privilege_user_name(uid_t uid, char out[PRIVILEGE_NAME])
+{
+    char          space[4096];
+    struct passwd entry, *found = NULL;
+
+    if (getpwuid_r(uid, &entry, space, sizeof space, &found) != 0 || found == NULL)
+        return NULL;
+    return snprintf(out, PRIVILEGE_NAME, "%s", found->pw_name) < PRIVILEGE_NAME ? out : NULL;
+}
+
+const char *privilege_group_name(gid_t gid, char out[PRIVILEGE_NAME])
+{
+    char         space[16384]; /* its members are in it */
+    struct group entry, *found = NULL;
+
+    if (getgrgid_r(gid, &entry, space, sizeof space, &found) != 0 || found == NULL)
+        return NULL;
+    return snprintf(out, PRIVILEGE_NAME, "%s", found->gr_name) < PRIVILEGE_NAME ? out : NULL;
+}
+
+bool privilege_name_owner(const char *path, const char *user, const char *group)
+{
+    char          space[16384];
+    struct group  entry, *found = NULL;
+    struct user   u = {(uid_t)-1, (gid_t)-1};
+    struct user   named;
+    struct stat   st;
+
+    if (user != NULL && find_user(user, &named, NULL))
+        u.uid = named.uid;
+    if (group != NULL && getgrnam_r(group, &entry, space, sizeof space, &found) == 0 && found != NULL)
+        u.gid = found->gr_gid;
+    if (stat(path, &st) != 0 || ((u.uid != st.st_uid || u.gid != st.st_gid) && lchown(path, u.uid, u.gid) != 0))
+        return false;
+    return (user == NULL || u.uid != (uid_t)-1) && (group == NULL || u.gid != (gid_t)-1);
 }
 
 static bool become(const char *name, struct fail *why)

@@ -35,6 +35,13 @@ bool privilege_drop(struct config *c, enum role role, struct fail *why);
 /* May that user give commands: root, the admin user (as it was when the role started), the user we run as. */
 bool privilege_is_admin(const struct config *c, uid_t uid);
 
+/* Names of an owner, which another machine may know by another number; NULL: it has none. */
+enum { PRIVILEGE_NAME = 256 };
+const char *privilege_user_name(uid_t uid, char out[PRIVILEGE_NAME]);
+const char *privilege_group_name(gid_t gid, char out[PRIVILEGE_NAME]);
+/* Gives a file to those of that name (NULL: as it is).  True: it is theirs. */
+bool privilege_name_owner(const char *path, const char *user, const char *group);
+
 /* Raises the soft limit of open files to the hard one; returns it. */
 unsigned long privilege_raise_files(void);
 

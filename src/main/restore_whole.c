@@ -119,7 +119,11 @@ static bool put_named(void *ctx, const char *path)
             return true;
         if (!make_folder_of(path, 0755, p->why) || !backup_file_copy(r->folder, file, path, file->mode, NULL, p->why))
             return false;
-        restore_note(r, "%s is from the backup", path);
+        if (privilege_name_owner(path, file->owner, file->group))
+            restore_note(r, "%s is from the backup", path);
+        else
+            restore_note(r, "%s is from the backup; it was %s:%s's and cannot be here: see who may read it", path,
+                         file->owner != NULL ? file->owner : "?", file->group != NULL ? file->group : "?");
         return true;
     }
     return true;

@@ -266,6 +266,7 @@ static bool open_rooms(struct mail_work *w, struct config *c, struct fail *why)
         .trace_dir = config_data_path(c, "mail/trace"),
         .trace_write = trace_file_write,
         .backup_dir = config_data_path(c, "mail/backup"),
+        .backup_silence_seconds = c->admin.backup_silence_seconds,
         .spool_dir = config_data_path(c, "mail/spool"),
     };
     return true;

@@ -112,7 +112,8 @@ static bool open_spool(struct queue_work *w, struct config *c, bool offline, str
     if (!queue_open(&setting, &w->queue, why))
         return false;
     w->admin = (struct admin){.queue = w->queue, .trace_dir = config_data_path(c, "queue/trace"), .trace_write = trace_file_write,
-                               .backup_dir = config_data_path(c, "queue/backup")};
+                               .backup_dir = config_data_path(c, "queue/backup"),
+                               .backup_silence_seconds = c->admin.backup_silence_seconds};
     return true;
 }
 

@@ -318,6 +318,10 @@ static json_t *file_json(const struct backup_file *f)
         (void)json_object_set_new(o, "stamp", json_string(f->stamp));
     if (o != NULL && f->path != NULL)
         (void)json_object_set_new(o, "path", json_string(f->path));
+    if (o != NULL && f->owner != NULL)
+        (void)json_object_set_new(o, "owner", json_string(f->owner));
+    if (o != NULL && f->group != NULL)
+        (void)json_object_set_new(o, "group", json_string(f->group));
     return o;
 }
 
@@ -369,7 +373,7 @@ static bool read_file(struct backup_list *l, const json_t *o, struct backup_file
     json_int_t   bytes = json_integer_value(json_object_get(o, "bytes"));
 
     *out = (struct backup_file){.name = text_of(l, o, "name"), .stored = text_of(l, o, "stored"), .path = text_of(l, o, "path"),
-                                .stamp = text_of(l, o, "stamp"), .bytes = (uint64_t)bytes,
+                                .stamp = text_of(l, o, "stamp"), .owner = text_of(l, o, "owner"), .group = text_of(l, o, "group"), .bytes = (uint64_t)bytes,
                                 .mode = (unsigned)json_integer_value(json_object_get(o, "mode")) & 0777};
     if (out->stamp == NULL)
         out->stamp = "";

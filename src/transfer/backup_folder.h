@@ -23,6 +23,7 @@ struct backup_file {
     const char *stamp;  /* what its source said of its state (the same text: the same bytes); "" if nothing */
     uint64_t    bytes;
     unsigned    mode; /* permissions that it had */
+    const char *owner, *group; /* of what does not lie in the data folder: names, since numbers differ between machines; else NULL */
     char        digest[BACKUP_DIGEST_TEXT];
 };
 

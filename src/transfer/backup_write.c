@@ -204,6 +204,8 @@ static void take_in(struct backup_writer *w, const struct backup_file *file)
     mine->stored = arena_cstr(a, slice_of(file->stored));
     mine->stamp = arena_cstr(a, slice_of(file->stamp != NULL ? file->stamp : ""));
     mine->path = file->path != NULL ? arena_cstr(a, slice_of(file->path)) : NULL;
+    mine->owner = file->owner != NULL ? arena_cstr(a, slice_of(file->owner)) : NULL;
+    mine->group = file->group != NULL ? arena_cstr(a, slice_of(file->group)) : NULL;
     w->figures.files++;
     w->figures.bytes += file->bytes;
 }

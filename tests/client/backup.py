@@ -1,8 +1,10 @@
 """posthorn backup, backup verify, restore: while mail comes and goes, interrupted, damaged, put back elsewhere."""
 
+import grp
 import hashlib
 import json
 import os
+import pwd
 import random
 import re
 import shutil
@@ -30,6 +32,8 @@ def run(c):
         damaged(b)
         refused(b)
         stopped(b)
+        other_machine(b)
+        hung(b)
     c.base = base
 
 
@@ -84,11 +88,15 @@ class Backups:
 
 
 class Elsewhere:
-    """What was restored, served."""
+    """What was restored, served; `more`: put into its config."""
 
-    def __init__(self, b):
+    def __init__(self, b, more=lambda text: text):
         self.b = b
         self.config, self.base = b.elsewhere()
+        with open(self.config) as file:
+            text = more(file.read())
+        with open(self.config, "w") as file:
+            file.write(text)
 
     def restore(self, *more, want=0):
         shutil.rmtree(os.path.join(self.b.c.folder, "other"), ignore_errors=True)
@@ -481,3 +489,87 @@ def stopped(b):
     with open(there.config) as file, open(b.server.config) as original:
         c.same("a lost config comes back", file.read(), original.read())
     b.server.start()
+
+
+# ---- another machine: other users with other numbers, other names and paths ----
+
+STRANGERS = {"user": "mail", "queue_user": "news", "auth_user": "uucp", "content_user": "games", "fetch_user": "list", "resolver_user": "irc"}
+
+
+def other_machine(b):
+    c = b.c
+    if os.geteuid() != 0:
+        return
+    secret = c.file("route.password", "smart")
+    os.chmod(secret, 0o640)
+    shutil.chown(secret, "root", "news")
+    with open(b.server.config) as file:
+        was = file.read()
+    with open(b.server.config, "w") as file:
+        file.write(was + 'route "smart" {\n    recipient_domain = {"smart.example"}\n    hosts = {"127.0.0.1:1"}\n'
+                         '    user = "me"\n    password_file = "%s"\n}\n' % secret)
+    b.backup()
+    kept = {user: contents_of(c, user) for user in USERS}
+    os.unlink(secret)
+    for folder in (c.folder, b.server.folder):
+        os.chmod(folder, 0o755)
+
+    def strange(text):
+        for name, user in STRANGERS.items():
+            text = re.sub(r'(?m)^%s = "[^"]*"' % name, '%s = "%s"' % (name, user), text)
+        return re.sub(r'(?m)^hostname = "[^"]*"', 'hostname = "other.example"', text)
+
+    there = Elsewhere(b, strange)
+    said = there.restore()
+    c.ok("what the config names comes back, and is said", "route.password is from the backup" in said, said)
+    st = os.stat(secret)
+    c.same("it belongs to whom it belonged, by name", (st.st_uid, st.st_gid, st.st_mode & 0o777), (0, grp.getgrnam("news").gr_gid, 0o640))
+    for folder, user in (("mail", "mail"), ("queue", "news"), ("auth", "uucp")):
+        owners = {os.stat(os.path.join(top, n)).st_uid for top, _, files in os.walk(os.path.join(c.folder, "other", folder)) for n in files + [""]}
+        c.same("%s is its role's" % folder, owners, {pwd.getpwnam(user).pw_uid})
+    with there:
+        c.same("served by other users: all mail is there", {user: contents_of(c, user) for user in USERS}, kept)
+        c.deliver(USERS[0], text_of(b.next()))
+        c.ok("and new mail comes", len(contents_of(c, USERS[0])) == len(kept[USERS[0]]) + 1)
+        b.say(["check"], config=there.config)
+    os.unlink(secret)
+    with open(b.server.config, "w") as file:
+        file.write(was)
+
+
+def contents_of(c, user):
+    return sorted(hashlib.sha256(m if isinstance(m, bytes) else m.encode()).hexdigest() for m in c.messages(user))
+
+
+# ---- one that hangs ----
+
+def hung(b):
+    """A backup that is stopped keeps its lease for a while and no longer; when it goes on it fails, and harms nothing."""
+    c = b.c
+    b.server.stop()
+    with open(b.server.config, "a") as file:
+        file.write("admin {\n    backup_silence_seconds = 5\n}\n")
+    b.server.start()
+    for _ in range(10):
+        good, there = lists(b)[-1], stored(b)
+        c.deliver(USERS[0], text_of(b.next()))
+        command = subprocess.Popen([b.server.program, "backup", "--config", b.server.config, b.folder], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        while stored(b) <= there and command.poll() is None:
+            pass
+        command.send_signal(signal.SIGSTOP)
+        if command.poll() is None and lists(b)[-1] == good:
+            break
+        command.send_signal(signal.SIGCONT)
+        command.communicate(timeout=60)
+    other, deadline = os.path.join(c.folder, "other-backups"), time.monotonic() + 60
+    while time.monotonic() < deadline:
+        status, said = c.command([b.server.program, "backup", "--config", b.server.config, other], seconds=60)
+        if status == 0:
+            break
+        time.sleep(0.5)
+    c.same("another one can be made after a while", status, 0)
+    command.send_signal(signal.SIGCONT)
+    said = command.communicate(timeout=60)[0]
+    c.ok("it fails when it goes on", command.returncode == 1, said)
+    c.same("the one before is good", (lists(b)[-1], b.verify()["problems"]), (good, 0))
+    c.ok("and the next one is made", b.backup()["number"] > good and b.verify()["problems"] == 0)
