@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "base/fail.h"
+#include "net/foreign.h"
 
 enum {
     INPUT_MAX = 65 * 1024 * 1024,  /* held for one session; what bounds it is command_bytes, at most 64 MB */
@@ -200,6 +201,7 @@ static void dispatch(struct imap_session *s, struct imap_reader *args, const str
  */
 static void run_command(struct imap_session *s, struct slice text, const struct frame_found *message)
 {
+    const bool foreign = s->state == IMAP_FRESH && (foreign_line(text) || foreign_hello(text));
     struct imap_reader args;
 
     imap_reader_init(&args, text, &s->arena, &s->service->limits);
@@ -210,6 +212,8 @@ static void run_command(struct imap_session *s, struct slice text, const struct 
     if (args.failed) {
         s->tag = SLICE("*");
         imap_bad_args(s, &args);
+        if (foreign)
+            imap_bye(s, "This is IMAP");
         return;
     }
     imap_expect_space(&args);
@@ -220,6 +224,8 @@ static void run_command(struct imap_session *s, struct slice text, const struct 
         name = imap_read_atom(&args);
     }
     s->command = imap_command_find(name, s->by_uid);
+    if (foreign && (args.failed || s->command == NULL))
+        imap_bye(s, "This is IMAP"); /* what follows may be made to look like commands */
     if (args.failed)
         imap_bad_args(s, &args);
     else if (s->command == NULL)
@@ -473,4 +479,5 @@ const struct conn_protocol imap_protocol = {
     .last_words = session_last_words,
     .close = session_close,
     .input_max = INPUT_MAX,
+    .alpn = "\4imap",
 };

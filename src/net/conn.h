@@ -79,6 +79,7 @@ struct conn_protocol {
      */
     const char *refusal;
     size_t      input_max; /* bytes of unconsumed input held at most; 0: 64 KB */
+    const char *alpn;      /* what a TLS client may ask for, see tls_context_session(); NULL: anything */
 };
 
 /* ---- in ---- */

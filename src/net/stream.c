@@ -158,7 +158,7 @@ enum stream stream_write_raw(struct conn *c, const struct iovec *iov, int count,
 
 bool stream_start_tls(struct conn *c)
 {
-    c->ssl = tls_context_session(c->row->tls_context, c->fd);
+    c->ssl = tls_context_session(c->row->tls_context, c->fd, c->row->protocol->alpn);
     return c->ssl != NULL;
 }
 

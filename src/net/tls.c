@@ -41,6 +41,23 @@ static int no_passphrase(char *out, int size, int for_writing, void *ctx)
     return -1;
 }
 
+/* A client that names protocols must name ours. */
+static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in, unsigned in_len,
+                           void *ctx)
+{
+    const char    *ours = SSL_get_app_data(ssl);
+    unsigned char *chosen = NULL;
+
+    (void)ctx;
+    if (ours == NULL)
+        return SSL_TLSEXT_ERR_NOACK;
+    if (SSL_select_next_proto(&chosen, out_len, (const unsigned char *)ours, (unsigned)strlen(ours), in, in_len) !=
+        OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    *out = chosen;
+    return SSL_TLSEXT_ERR_OK;
+}
+
 static void set_options(SSL_CTX *ctx)
 {
     static const unsigned char application[] = "posthorn";
@@ -55,6 +72,7 @@ static void set_options(SSL_CTX *ctx)
     (void)SSL_CTX_set_session_id_context(ctx, application, sizeof(application) - 1);
     (void)SSL_CTX_set_dh_auto(ctx, 1);
     SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
+    SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
 }
 
 /* The certificate's own public key, with a private half that is elsewhere. */
@@ -155,14 +173,14 @@ void tls_context_destroy(struct tls_context **t_)
     *t_ = NULL;
 }
 
-struct ssl_st *tls_context_session(struct tls_context *t, int fd)
+struct ssl_st *tls_context_session(struct tls_context *t, int fd, const char *alpn)
 {
     (void)pthread_mutex_lock(&t->lock);
     SSL *ssl = SSL_new(t->current);
     (void)pthread_mutex_unlock(&t->lock);
     if (ssl == NULL)
         return NULL;
-    if (SSL_set_fd(ssl, fd) != 1) {
+    if (SSL_set_fd(ssl, fd) != 1 || SSL_set_app_data(ssl, (void *)(uintptr_t)alpn) != 1) {
         SSL_free(ssl);
         return NULL;
     }

@@ -35,8 +35,13 @@ bool tls_context_reload(struct tls_context *t, struct fail *why);
 /* Fine on NULL; leaves *t NULL.  Sessions still open keep what they need. */
 void tls_context_destroy(struct tls_context **t);
 
-/* For net: the server's side of a new TLS session over the socket `fd`; SSL_free() ends it.  NULL: no memory. */
-struct ssl_st *tls_context_session(struct tls_context *t, int fd);
+/*
+ * For net: the server's side of a new TLS session over the socket `fd`; SSL_free() ends it.  NULL: no memory.
+ * `alpn` is what the session is for, as a ProtocolNameList (RFC 7301 section 3.1: "\4imap"); a client that asks for
+ * something else is refused (section 3.2), so that nobody's request to a web server ends up here (RFC 9325
+ * section 3.7).  It lives as long as the session.  NULL: whatever the client says.
+ */
+struct ssl_st *tls_context_session(struct tls_context *t, int fd, const char *alpn);
 
 /*
  * Writes a new self-signed certificate (ECDSA P-256, valid for ten years, names:

@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 
+#include "net/foreign.h"
 #include "pop3/session.h"
 
 enum {
@@ -79,7 +80,10 @@ void pop3_dispatch(struct pop3_session *s, struct slice line)
     /* A blank at the end is no argument; a password keeps its own. */
     if (c == NULL || c->run != pop3_pass)
         args = slice_trim(args);
-    if (!is_clean(line))
+    if (c == NULL && s->state == POP3_AUTHORIZATION && (foreign_line(line) || foreign_hello(line))) {
+        pop3_err(s, "this is POP3: goodbye"); /* what follows may be made to look like commands */
+        pop3_close(s);
+    } else if (!is_clean(line))
         pop3_bad(s, "control characters in a command");
     else if (c == NULL)
         pop3_bad(s, "command not known");

@@ -140,4 +140,5 @@ const struct conn_protocol pop3_protocol = {
     .close = session_close,
     .refusal = "-ERR [SYS/TEMP] too many connections from there\r\n",
     .input_max = INPUT_MAX,
+    .alpn = "\4pop3",
 };

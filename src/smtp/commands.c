@@ -4,6 +4,7 @@
  * Layer: smtp.  RFC 5321 section 4.1.4 says which order is right; the table says
  * it here.  The commands that need only a line are below it.
  */
+#include "net/foreign.h"
 #include "smtp/session.h"
 
 enum {
@@ -171,6 +172,8 @@ void smtp_dispatch(struct smtp_session *s, struct slice line)
     args = slice_trim(args);
     if (s->refused && c != NULL && c->run != quit)
         smtp_reply(s, 503, "5.5.1", "you were refused: only QUIT is left");
+    else if (c == NULL && foreign_line(line))
+        smtp_hang_up(s);
     else if (!is_clean(line))
         smtp_reply(s, 500, "5.5.2", "control characters in a command");
     else if (c == NULL)

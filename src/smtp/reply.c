@@ -42,6 +42,13 @@ void smtp_reply_fail(struct smtp_session *s, const struct fail *why, unsigned te
     smtp_reply(s, is_temp ? temp : perm, enhanced, "%s", why->text);
 }
 
+void smtp_hang_up(struct smtp_session *s)
+{
+    smtp_reply(s, 500, "5.5.1", "this is %s: good bye", s->service->kind == SMTP_LMTP ? "LMTP" : "SMTP");
+    smtp_log_refused(s, "command", SLICE(""), "5.5.1", "another protocol");
+    s->closing = true;
+}
+
 void smtp_close(struct smtp_session *s, const char *enhanced, const char *text)
 {
     conn_printf(s->conn, "421 %s %s %s\r\n", enhanced, s->service->hostname, text);

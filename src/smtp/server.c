@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 
+#include "net/foreign.h"
 #include "smtp/session.h"
 
 enum {
@@ -85,7 +86,9 @@ static bool take_line(struct smtp_session *s)
         }
         return too_long;
     }
-    if (!crlf)
+    if (!crlf && foreign_line(line))
+        smtp_hang_up(s);
+    else if (!crlf)
         smtp_reply(s, 500, "5.5.2", "lines must end in CRLF");
     else if (line.len > limit && !may_be_long(s, line))
         smtp_reply(s, 500, "5.5.2", "line too long");
@@ -172,4 +175,6 @@ const struct conn_protocol smtp_protocol = {.name = "smtp",
                                             .last_words = session_last_words,
                                             .close = session_close,
                                             .refusal = "421 4.7.0 too many connections from there\r\n",
-                                            .input_max = INPUT_MAX};
+                                            .input_max = INPUT_MAX,
+                                            /* Not in IANA's registry; what Exim knows. */
+                                            .alpn = "\4smtp\5esmtp\4lmtp"};

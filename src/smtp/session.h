@@ -95,6 +95,8 @@ void smtp_reply(struct smtp_session *s, unsigned code, const char *enhanced, con
     __attribute__((format(printf, 4, 5)));
 /* From a failure: `temp` or `perm`, with its enhanced code (or what suits the kind) and its text. */
 void smtp_reply_fail(struct smtp_session *s, const struct fail *why, unsigned temp, unsigned perm);
+/* To a client that speaks another protocol: whatever comes behind its line is not looked at. */
+void smtp_hang_up(struct smtp_session *s);
 /* 421, and the session ends after this turn. */
 void smtp_close(struct smtp_session *s, const char *enhanced, const char *text);
 /* Says no to a message (at "mail", "rcpt", "data") or to one recipient of it, and logs it.  Always false. */

@@ -32,5 +32,6 @@ void smtp_starttls(struct smtp_session *s, struct slice args)
     s->starting_tls = true;
     conn_set_label(s->conn, SLICE(""));
     conn_set_account(s->conn, 0);
+    conn_set_phase(s->conn, CONN_BEFORE_LOGIN, 0);
     conn_start_tls(s->conn);
 }

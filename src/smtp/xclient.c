@@ -51,7 +51,6 @@ struct telling {
     struct sockaddr_storage peer;
     bool has_peer;
     struct slice helo, login;
-    bool has_login;
     bool basic; /* PROTO=SMTP */
 };
 
@@ -88,7 +87,6 @@ static bool take_helo(struct telling *t, struct slice value)
 
 static bool take_login(struct telling *t, struct slice value)
 {
-    t->has_login = true;
     t->login = is_unknown(value) ? SLICE("") : value;
     return true;
 }
@@ -123,13 +121,16 @@ static bool take_attribute(struct telling *t, struct slice word)
     return false;
 }
 
-/* Signed in at the proxy: true also where that does not matter. */
+/*
+ * Signed in at the proxy: true also where that does not matter.  Who is not named is nobody, as with Postfix: the proxy may
+ * speak for another client now.
+ */
 static bool sign_in(struct smtp_session *s, const struct telling *t)
 {
     struct directory_account account;
     struct fail why;
 
-    if (!t->has_login || s->service->kind != SMTP_SUBMISSION)
+    if (s->service->kind != SMTP_SUBMISSION)
         return true;
     if (t->login.len > 0 &&
         (!directory_login(s->service->directory, t->login, t->arena, &account, &why) || account.disabled))
@@ -138,10 +139,8 @@ static bool sign_in(struct smtp_session *s, const struct telling *t)
     s->user = t->login.len > 0 ? xslicedup(account.address) : NULL;
     s->account = t->login.len > 0 ? account.id : 0;
     conn_set_account(s->conn, s->account);
-    if (s->account != 0) {
-        conn_set_label(s->conn, account.address);
-        conn_set_phase(s->conn, CONN_READY, 0);
-    }
+    conn_set_label(s->conn, s->account != 0 ? account.address : SLICE(""));
+    conn_set_phase(s->conn, s->account != 0 ? CONN_READY : CONN_BEFORE_LOGIN, 0);
     return true;
 }
 

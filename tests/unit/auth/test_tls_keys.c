@@ -72,7 +72,7 @@ static void handshake(const char *note, struct tls_context *server_tls, int vers
     char *list = xstrdup(algorithms); /* OpenSSL's macro casts const away */
     CHECK(note, SSL_CTX_set1_sigalgs_list(ctx, list) == 1);
     free(list);
-    SSL *client = SSL_new(ctx), *server = tls_context_session(server_tls, ends[0]);
+    SSL *client = SSL_new(ctx), *server = tls_context_session(server_tls, ends[0], NULL);
     CHECK(note, client != NULL && server != NULL && SSL_set_fd(client, ends[1]) == 1);
     SSL_set_connect_state(client);
     CHECK(note, shake_hands(client, server) == good);
