@@ -325,25 +325,17 @@ static void step(struct auth_server *s, struct exchange *given, bool has_respons
     }
 }
 
-/* A field that is longer than anything it could be makes the message malformed. */
-static struct slice get_short(struct ipc_reader *r, size_t most)
-{
-    struct slice s = ipc_get_bytes(r);
-
-    if (s.len > most)
-        r->failed = true;
-    return s;
-}
-
 static struct auth_context read_context(struct ipc_reader *r)
 {
-    struct auth_context about = {.service = get_short(r, AUTH_SERVICE_MAX)};
+    struct auth_context about = {.service = ipc_get_line(r, AUTH_SERVICE_MAX)};
 
-    about.peer = get_short(r, AUTH_PEER_MAX);
-    about.session = get_short(r, AUTH_SESSION_MAX);
-    about.domain = get_short(r, AUTH_DOMAIN_MAX);
-    about.binding = get_short(r, AUTH_BINDING_MAX);
+    about.peer = ipc_get_line(r, AUTH_PEER_MAX);
+    about.session = ipc_get_line(r, AUTH_SESSION_MAX);
+    about.domain = ipc_get_line(r, AUTH_DOMAIN_MAX);
+    about.binding = ipc_get_bytes(r);
     about.tls = ipc_get_bool(r);
+    if (about.binding.len > AUTH_BINDING_MAX)
+        r->failed = true;
     return about;
 }
 

@@ -18,6 +18,7 @@ enum {
     ANSWER_SECONDS = 120,
     BODY_MEMORY = 1 << 20,
     ROUTE_ARENA = 16 << 20,
+    ADDRESS_BYTES = 2048,
 };
 
 /* ---- the side that asks ---- */
@@ -161,7 +162,7 @@ static bool handle(void *ctx, struct ipc_reader *request, struct ipc_message *an
     struct buf text;
 
     (void)answer;
-    struct slice sender = ipc_get_bytes(request), recipient = ipc_get_bytes(request);
+    struct slice sender = ipc_get_line(request, ADDRESS_BYTES), recipient = ipc_get_line(request, ADDRESS_BYTES);
     bool anywhere = ipc_get_bool(request);
     if (request->type != HOME_MSG_DELIVER || request->failed)
         return fail_set(why, FAIL_PERM, FAIL_INVALID, "malformed message");

@@ -73,10 +73,33 @@ static void tell_means(const struct cli *cli, const struct sandbox_means *means,
         return;
     if (!on)
         printf("the sandbox is turned off in the config (posthorn.conf(5): sandbox)\n");
+    if (means->landlock > 0 && means->calls && on)
+        printf("shut in by Landlock (version %d of its interface) and by filters of system calls\n", means->landlock);
     if (means->landlock == 0)
         printf("this kernel has no Landlock: processes are not shut into their folders\n");
     if (!means->calls)
         printf("this program was built with sanitizers: its system calls are not filtered\n");
+}
+
+/* All that concerns the role, with a line of its own. */
+static bool try_all(const struct cli *cli, struct config *c, enum role role, bool calls, json_t *results, int *tried, int *could,
+                    struct fail *why)
+{
+    int  mine = 0, bad = 0;
+    bool ok = true;
+
+    for (size_t i = 0; ok && i < sandbox_attempt_count; i++) {
+        const struct sandbox_attempt *a = &sandbox_attempts[i];
+        if ((a->concerns != NULL && !a->concerns(role)) || (a->needs_calls && !calls))
+            continue;
+        ok = try_one(cli, c, role, a, results, &bad, why);
+        mine++;
+    }
+    if (ok && !cli->json)
+        printf("%-9s %d of %d attempts refused\n", role_name(role), mine - bad, mine);
+    *tried += mine;
+    *could += bad;
+    return ok;
 }
 
 int command_check_sandbox(struct cli *cli)
@@ -91,15 +114,8 @@ int command_check_sandbox(struct cli *cli)
     json_t *results = json_array();
     bool    ok = privilege_prepare(c, &why);
     tell_means(cli, &means, c->sandbox);
-    for (int role = 0; ok && role < ROLE_COUNT; role++) {
-        for (size_t i = 0; ok && i < sandbox_attempt_count; i++) {
-            const struct sandbox_attempt *a = &sandbox_attempts[i];
-            if ((a->concerns != NULL && !a->concerns((enum role)role)) || (a->needs_calls && !means.calls))
-                continue;
-            ok = try_one(cli, c, (enum role)role, a, results, &could, &why);
-            tried++;
-        }
-    }
+    for (int role = 0; ok && role < ROLE_COUNT; role++)
+        ok = try_all(cli, c, (enum role)role, means.calls, results, &tried, &could, &why);
     config_destroy(&c);
     if (!ok) {
         json_decref(results);

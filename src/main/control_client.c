@@ -10,9 +10,54 @@
 
 #include "base/io.h"
 #include "base/scoped.h"
+#include "base/unicode.h"
 #include "main/control.h"
 
-enum { READ_AHEAD = 16 * 1024 };
+enum { READ_AHEAD = 16 * 1024, LINE_BYTES = 64 * 1024 * 1024, REPLACEMENT = 0xfffd };
+
+/*
+ * What a role says is shown on an administrator's terminal, and the role may have been taken over: no control characters but
+ * the ends of lines and tabs, of which a terminal might do what it is told.
+ */
+static bool is_shown(uint32_t c)
+{
+    return c == '\n' || c == '\t' || (c >= ' ' && (c < 0x7f || c > 0x9f));
+}
+
+static void clean_text(json_t *text)
+{
+    struct slice given = slice_make(json_string_value(text), json_string_length(text));
+    struct buf   out;
+    bool         changed = false;
+
+    buf_init(&out, SIZE_MAX);
+    for (size_t at = 0; at < given.len;) {
+        uint32_t c = utf8_next(given, &at);
+        utf8_add(&out, is_shown(c) ? c : REPLACEMENT);
+        changed = changed || !is_shown(c);
+    }
+    if (changed)
+        (void)json_string_setn(text, out.data, out.len);
+    buf_finish(&out);
+}
+
+/* Everything in it; how deep that may be the parser has seen to. */
+static void clean(json_t *value) // NOLINT(misc-no-recursion)
+{
+    const char *key;
+    json_t     *part;
+    size_t      i;
+
+    if (json_is_string(value)) {
+        clean_text(value);
+    } else if (json_is_array(value)) {
+        json_array_foreach(value, i, part)
+            clean(part);
+    } else if (json_is_object(value)) {
+        json_object_foreach(value, key, part)
+            clean(part);
+    }
+}
 
 void control_client_open(struct control_client *c, int fd)
 {
@@ -61,6 +106,8 @@ static bool fetch_line(struct control_client *c, struct slice *line, struct fail
             return true;
         }
         looked = c->in.len;
+        if (looked > LINE_BYTES)
+            return fail_set(why, FAIL_TEMP, FAIL_LIMIT, "control socket: a line of more than %d MB", LINE_BYTES >> 20);
         if (!read_some(c, buf_room(&c->in, READ_AHEAD), READ_AHEAD, &got, why))
             return false;
         if (got == 0)
@@ -80,12 +127,16 @@ json_t *control_stream_line(struct control_client *c, struct fail *why)
     buf_drop(&c->in, text.len);
     if (line == NULL)
         (void)fail_set(why, FAIL_TEMP, FAIL_OTHER, "control socket: %s", error.text);
+    else
+        clean(line);
     return line;
 }
 
 static bool take_answer(const json_t *line, json_t **result, struct fail *why)
 {
     if (json_is_true(json_object_get(line, "ok"))) {
+        if (!json_is_object(json_object_get(line, "result")))
+            return fail_set(why, FAIL_TEMP, FAIL_OTHER, "control socket: an answer that is none");
         *result = json_incref(json_object_get(line, "result"));
         return true;
     }

@@ -69,6 +69,9 @@ uint64_t     ipc_get_u64(struct ipc_reader *r);
 int64_t      ipc_get_i64(struct ipc_reader *r);
 bool         ipc_get_bool(struct ipc_reader *r);
 struct slice ipc_get_bytes(struct ipc_reader *r);
+/* A text that ends in headers, commands or logs: at most `most` bytes, no control characters; else the reader fails. */
+struct slice ipc_get_line(struct ipc_reader *r, size_t most);
+bool         ipc_is_line(struct slice s, size_t most); /* the same, asked of what came otherwise */
 bool         ipc_at_end(const struct ipc_reader *r); /* for repeated fields: nothing is left */
 int          ipc_take_fd(struct ipc_reader *r); /* the caller's from now on; -1 and failed if there is none */
 /* true if nothing failed and nothing is left over: the last question about every message. */

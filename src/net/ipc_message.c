@@ -141,6 +141,23 @@ struct slice ipc_get_bytes(struct ipc_reader *r)
     return take_field(r, 's', &len, sizeof(len)) ? take(r, len) : (struct slice){0};
 }
 
+bool ipc_is_line(struct slice s, size_t most)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if ((unsigned char)s.ptr[i] < ' ' || s.ptr[i] == 0x7f)
+            return false;
+    return s.len <= most;
+}
+
+struct slice ipc_get_line(struct ipc_reader *r, size_t most)
+{
+    struct slice s = ipc_get_bytes(r);
+
+    if (!ipc_is_line(s, most))
+        r->failed = true;
+    return r->failed ? (struct slice){0} : s;
+}
+
 bool ipc_at_end(const struct ipc_reader *r)
 {
     return r->failed || r->rest.len == 0;

@@ -91,6 +91,16 @@ static struct slice get_text(struct reader *r)
     return get_bytes(r, (size_t)get_number(r, 4));
 }
 
+/* What ends in commands to other servers and in headers. */
+static struct slice get_line(struct reader *r, size_t most)
+{
+    struct slice text = get_text(r);
+
+    if (!ipc_is_line(text, most))
+        r->failed = true;
+    return text;
+}
+
 static void get_recipients(struct reader *r, struct arena *a, struct queue_message *m)
 {
     size_t count = (size_t)get_number(r, 4);
@@ -101,9 +111,10 @@ static void get_recipients(struct reader *r, struct arena *a, struct queue_messa
     }
     struct queue_recipient *list = arena_new_array(a, struct queue_recipient, count);
     for (size_t i = 0; list != NULL && i < count && !r->failed; i++) {
-        list[i].address = get_text(r);
+        list[i].address = get_line(r, PACK_ADDRESS_MAX);
         list[i].prefix = get_text(r);
-        r->failed = !recipient_options_read(a, get_text(r), &list[i].options) || r->failed || list[i].address.len == 0;
+        r->failed = !recipient_options_read(a, get_text(r), &list[i].options) || r->failed || list[i].address.len == 0 ||
+                    !ipc_is_line(list[i].options.orcpt, OPTIONS_MAX);
     }
     m->recipients = list;
     m->recipient_count = count;
@@ -114,10 +125,11 @@ static void get_message(struct reader *r, struct arena *a, struct queue_message 
     m->id = get_number(r, 8);
     m->received = (int64_t)get_number(r, 8);
     *size = get_number(r, 8);
-    m->sender = get_text(r);
-    m->trace = get_text(r);
+    m->sender = get_line(r, PACK_ADDRESS_MAX);
+    m->trace = get_line(r, PACK_TRACE_MAX);
     r->failed = !envelope_options_read(a, get_text(r), &m->options) || r->failed || m->id == 0 || m->received < 0 ||
-                m->received >> TIME_BITS != 0;
+                m->received >> TIME_BITS != 0 || !ipc_is_line(m->options.envid, OPTIONS_MAX) ||
+                !ipc_is_line(m->options.source, OPTIONS_MAX);
     if (!r->failed)
         get_recipients(r, a, m);
 }

@@ -25,6 +25,8 @@ enum queue_request { QUEUE_MSG_TAKE = 1, QUEUE_MSG_UNDO = 2 };
 enum {
     PACK_MESSAGES_MAX = 8192,
     PACK_DETAILS_MAX = 64 << 20,
+    PACK_ADDRESS_MAX = 2048, /* longer than any that comes by SMTP; without control characters, which would be commands elsewhere */
+    PACK_TRACE_MAX = 64,
 };
 
 /* Appends one message's details. */

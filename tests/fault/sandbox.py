@@ -5,6 +5,8 @@
 """
 
 import argparse
+import ctypes
+import errno
 import json
 import os
 import subprocess
@@ -34,6 +36,42 @@ def try_sandbox(program, folder):
     return done.returncode, json.loads(done.stdout)
 
 
+def deny_landlock():
+    """As on a kernel that lacks it: landlock_create_ruleset fails with ENOSYS here and in all that is started from here."""
+    seccomp = ctypes.CDLL("libseccomp.so.2", use_errno=True)
+    seccomp.seccomp_init.restype = ctypes.c_void_p
+    seccomp.seccomp_rule_add.argtypes = [ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int, ctypes.c_uint]
+    seccomp.seccomp_load.argtypes = [ctypes.c_void_p]
+    allow, fail = 0x7FFF0000, 0x00050000 | errno.ENOSYS
+    rules = seccomp.seccomp_init(allow)
+    if seccomp.seccomp_rule_add(rules, fail, 444, 0) != 0 or seccomp.seccomp_load(rules) != 0:
+        os._exit(9)
+
+
+def without_landlock(program, data, config, base):
+    """It serves all the same, confined as far as it goes, and says so: in the log, and where it is asked."""
+    log = os.path.join(os.path.dirname(data), "old-kernel.log")
+    with open(config, encoding="utf-8") as f:
+        before = f.read()
+    with open(log, "wb") as out:
+        server = subprocess.Popen([program, "demo", "--dir", data, "--port-base", str(base), "--accounts", "1"], stdout=subprocess.PIPE,
+                                  stderr=out, preexec_fn=deny_landlock)
+    ready = b"ready\n" in iter(server.stdout.readline, b"")
+    check("without Landlock it serves", ready)
+    server.terminate()
+    server.stdout.close()
+    server.wait(60)
+    with open(log, encoding="utf-8") as f:
+        said = f.read()
+    check("and says so for each role", said.count("sandbox.no_landlock") == len(ROLES), said)
+    check("no role died of it", "role.died" not in said, said)
+    done = subprocess.run([program, "check", "sandbox", "--config", config], capture_output=True, text=True, timeout=120, check=False,
+                          preexec_fn=deny_landlock)
+    check("and when it is asked", "this kernel has no Landlock" in done.stdout, done.stdout)
+    with open(config, "w", encoding="utf-8") as f:
+        f.write(before)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("program", nargs="?", default=PROGRAM)
@@ -58,6 +96,9 @@ def main():
     status, shut = try_sandbox(args.program, data)
     check("every attempt is refused", status == 0, [a for a in shut["attempts"] if not a["refused"]])
     check("every role was tried", {a["role"] for a in shut["attempts"]} == ROLES)
+    check("each attempt has its words", {"exec", "secret", "connect", "trace", "write", "signal", "local", "dump"} <=
+          {a["attempt"] for a in shut["attempts"]} or not shut["seccomp"])
+    without_landlock(args.program, data, config, server.base)
     if shut["landlock"] == 0:
         print("this kernel has no Landlock: what it would refuse was not refused by it")
     if not failed:

@@ -57,6 +57,45 @@ static void test_round_trip(void)
     arena_finish(&a);
 }
 
+/* What would be a command to another server, or a line of its own in a header or log. */
+static bool is_taken(struct slice sender, struct slice trace, struct slice address, struct slice envid, struct slice orcpt)
+{
+    struct body *body = body_of("x");
+    const struct queue_recipient to = {.address = address, .options = {.orcpt = orcpt}};
+    const struct queue_message message = {.id = 1, .sender = sender, .trace = trace, .options = {.envid = envid}, .recipients = &to,
+                                          .recipient_count = 1, .body = body};
+    struct queue_message *m;
+    struct arena a;
+    struct buf text;
+    uint64_t *sizes;
+
+    arena_init(&a, 1 << 20);
+    buf_init(&text, 1 << 20);
+    pack_write(&text, &message);
+    bool taken = pack_read(buf_slice(&text), 1, &a, &m, &sizes, NULL);
+    buf_finish(&text);
+    arena_finish(&a);
+    body_destroy(&body);
+    return taken;
+}
+
+static void test_lines(void)
+{
+    const struct slice a = SLICE("ann@a.test"), t = SLICE("t1"), none = SLICE(""), evil = SLICE("a@b.test>\r\nRCPT TO:<c@d.test");
+    static char long_one[PACK_ADDRESS_MAX + 1];
+
+    memset(long_one, 'a', sizeof long_one);
+    CHECK("whole", is_taken(a, t, a, none, none));
+    CHECK("a sender that is two commands", !is_taken(evil, t, a, none, none));
+    CHECK("a recipient", !is_taken(a, t, evil, none, none));
+    CHECK("with a NUL", !is_taken(a, t, slice_make("a\0b@a.test", 10), none, none));
+    CHECK("too long", !is_taken(a, t, slice_make(long_one, sizeof long_one), none, none) &&
+                          is_taken(a, t, slice_make(long_one, PACK_ADDRESS_MAX), none, none));
+    CHECK("a trace", !is_taken(a, SLICE("t\n"), a, none, none));
+    CHECK("an envelope id", !is_taken(a, t, a, SLICE("x\r\nBcc: y"), none) && is_taken(a, t, a, SLICE("x y"), none));
+    CHECK("an original recipient", !is_taken(a, t, a, none, SLICE("rfc822;\r\n")));
+}
+
 /* Cut anywhere, or with something behind it, or counted wrongly: refused. */
 static void test_malformed(void)
 {
@@ -85,6 +124,7 @@ static void test_malformed(void)
 int main(void)
 {
     test_round_trip();
+    test_lines();
     test_malformed();
     return check_done();
 }
