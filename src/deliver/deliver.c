@@ -5,6 +5,7 @@
  */
 #include "deliver/deliver.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -191,29 +192,44 @@ void deliver_wait_for_room(struct deliver *d)
     block_end();
 }
 
-static bool record(struct deliver *d, const struct delivery *in, bool wait, struct fail *why)
+/* From here on the low-water mark stays below it.  NULL: `why`. */
+static struct job *begin(struct deliver *d, const struct delivery *in, bool wait, struct fail *why)
 {
     struct job *j = job_create(d, in, why);
 
     if (j == NULL)
-        return false;
+        return NULL;
     (void)pthread_mutex_lock(&d->lock);
     if (wait)
         deliver_wait_for_room(d);
     job_register(d, j);
     (void)pthread_mutex_unlock(&d->lock);
+    return j;
+}
 
+/* The record is kept or it is not; with the lock. */
+static void recorded(struct deliver *d, struct job *j, const struct delivery *in, bool ok)
+{
+    if (!ok) {
+        job_unregister(d, j);
+        return;
+    }
+    d->stats.records++;
+    for (size_t i = 0; i < j->item_count; i++)
+        j->items[i].reserved = hold_take(in->hold, j->items[i].target->account);
+    rows_job(d, j);
+}
+
+static bool record(struct deliver *d, const struct delivery *in, bool wait, struct fail *why)
+{
+    struct job *j = begin(d, in, wait, why);
+
+    if (j == NULL)
+        return false;
     bool ok = volume_append(d->volumes, &j->record, in->body, &j->ref, why);
 
     (void)pthread_mutex_lock(&d->lock);
-    if (ok) {
-        d->stats.records++;
-        for (size_t i = 0; i < j->item_count; i++)
-            j->items[i].reserved = hold_take(in->hold, j->items[i].target->account);
-        rows_job(d, j);
-    } else {
-        job_unregister(d, j);
-    }
+    recorded(d, j, in, ok);
     (void)pthread_mutex_unlock(&d->lock);
     if (!ok)
         job_destroy(&j);
@@ -231,6 +247,88 @@ bool deliver_message(struct deliver *d, const struct delivery *in, struct fail *
         return false;
     notice_delivered(d, in);
     return true;
+}
+
+/* ---- the same, parked ---- */
+
+struct deliver_ticket {
+    struct volume_pending pending; /* the first: see ticket_recorded */
+    struct deliver *deliver;
+    struct job *job;
+    const struct delivery *in;
+    struct waker waker;
+    atomic_bool done; /* set and the waker called under the lock, so that who takes the lock has seen the last of it */
+    bool ok;
+    struct fail why;
+};
+
+static void ticket_recorded(struct volume_pending *p, bool ok, const struct fail *why)
+{
+    struct deliver_ticket *t = (struct deliver_ticket *)p;
+    struct deliver *d = t->deliver;
+    struct job *j = t->job;
+
+    j->ref = p->ref;
+    (void)pthread_mutex_lock(&d->lock);
+    recorded(d, j, t->in, ok);
+    t->ok = ok;
+    t->why = *why;
+    atomic_store(&t->done, true);
+    (void)pthread_cond_broadcast(&d->done);
+    waker_wake(t->waker);
+    (void)pthread_mutex_unlock(&d->lock);
+    if (!ok)
+        job_destroy(&j);
+}
+
+struct deliver_ticket *deliver_start(struct deliver *d, const struct delivery *in, struct waker w, struct fail *why)
+{
+    struct job *j = begin(d, in, true, why);
+
+    if (j == NULL)
+        return NULL;
+    struct deliver_ticket *t = xcalloc(1, sizeof *t);
+    t->pending.done = ticket_recorded;
+    t->deliver = d;
+    t->job = j;
+    t->in = in;
+    t->waker = w;
+    if (volume_append_later(d->volumes, &j->record, in->body, &t->pending, why))
+        return t;
+    (void)pthread_mutex_lock(&d->lock);
+    recorded(d, j, in, false);
+    (void)pthread_mutex_unlock(&d->lock);
+    job_destroy(&j);
+    free(t);
+    return NULL;
+}
+
+bool deliver_done(const struct deliver_ticket *t)
+{
+    return atomic_load(&t->done);
+}
+
+bool deliver_end(struct deliver_ticket **tp, struct fail *why)
+{
+    struct deliver_ticket *t = *tp;
+    struct deliver *d = t->deliver;
+
+    *tp = NULL;
+    (void)pthread_mutex_lock(&d->lock);
+    if (!atomic_load(&t->done)) {
+        block_begin();
+        while (!atomic_load(&t->done))
+            (void)pthread_cond_wait(&d->done, &d->lock);
+        block_end();
+    }
+    (void)pthread_mutex_unlock(&d->lock);
+    bool ok = t->ok;
+    if (ok)
+        notice_delivered(d, t->in);
+    else
+        *why = t->why;
+    free(t);
+    return ok;
 }
 
 /* ---- telling ---- */

@@ -13,6 +13,7 @@
 #include "base/body.h"
 #include "base/fail.h"
 #include "base/map.h"
+#include "base/waker.h"
 #include "directory/directory.h"
 #include "queue/envelope.h"
 #include "store/quota.h"
@@ -123,6 +124,17 @@ struct delivery {
  * here is answered at once.
  */
 bool deliver_message(struct deliver *d, const struct delivery *in, struct fail *why);
+
+/*
+ * The same for a session, which parks until the disk has it: deliver_start decides and writes the record, `w` is woken when there is
+ * a word, deliver_end says which.  *in, its body and what it has reserved stay as they are in between.
+ */
+struct deliver_ticket;
+/* NULL: refused, *why. */
+struct deliver_ticket *deliver_start(struct deliver *d, const struct delivery *in, struct waker w, struct fail *why);
+bool deliver_done(const struct deliver_ticket *t);
+/* As deliver_message; waits if there is no word yet.  Leaves *t NULL; the waker is not called any more. */
+bool deliver_end(struct deliver_ticket **t, struct fail *why);
 
 /*
  * For a message that `account` submits and wants a copy of: into its \\Sent mailbox (RFC 6154).  Reserves room.

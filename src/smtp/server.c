@@ -107,10 +107,17 @@ static bool take_some(struct smtp_session *s)
     case READING_SASL: return take_line(s);
     case READING_LOGIN: return smtp_login_continue(s);
     case READING_POLICY: return smtp_check_continue(s);
+    case READING_KEPT: return smtp_keep_continue(s);
     case READING_DATA:
     case READING_CHUNK: return smtp_take_body(s);
     }
     return false;
+}
+
+/* Nothing that the client does now matters: somebody else is asked. */
+static bool waits(const struct smtp_session *s)
+{
+    return s->reading == READING_LOGIN || s->reading == READING_POLICY || s->reading == READING_KEPT;
 }
 
 static enum turn session_input(void *ctx)
@@ -122,9 +129,9 @@ static enum turn session_input(void *ctx)
         if (conn_is_full(s->conn))
             return TURN_MORE; /* a client that does not read its replies */
         if (!take_some(s)) {
-            if (conn_at_eof(s->conn))
-                return TURN_CLOSE;
-            return s->reading == READING_LOGIN || s->reading == READING_POLICY ? TURN_WAIT : TURN_PARK;
+            if (conn_at_eof(s->conn) && s->reading != READING_KEPT)
+                return TURN_CLOSE; /* but whoever has sent a message and all else may have its answer */
+            return waits(s) ? TURN_WAIT : TURN_PARK;
         }
         if (!s->closing && s->errors >= s->service->limits.errors)
             smtp_close(s, "4.7.0", "too many errors");
@@ -138,6 +145,7 @@ static void session_last_words(void *ctx, enum conn_close why)
 {
     struct smtp_session *s = ctx;
 
+    smtp_keep_now(s);
     switch (why) {
     case CONN_CLOSE_DEADLINE: smtp_close(s, "4.4.2", "took too long"); break;
     case CONN_CLOSE_SHUTDOWN: smtp_close(s, "4.3.2", "is stopping"); break;
@@ -153,6 +161,7 @@ static void session_close(void *ctx, enum conn_close why)
 {
     struct smtp_session *s = ctx;
 
+    smtp_keep_now(s);
     if (s->tx != NULL && s->tx->begun) {
         struct log_id id = conn_session_id(s->conn);
         log_event(LOG_INFO, "smtp.unfinished", LOG_CSTR("session", id.text),

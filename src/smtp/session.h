@@ -25,6 +25,7 @@ enum smtp_reading {
     READING_DATA,
     READING_CHUNK, /* BDAT */
     READING_POLICY, /* nothing: policy is being asked */
+    READING_KEPT,   /* nothing: the message goes to disk */
 };
 
 enum { SMTP_ADDED_MAX = 64 << 10 }; /* header lines of our own, over the size limit */
@@ -62,6 +63,11 @@ struct smtp_transaction {
     unsigned code;      /* of the reply that says `why`; 0: what suits it */
     bool lost; /* for `why`: the rest is read and dropped */
     struct fail why;
+
+    /* READING_KEPT */
+    struct delivery delivery;
+    struct deliver_ticket *ticket;
+    struct fail **fates; /* LMTP: of each recipient, NULL: it gets it */
 };
 
 struct smtp_session {
@@ -204,6 +210,10 @@ void smtp_transaction_add(struct smtp_session *s, struct slice piece);
 void smtp_transaction_lose(struct smtp_session *s, const struct fail *why, unsigned code);
 /* The message is whole: decides, delivers, answers, ends the transaction. */
 void smtp_transaction_finish(struct smtp_session *s);
+/* READING_KEPT: false while there is no word. */
+bool smtp_keep_continue(struct smtp_session *s);
+/* The session is to end: waits for that word, if it still has to come, and says it. */
+void smtp_keep_now(struct smtp_session *s);
 
 /* ---- verdict.c ---- */
 

@@ -2,7 +2,7 @@
  * smtp/transaction.c - one message from MAIL to its final reply.
  *
  * Layer: smtp.  Decides whether the message comes in and hands it to deliver/.
- * Once deliver_message has said yes, the answer is 250 for everybody in it.
+ * Once deliver_end has said yes, the answer is 250 for everybody in it; until then the session is parked.
  */
 #include <stdlib.h>
 
@@ -271,41 +271,44 @@ static bool wants_copy(const struct smtp_session *s)
            directory_account(s->service->directory, s->account, &s->tx->arena, &account, NULL) && account.sent_copy;
 }
 
+/* Its record is written; the session parks until it is on disk. */
 static bool deliver(struct smtp_session *s, const struct delivery_recipient *recipients, size_t count,
                     struct fail *why)
 {
     struct smtp_transaction *tx = s->tx;
     struct conn_address peer = smtp_peer_text(s);
-    struct delivery d = {.sender = tx->sender.address,
-                         .recipients = recipients,
-                         .recipient_count = count,
-                         .body = tx->body,
-                         .received = tx->received,
-                         .trace = slice_of(tx->trace.text),
-                         .options = tx->options,
-                         .junk = tx->junk,
-                         .hold = &tx->hold};
+    struct delivery *d = &tx->delivery;
 
-    d.options.account = s->account;
-    d.options.source = slice_of(s->user != NULL ? s->user : peer.text);
-    if (d.options.body == BODY_BINARYMIME)
-        d.options.body = BODY_8BITMIME; /* it is no longer, see encode_binary */
+    *d = (struct delivery){.sender = tx->sender.address,
+                           .recipients = recipients,
+                           .recipient_count = count,
+                           .body = tx->body,
+                           .received = tx->received,
+                           .trace = slice_of(tx->trace.text),
+                           .options = tx->options,
+                           .junk = tx->junk,
+                           .hold = &tx->hold};
+    d->options.account = s->account;
+    d->options.source = arena_keep(&tx->arena, slice_of(s->user != NULL ? s->user : peer.text));
+    if (d->options.body == BODY_BINARYMIME)
+        d->options.body = BODY_8BITMIME; /* it is no longer, see encode_binary */
 
     if (wants_copy(s))
-        (void)deliver_want_copy(s->service->deliver, &tx->hold, s->account, body_size(tx->body), &d.copy);
-    if (!deliver_message(s->service->deliver, &d, why))
-        return false;
-    s->errors = 0;
-    log_accepted(s, &d);
-    return true;
+        (void)deliver_want_copy(s->service->deliver, &tx->hold, s->account, body_size(tx->body), &d->copy);
+    tx->ticket = deliver_start(s->service->deliver, d, conn_waker(s->conn), why);
+    return tx->ticket != NULL;
 }
 
 static void reply_kept(struct smtp_session *s)
 {
     const size_t replies = s->service->kind == SMTP_LMTP ? s->tx->reply_count : 1;
 
-    for (size_t i = 0; i < replies; i++)
-        smtp_reply(s, 250, "2.0.0", "kept as %s", s->tx->trace.text);
+    for (size_t i = 0; i < replies; i++) {
+        if (s->tx->fates != NULL && s->tx->fates[i] != NULL)
+            answer(s, s->tx->fates[i]);
+        else
+            smtp_reply(s, 250, "2.0.0", "kept as %s", s->tx->trace.text);
+    }
 }
 
 static void finish_smtp(struct smtp_session *s)
@@ -319,9 +322,7 @@ static void finish_smtp(struct smtp_session *s)
             return;
         }
     }
-    if (deliver(s, tx->recipients, tx->recipient_count, &why))
-        reply_kept(s);
-    else
+    if (!deliver(s, tx->recipients, tx->recipient_count, &why))
         refuse_all(s, &why);
 }
 
@@ -350,16 +351,11 @@ static void finish_lmtp(struct smtp_session *s)
             return;
         }
     }
-    if (taken > 0 && !deliver(s, takers, taken, &why)) {
+    tx->fates = fates;
+    if (taken == 0)
+        reply_kept(s);
+    else if (!deliver(s, takers, taken, &why))
         refuse_all(s, &why);
-        return;
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (fates[i] != NULL)
-            answer(s, fates[i]);
-        else
-            smtp_reply(s, 250, "2.0.0", "kept as %s", tx->trace.text);
-    }
 }
 
 /* All is said but policy's word: keeps the message, or not. */
@@ -379,6 +375,12 @@ static void finish_allowed(struct smtp_session *s, const struct policy_verdict *
     }
 }
 
+static void answered(struct smtp_session *s)
+{
+    smtp_check_over(s);
+    smtp_transaction_end(s);
+}
+
 static void answer_message(struct smtp_session *s, const struct policy_verdict *verdict)
 {
     struct fail why = {0};
@@ -393,8 +395,35 @@ static void answer_message(struct smtp_session *s, const struct policy_verdict *
         s->closing = s->tx->code == 421;
         refuse_by(s, &why, verdict->by);
     }
-    smtp_check_over(s);
-    smtp_transaction_end(s);
+    if (s->tx->ticket != NULL)
+        s->reading = READING_KEPT;
+    else
+        answered(s);
+}
+
+void smtp_keep_now(struct smtp_session *s)
+{
+    struct fail why = {0};
+
+    if (s->reading != READING_KEPT)
+        return;
+    s->reading = READING_COMMANDS;
+    if (deliver_end(&s->tx->ticket, &why)) {
+        s->errors = 0;
+        log_accepted(s, &s->tx->delivery);
+        reply_kept(s);
+    } else {
+        refuse_all(s, &why);
+    }
+    answered(s);
+}
+
+bool smtp_keep_continue(struct smtp_session *s)
+{
+    if (!deliver_done(s->tx->ticket))
+        return false;
+    smtp_keep_now(s);
+    return true;
 }
 
 void smtp_transaction_finish(struct smtp_session *s)

@@ -215,6 +215,7 @@ static void volumes_free(struct volumes *v)
     (void)pthread_mutex_destroy(&v->reclaim_lock);
     (void)pthread_cond_destroy(&v->work);
     (void)pthread_cond_destroy(&v->changed);
+    (void)pthread_cond_destroy(&v->parked);
     if (v->dir_fd >= 0)
         (void)close(v->dir_fd);
     free(v->dir);
@@ -235,7 +236,43 @@ static struct volumes *volumes_create(const char *dir, const struct volume_limit
     (void)pthread_mutex_init(&v->reclaim_lock, NULL);
     (void)pthread_cond_init(&v->work, NULL);
     (void)pthread_cond_init(&v->changed, NULL);
+    (void)pthread_cond_init(&v->parked, NULL);
+    v->last_pending = &v->first_pending;
     return v;
+}
+
+/* Ends the tender, which ends what is being written. */
+static void stop_tender(struct volumes *v)
+{
+    (void)pthread_mutex_lock(&v->lock);
+    v->closing = true;
+    if (v->current != NULL)
+        volume_set_aside(v, v->current);
+    (void)pthread_cond_signal(&v->work);
+    (void)pthread_mutex_unlock(&v->lock);
+    (void)pthread_join(v->tender, NULL);
+}
+
+static bool start_threads(struct volumes *v, struct fail *why)
+{
+    int failed = pthread_create(&v->tender, NULL, volume_tend, v);
+
+    if (failed == 0) {
+        failed = pthread_create(&v->syncer, NULL, volume_sync_for_others, v);
+        if (failed != 0)
+            stop_tender(v);
+    }
+    return failed == 0 || fail_errno(why, failed, "starting a thread");
+}
+
+/* Whoever left it to the syncer is told first. */
+static void stop_syncer(struct volumes *v)
+{
+    (void)pthread_mutex_lock(&v->lock);
+    v->closing = true;
+    (void)pthread_cond_signal(&v->parked);
+    (void)pthread_mutex_unlock(&v->lock);
+    (void)pthread_join(v->syncer, NULL);
 }
 
 bool volumes_open(const char *dir, const struct volume_limits *limits, struct volumes **out, struct fail *why)
@@ -246,11 +283,7 @@ bool volumes_open(const char *dir, const struct volume_limits *limits, struct vo
     struct volumes *v = volumes_create(dir, limits);
     bool ok = v->dir_fd >= 0 || fail_errno(why, errno, "%s", dir);
     ok = ok && fit_to_disk(v, why) && tidy_folder(v, why);
-    if (ok) {
-        int failed = pthread_create(&v->tender, NULL, volume_tend, v);
-        ok = failed == 0 || fail_errno(why, failed, "starting a thread");
-    }
-    if (!ok) {
+    if (!ok || !start_threads(v, why)) {
         volumes_free(v);
         return false;
     }
@@ -288,13 +321,8 @@ void volumes_close(struct volumes **vp)
         volumes_free(v);
         return;
     }
-    (void)pthread_mutex_lock(&v->lock);
-    v->closing = true;
-    if (v->current != NULL)
-        volume_set_aside(v, v->current);
-    (void)pthread_cond_signal(&v->work);
-    (void)pthread_mutex_unlock(&v->lock);
-    (void)pthread_join(v->tender, NULL);
+    stop_syncer(v);
+    stop_tender(v);
     volumes_free(v);
 }
 

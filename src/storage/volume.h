@@ -92,6 +92,21 @@ bool volume_append(struct volumes *v, const struct record *rec, const struct bod
                    struct fail *why);
 
 /*
+ * The same for who has no thread to spare: returns once the record is written, and `done` is told, by a thread of the
+ * volumes', when it is on stable storage (`ref` says where) or when it is known that it never will be.  `done` must not
+ * wait.  *p is the caller's, stays where it is until then, and has `done` filled in; false: it will not be called.
+ */
+struct volume_pending {
+    void (*done)(struct volume_pending *p, bool ok, const struct fail *why);
+    volume_ref ref;
+    struct volume *vol; /* these are the volumes' own */
+    uint64_t ticket;
+    struct volume_pending *next;
+};
+bool volume_append_later(struct volumes *v, const struct record *rec, const struct body *body, struct volume_pending *p,
+                         struct fail *why);
+
+/*
  * The same in two steps, so that several records (1,000 APPENDs, a COPY of
  * 10,000 messages) share one sync: nothing is durable before volume_sync said
  * true.  It takes the first and the last reference the caller got, because a

@@ -125,11 +125,12 @@ static bool written(struct volumes *v, struct append *a, bool ok, bool volume_fa
  * Its sender was told no and will send it again: nobody should find it after a
  * restart.  The disk has just failed, so this may fail too, and that is all right.
  */
-static void disown(const struct append *a)
+void volume_disown(const struct volume *vol, uint64_t at, struct fail *why)
 {
     static const unsigned char zeros[VOLUME_TAG_BYTES];
 
-    (void)!pwrite(a->vol->fd, zeros, sizeof zeros, (off_t)a->at);
+    (void)!pwrite(vol->fd, zeros, sizeof zeros, (off_t)at);
+    (void)append_failed(why);
 }
 
 static bool pwritev_all(int fd, struct iovec *iov, int count, uint64_t at, struct fail *why)
@@ -397,11 +398,26 @@ bool volume_append(struct volumes *v, const struct record *rec, const struct bod
     (void)pthread_mutex_lock(&v->lock);
     bool ok = volume_wait(v, a.vol, a.ticket);
     if (!ok)
-        disown(&a);
+        volume_disown(a.vol, a.at, why);
     volume_release_user(v, a.vol);
     (void)pthread_mutex_unlock(&v->lock);
-    if (!ok)
-        return append_failed(why);
-    *ref = got;
+    if (ok)
+        *ref = got;
+    return ok;
+}
+
+bool volume_append_later(struct volumes *v, const struct record *rec, const struct body *body, struct volume_pending *p,
+                         struct fail *why)
+{
+    struct append a = {0};
+
+    if (!append(v, rec, body, &a, why))
+        return false;
+    p->ref = ref_make(a.vol->id, a.at);
+    p->vol = a.vol;
+    p->ticket = a.ticket;
+    (void)pthread_mutex_lock(&v->lock);
+    volume_park(v, p);
+    (void)pthread_mutex_unlock(&v->lock);
     return true;
 }

@@ -6,7 +6,8 @@
  * A record that has been written gets a ticket.  Whoever waits for a ticket and
  * finds no sync running runs one; it serves every ticket given out before it
  * began.  The others sleep, each on a futex of its own, so that a sync wakes those
- * it served and one of the rest to run the next, and nobody else.
+ * it served and one of the rest to run the next, and nobody else.  Who has no thread
+ * to spare for that leaves it to the syncer, which waits for all of these as one.
  *
  * A sync that failed is never tried again: the kernel has forgotten which pages
  * it could not write, and would say that all is well.
@@ -211,4 +212,56 @@ bool volume_sync(struct volumes *v, volume_ref first, volume_ref last, struct fa
     (void)pthread_mutex_unlock(&v->lock);
     return ok ||
            fail_code(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "4.3.0", "the disk failed to take the message");
+}
+
+/* ---- for those who do not wait themselves ---- */
+
+void volume_park(struct volumes *v, struct volume_pending *p)
+{
+    p->next = NULL;
+    *v->last_pending = p;
+    v->last_pending = &p->next;
+    if (v->syncer_sleeps) {
+        v->syncer_sleeps = false;
+        (void)pthread_cond_signal(&v->parked);
+    }
+}
+
+/* What was parked until now, with one sync in most cases; the lock is let go while anybody is told. */
+static void serve_parked(struct volumes *v)
+{
+    struct volume_pending *p = v->first_pending;
+
+    v->first_pending = NULL;
+    v->last_pending = &v->first_pending;
+    while (p != NULL) {
+        struct volume_pending *next = p->next;
+        struct fail why = {0};
+        bool ok = volume_wait(v, p->vol, p->ticket);
+        if (!ok)
+            volume_disown(p->vol, ref_offset(p->ref), &why);
+        volume_release_user(v, p->vol);
+        (void)pthread_mutex_unlock(&v->lock);
+        p->done(p, ok, &why);
+        (void)pthread_mutex_lock(&v->lock);
+        p = next;
+    }
+}
+
+void *volume_sync_for_others(void *volumes)
+{
+    struct volumes *v = volumes;
+
+    (void)pthread_mutex_lock(&v->lock);
+    while (v->first_pending != NULL || !v->closing) {
+        if (v->first_pending != NULL) {
+            serve_parked(v);
+            continue;
+        }
+        v->syncer_sleeps = true;
+        (void)pthread_cond_wait(&v->parked, &v->lock);
+        v->syncer_sleeps = false;
+    }
+    (void)pthread_mutex_unlock(&v->lock);
+    return NULL;
 }

@@ -70,7 +70,10 @@ struct volumes {
     pthread_mutex_t lock;
     pthread_cond_t work;    /* something to tend */
     pthread_cond_t changed; /* a volume was made, or zeros were written */
-    pthread_t tender;
+    pthread_cond_t parked;  /* for the syncer: somebody does not wait himself */
+    pthread_t tender, syncer;
+    struct volume_pending *first_pending, **last_pending;
+    bool syncer_sleeps;
     bool closing;
     bool read_only; /* there is no thread, and nothing is ever written */
     bool making; /* somebody is making volume next_id */
@@ -105,6 +108,12 @@ void volume_set_aside(struct volumes *v, struct volume *vol);
 /* Until the ticket is on disk or the volume sealed (false).  The lock is let go meanwhile. */
 bool volume_wait(struct volumes *v, struct volume *vol, uint64_t ticket);
 void volume_release_user(struct volumes *v, struct volume *vol);
+/* The syncer will wait for it; the user that it is stays until then. */
+void volume_park(struct volumes *v, struct volume_pending *p);
+/* The syncer's thread. */
+void *volume_sync_for_others(void *volumes);
+/* volume_append.c: a record whose sync failed is made none, and why. */
+void volume_disown(const struct volume *vol, uint64_t at, struct fail *why);
 
 /* volume_append.c: a VOID or END of `bytes` in all at `at`. */
 bool volume_put_marker(const struct volume_tag *tag, int fd, uint32_t id, uint64_t at, uint64_t bytes,

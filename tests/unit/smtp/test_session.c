@@ -9,6 +9,8 @@
  */
 #include <arpa/inet.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -67,9 +69,17 @@ void deliver_hold_finish(struct deliver *d, struct deliver_hold *h)
     holds_ended++;
 }
 
-bool deliver_message(struct deliver *d, const struct delivery *in, struct fail *why)
+/* A disk that is slow: the session is parked until a thread of its own says that all is written. */
+struct deliver_ticket {
+    struct waker waker;
+    pthread_t disk;
+    atomic_bool done;
+    bool ok;
+    struct fail why;
+};
+
+static bool take(const struct delivery *in, struct fail *why)
 {
-    (void)d;
     (void)pthread_mutex_lock(&delivered.lock);
     bool ok = body_read(in->body, 0, delivered.body, sizeof delivered.body, &delivered.size, why);
     delivered.recipients[0] = '\0';
@@ -82,6 +92,51 @@ bool deliver_message(struct deliver *d, const struct delivery *in, struct fail *
     }
     delivered.count += ok;
     (void)pthread_mutex_unlock(&delivered.lock);
+    return ok;
+}
+
+static void *write_slowly(void *ticket)
+{
+    struct deliver_ticket *t = ticket;
+
+    (void)sched_yield();
+    atomic_store(&t->done, true);
+    waker_wake(t->waker);
+    return NULL;
+}
+
+struct deliver_ticket *deliver_start(struct deliver *d, const struct delivery *in, struct waker w, struct fail *why)
+{
+    struct deliver_ticket *t;
+
+    (void)d;
+    if (in->recipient_count > 0 && slice_starts(in->recipients[0].address, SLICE("full@"))) {
+        (void)take(in, why);
+        (void)fail_code(why, FAIL_TEMP, FAIL_NO_SPACE, "4.3.1", "disk full");
+        return NULL;
+    }
+    t = xcalloc(1, sizeof *t);
+    t->waker = w;
+    t->ok = take(in, &t->why);
+    (void)pthread_create(&t->disk, NULL, write_slowly, t);
+    return t;
+}
+
+bool deliver_done(const struct deliver_ticket *t)
+{
+    return atomic_load(&t->done);
+}
+
+bool deliver_end(struct deliver_ticket **tp, struct fail *why)
+{
+    struct deliver_ticket *t = *tp;
+    bool ok = t->ok;
+
+    (void)pthread_join(t->disk, NULL);
+    if (!ok)
+        *why = t->why;
+    free(t);
+    *tp = NULL;
     return ok;
 }
 

@@ -32,6 +32,45 @@ static bool put(struct volumes *v, const struct folder *f, const char *bytes, si
     return ok;
 }
 
+/* One that the syncer tells of. */
+struct later {
+    struct volume_pending pending;
+    sem_t told;
+    bool ok;
+    struct fail why;
+};
+
+static void tell_later(struct volume_pending *p, bool ok, const struct fail *why)
+{
+    struct later *l = (struct later *)p;
+
+    l->ok = ok;
+    l->why = *why;
+    (void)sem_post(&l->told);
+}
+
+static bool begin_later(struct volumes *v, const struct folder *f, const char *bytes, size_t n, struct later *l, struct fail *why)
+{
+    struct body_limits of_body = {.memory_max = 8000, .size_max = 1 << 24, .spool_dir = f->path};
+    struct body *b = body_create(&of_body);
+
+    *l = (struct later){.pending = {.done = tell_later}};
+    (void)sem_init(&l->told, 0, 0);
+    bool ok = body_add(b, slice_make(bytes, n), why) && volume_append_later(v, &a_record, b, &l->pending, why);
+    body_destroy(&b);
+    return ok;
+}
+
+static volume_ref put_later(struct volumes *v, const struct folder *f, const char *bytes, size_t n, struct fail *why)
+{
+    struct later l;
+
+    if (!begin_later(v, f, bytes, n, &l, why))
+        return 0;
+    (void)sem_wait(&l.told);
+    return l.ok ? l.pending.ref : 0;
+}
+
 struct writer {
     struct volumes *v;
     const struct folder *f;
@@ -61,6 +100,8 @@ static void *write_many(void *arg)
             volume_ref first = 0;
             if (put(w->v, w->f, bytes, n, true, &first, &why) && volume_sync(w->v, first, first, &why))
                 w->refs[i] = first;
+        } else if (i % 3 == 1) {
+            w->refs[i] = put_later(w->v, w->f, bytes, n, &why);
         } else if (!put(w->v, w->f, bytes, n, false, &w->refs[i], &why)) {
             w->refs[i] = 0;
         }
@@ -172,6 +213,36 @@ static void test_failed_sync(void)
     CHECK("opened again", volumes_open(f.path, &limits, &v, &why));
     CHECK("scanned", volume_scan(v, 0, count_one, &found, &damaged, &why) && damaged == 0);
     CHECK("the lost one does not come back", found == 4);
+    volumes_close(&v);
+    folder_remove(&f);
+}
+
+/* Parked ones hear of it all, whether it went well or not; a close tells them first. */
+static void test_later(void)
+{
+    struct folder f = folder_make();
+    struct volumes *v = NULL;
+    struct later kept, lost[3], last;
+    struct fail why;
+    uint64_t damaged;
+    size_t found = 0;
+
+    CHECK("opened", volumes_open(f.path, &limits, &v, &why));
+    CHECK("begun", begin_later(v, &f, "kept", 4, &kept, &why));
+    (void)sem_wait(&kept.told);
+    CHECK("kept", kept.ok && kept.pending.ref != 0);
+    atomic_store(&fault_syncs, 1);
+    CHECK("begun", begin_later(v, &f, "lost", 4, &lost[0], &why));
+    (void)sem_wait(&lost[0].told);
+    CHECK("lost, and why", !lost[0].ok && lost[0].why.kind == FAIL_TEMP && lost[0].why.text[0] != '\0');
+    atomic_store(&fault_errno, EIO);
+    atomic_store(&fault_writes, 1);
+    CHECK("not begun: nobody is told", !begin_later(v, &f, "lost", 4, &lost[1], &why) && why.kind == FAIL_TEMP);
+    CHECK("goes on", begin_later(v, &f, "last", 4, &last, &why));
+    volumes_close(&v);
+    CHECK("told before the end", sem_trywait(&last.told) == 0 && last.ok);
+    CHECK("opened again", volumes_open(f.path, &limits, &v, &why));
+    CHECK("scanned", volume_scan(v, 0, count_one, &found, &damaged, &why) && damaged == 0 && found == 2);
     volumes_close(&v);
     folder_remove(&f);
 }
@@ -302,6 +373,7 @@ int main(void)
     test_many("all well", 0, THREADS * EACH);
     test_many("failing now and then", 5, 1);
     test_failed_sync();
+    test_later();
     test_sealed_between();
     test_failed_write();
     test_reserve();
