@@ -114,7 +114,15 @@ static bool copy_to(struct encoding *e, uint64_t end)
     return true;
 }
 
-/* The part's header with another Content-Transfer-Encoding. */
+/* Octets of the empty line that ends a header; 0: there is none. */
+static size_t empty_line(struct slice header)
+{
+    if (slice_ends(header, SLICE("\n\r\n")) || slice_eq(header, SLICE("\r\n")))
+        return 2;
+    return slice_ends(header, SLICE("\n\n")) || slice_eq(header, SLICE("\n"));
+}
+
+/* The part's header with another Content-Transfer-Encoding, behind what is there: trace fields stay on top. */
 static bool write_header(struct encoding *e, const struct mime_part *part, struct slice encoding)
 {
     uint64_t length = part->body_offset - part->header_offset;
@@ -132,8 +140,7 @@ static bool write_header(struct encoding *e, const struct mime_part *part, struc
     if (!read_at(e, part->header_offset, header, (size_t)length))
         return false;
     struct slice block = slice_make(header, (size_t)length);
-    ok = body_add(e->out, SLICE("Content-Transfer-Encoding: "), e->why) && body_add(e->out, encoding, e->why) &&
-         body_add(e->out, SLICE("\r\n"), e->why);
+    block = slice_sub(block, 0, block.len - empty_line(block));
     for (size_t at = 0; ok && header_next(block, &at, &field);) {
         if (!slice_eq_nocase(field.name, SLICE("content-transfer-encoding")))
             continue;
@@ -142,7 +149,11 @@ static bool write_header(struct encoding *e, const struct mime_part *part, struc
         kept = start + field.raw.len;
     }
     e->done = part->body_offset;
-    return ok && body_add(e->out, slice_from(block, kept), e->why);
+    ok = ok && body_add(e->out, slice_from(block, kept), e->why);
+    if (kept < block.len && block.ptr[block.len - 1] != '\n')
+        ok = ok && body_add(e->out, SLICE("\r\n"), e->why);
+    return ok && body_add(e->out, SLICE("Content-Transfer-Encoding: "), e->why) && body_add(e->out, encoding, e->why) &&
+           body_add(e->out, SLICE("\r\n\r\n"), e->why);
 }
 
 static bool write_base64(struct encoding *e, uint64_t end)

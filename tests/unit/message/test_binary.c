@@ -16,23 +16,23 @@ static const struct {
     struct slice out; /* .ptr NULL: cannot be kept */
 } cases[] = {
     {"nothing to do", BYTES("A: b\r\n\r\ntext\r\n"), true, BYTES("A: b\r\n\r\ntext\r\n")},
-    {"one part", BYTES("A: b\r\n\r\na\0b"), false, BYTES("Content-Transfer-Encoding: base64\r\nA: b\r\n\r\nYQBi")},
+    {"one part", BYTES("A: b\r\n\r\na\0b"), false, BYTES("A: b\r\nContent-Transfer-Encoding: base64\r\n\r\nYQBi")},
     {"its encoding goes", BYTES("A: b\r\ncontent-transfer-encoding:\r\n binary\r\nC: d\r\n\r\n\0"), false,
-     BYTES("Content-Transfer-Encoding: base64\r\nA: b\r\nC: d\r\n\r\nAA==")},
+     BYTES("A: b\r\nC: d\r\nContent-Transfer-Encoding: base64\r\n\r\nAA==")},
     {"lines of 76", BYTES("A: b\r\n\r\n\0aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"), false,
-     BYTES("Content-Transfer-Encoding: base64\r\nA: b\r\n\r\n"
+     BYTES("A: b\r\nContent-Transfer-Encoding: base64\r\n\r\n"
            "AGFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFh\r\nYWFhYWE=")},
     {"only the part that needs it",
      BYTES("Content-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: binary\r\n\r\n"
            "--b\r\n\r\nx\ry\r\n--b\r\n\r\n\0\r\n--b--\r\n"),
      false,
-     BYTES("Content-Transfer-Encoding: 8bit\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+     BYTES("Content-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
            "--b\r\n\r\nx\ry\r\n--b\r\nContent-Transfer-Encoding: base64\r\n\r\nAA==\r\n--b--\r\n")},
     {"line ends too", BYTES("A: b\r\n\r\nx\ny"), true,
-     BYTES("Content-Transfer-Encoding: base64\r\nA: b\r\n\r\neAp5")},
+     BYTES("A: b\r\nContent-Transfer-Encoding: base64\r\n\r\neAp5")},
     {"in a message in a message",
      BYTES("Content-Type: message/rfc822\r\n\r\nB: c\r\n\r\n\0"), false,
-     BYTES("Content-Type: message/rfc822\r\n\r\nContent-Transfer-Encoding: base64\r\nB: c\r\n\r\nAA==")},
+     BYTES("Content-Type: message/rfc822\r\n\r\nB: c\r\nContent-Transfer-Encoding: base64\r\n\r\nAA==")},
     {"NUL in a header", BYTES("A: \0\r\n\r\n"), false, {NULL, 0}},
     {"NUL between parts", BYTES("Content-Type: multipart/mixed; boundary=b\r\n\r\n\0\r\n--b\r\n\r\nx\r\n--b--\r\n"), false,
      {NULL, 0}},
