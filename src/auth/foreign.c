@@ -354,6 +354,9 @@ bool foreign_read(struct slice text, struct hash_text *out, struct scram_keys *k
     *out = (struct hash_text){0};
     *keys = (struct scram_keys){0};
     *plain = false;
+    for (size_t i = 0; i < text.len; i++) /* it is kept as a C string; a password itself may hold anything */
+        if ((unsigned char)text.ptr[i] < ' ' && !slice_starts_nocase(text, SLICE("{PLAIN")) && !slice_starts_nocase(text, SLICE("{CLEAR")))
+            return invalid(why, "the hash is damaged: there is a control character in it");
     if (!parse(text, &p, why) || !fits(&p, &it, why))
         return false;
     if (p.scheme->kind == KIND_PLAIN) {
@@ -361,9 +364,9 @@ bool foreign_read(struct slice text, struct hash_text *out, struct scram_keys *k
         *password = p.rest;
         return p.form == FORM_TEXT || invalid(why, "a password without a hash is not encoded");
     }
-    if (text.len + sizeof "{CRYPT}" > sizeof out->text)
-        return invalid(why, "the hash is too long");
     size_t at = slice_starts(text, SLICE("{")) ? 0 : sizeof "{CRYPT}" - 1;
+    if (at + text.len >= sizeof out->text)
+        return invalid(why, "the hash is too long");
     memcpy(out->text, "{CRYPT}", sizeof "{CRYPT}" - 1);
     memcpy(out->text + at, text.ptr, text.len);
     out->text[at + text.len] = '\0';

@@ -59,6 +59,7 @@ struct box {
     struct list domains;
     struct buf names;
     struct person *people;
+    struct map addresses; /* theirs, in small letters */
     struct alias *aliases;
     struct grant *grants;
     struct note *notes;
@@ -149,12 +150,23 @@ static struct slice domain_of(struct slice address)
     return slice_from(address, slice_find_char(address, '@') + 1);
 }
 
+/* On the heap. */
+static char *small(struct slice address)
+{
+    char *out = xslicedup(address);
+
+    for (char *c = out; *c != '\0'; c++)
+        *c = ascii_lower(*c);
+    return out;
+}
+
 static bool is_person(const struct box *b, struct slice address)
 {
-    for (size_t i = 0; i < b->people_count; i++)
-        if (slice_eq_nocase(b->people[i].address, address))
-            return true;
-    return false;
+    char *key = small(address);
+    bool is = map_get(&b->addresses, slice_of(key)) != NULL;
+
+    free(key);
+    return is;
 }
 
 static void add_person(void *ctx, const struct dovecot_user *u)
@@ -167,6 +179,13 @@ static void add_person(void *ctx, const struct dovecot_user *u)
             note_slice(b, address, "has no domain that Postfix receives mail for");
         return;
     }
+    if (is_person(b, address)) {
+        note_slice(b, address, "is there twice, as a name with its domain and as one without: the first counts");
+        return;
+    }
+    char *key = small(address);
+    (void)map_put(&b->addresses, slice_of(key), b);
+    free(key);
     b->people = one_more(b, b->people, b->people_count, &b->people_room, sizeof *b->people);
     b->people[b->people_count++] = (struct person){.user = *u, .address = address};
     if (u->hash.len == 0)
@@ -551,7 +570,9 @@ static void move_one(struct box *b, struct moving *m, const struct person *p)
         .uidl_format = uidl.len > 0 ? arena_cstr(a, uidl) : NULL,
         .bodies = moving_bodies(),
     };
-    if (slice_eq(place.kind, SLICE("mbox"))) {
+    if (place.kind.len > 0 && path[0] != '/') {
+        moving_left_out(m, to.address, arena_cstr(a, arena_printf(a, "its mail is in \"%s\", and nobody knows where that begins", path)));
+    } else if (slice_eq(place.kind, SLICE("mbox"))) {
         struct mbox_source source = {.root = b->root, .path = path, .bodies = *moving_bodies()};
         struct mbox_source inbox = {.root = b->root, .path = options.inbox, .bodies = *moving_bodies(), .mailbox = SLICE("INBOX")};
         bool any = options.inbox != NULL && is_there(b, options.inbox);
@@ -622,8 +643,10 @@ int command_import_postfix_dovecot(struct cli *cli)
     (void)signal(SIGPIPE, SIG_IGN);
     arena_init(&b.arena, ARENA_MOST);
     buf_init(&b.names, NAMES_MOST);
+    map_init(&b.addresses);
     int status = takeover(&b);
     buf_finish(&b.names);
+    map_finish(&b.addresses);
     arena_finish(&b.arena);
     return status;
 }

@@ -28,6 +28,9 @@ struct dovecot_user {
 /* All that the databases list, and those in `names` (separated by blanks), each once; each user lives in the arena. */
 void dovecot_each_user(struct dovecot *d, struct slice names, void (*each)(void *ctx, const struct dovecot_user *u), void *ctx);
 
+/* Those of a passwd-file's text, which is a passdb with the scheme CRYPT. */
+void dovecot_each_in_passwd(struct dovecot *d, struct slice text, void (*each)(void *ctx, const struct dovecot_user *u), void *ctx);
+
 /* "maildir:PATH:INDEX=..:CONTROL=.." in pieces. */
 struct dovecot_place {
     struct slice kind, path, control, inbox;

@@ -4,6 +4,7 @@
  * Layer: transfer.
  */
 #include "base/buf.h"
+#include "base/map.h"
 #include "transfer/dovecot_internal.h"
 #include "transfer/foreign_sql.h"
 
@@ -13,6 +14,7 @@ struct gathering {
     struct dovecot *d;
     struct dovecot_user *users;
     size_t count, room;
+    struct map places; /* of a name in small letters: how many users stand before it, plus one */
     /* of the database that is read */
     struct dovecot_user *one;
     struct slice scheme;
@@ -68,11 +70,22 @@ static struct slice expanded(struct gathering *g, struct slice text, const struc
     return kept;
 }
 
+static struct slice lower_of(struct gathering *g, struct slice name)
+{
+    char *out = arena_alloc(g->d->arena, name.len + 1);
+
+    for (size_t i = 0; i < name.len; i++)
+        out[i] = ascii_lower(name.ptr[i]);
+    return slice_make(out, name.len);
+}
+
 static struct dovecot_user *user_of(struct gathering *g, struct slice name)
 {
-    for (size_t i = g->count; i-- > 0;)
-        if (slice_eq_nocase(g->users[i].name, name))
-            return &g->users[i];
+    struct slice key = lower_of(g, name);
+    const size_t place = (size_t)(uintptr_t)map_get(&g->places, key);
+
+    if (place > 0)
+        return &g->users[place - 1];
     if (g->count == g->room) {
         size_t room = g->room > 0 ? g->room * 2 : 64;
         struct dovecot_user *more = arena_new_array(g->d->arena, struct dovecot_user, room);
@@ -82,6 +95,7 @@ static struct dovecot_user *user_of(struct gathering *g, struct slice name)
         g->room = room;
     }
     g->users[g->count] = (struct dovecot_user){.name = arena_keep(g->d->arena, name)};
+    (void)map_put(&g->places, key, (void *)(uintptr_t)(g->count + 1));
     return &g->users[g->count++];
 }
 
@@ -136,16 +150,8 @@ static void take_words(struct gathering *g, struct dovecot_user *u, struct slice
 }
 
 /* user:password:uid:gid:gecos:home:shell:extra; `system`: /etc/passwd, of which only people count. */
-static void read_passwd(struct gathering *g, struct slice path, bool system)
+static void take_passwd(struct gathering *g, struct slice text, bool system)
 {
-    struct slice text;
-    struct fail why = {0};
-    bool there;
-
-    if (!box_file(g->d->root, path, g->d->arena, &text, &there, &why) || !there) {
-        g->d->notes.note(g->d->notes.ctx, arena_cstr(g->d->arena, path), there ? why.text : "the file is not there");
-        return;
-    }
     while (text.len > 0) {
         struct slice line = slice_trim(slice_cut(&text, '\n')), fields[8] = {{0}};
         uint64_t id = 0;
@@ -163,6 +169,18 @@ static void read_passwd(struct gathering *g, struct slice path, bool system)
             u->home = fields[5];
         take_words(g, u, fields[7]);
     }
+}
+
+static void read_passwd(struct gathering *g, struct slice path, bool system)
+{
+    struct slice text;
+    struct fail why = {0};
+    bool there;
+
+    if (box_file(g->d->root, path, g->d->arena, &text, &there, &why) && there)
+        take_passwd(g, text, system);
+    else
+        g->d->notes.note(g->d->notes.ctx, arena_cstr(g->d->arena, path), why.text[0] != '\0' ? why.text : "the file is not there");
 }
 
 /* The hashes of those that are known already: a system's other users have no mail here. */
@@ -290,6 +308,10 @@ static void read_block(struct gathering *g, unsigned block, const char *kind)
         g->d->notes.note(g->d->notes.ctx, "master users", "are not taken over: the administrator of Posthorn reads no mail by a password");
         return;
     }
+    if (slice_eq(block_get(g->d, block, kind, "deny"), SLICE("yes"))) {
+        g->d->notes.note(g->d->notes.ctx, arena_cstr(g->d->arena, args), "who may not sign in there could here: posthorn account disable");
+        return;
+    }
     /* "scheme=CRYPT username_format=%u /etc/dovecot/users" */
     size_t slash = slice_find_char(args, '/');
     path = slice_trim(slice_from(args, slash));
@@ -320,29 +342,87 @@ static void read_block(struct gathering *g, unsigned block, const char *kind)
     }
 }
 
-void dovecot_each_user(struct dovecot *d, struct slice names, void (*each)(void *ctx, const struct dovecot_user *u), void *ctx)
+/* "~" in front of a place is the home; empty where that is not known: then nobody knows where the mail is. */
+static struct slice at_home(struct gathering *g, struct slice location, struct slice home)
 {
-    struct gathering g = {.d = d};
+    struct buf out;
+
+    buf_init(&out, 1 << 16);
+    for (size_t i = 0; i < location.len; i++) {
+        bool is = location.ptr[i] == '~' && i > 0 && (location.ptr[i - 1] == ':' || location.ptr[i - 1] == '=') &&
+                  (i + 1 == location.len || location.ptr[i + 1] == '/' || location.ptr[i + 1] == ':');
+        if (is && home.len == 0) {
+            buf_finish(&out);
+            return SLICE("");
+        }
+        buf_add(&out, is ? home : slice_sub(location, i, 1));
+    }
+    struct slice kept = arena_keep(g->d->arena, buf_slice(&out));
+    buf_finish(&out);
+    return kept;
+}
+
+static bool names_home(struct slice location)
+{
+    return slice_find(location, SLICE("%h")) < location.len || slice_find(location, SLICE("%{home")) < location.len;
+}
+
+/* Mail and scripts in other places than a user's own. */
+static void note_places(const struct dovecot *d)
+{
+    static const char *const global[] = {"plugin/sieve_before", "plugin/sieve_after", "plugin/sieve_default", "plugin/sieve_global"};
+    struct slice sieve = dovecot_get(d, "plugin/sieve");
+
+    for (const struct dovecot_setting *s = d->last; s != NULL; s = s->before)
+        if (slice_starts(s->name, SLICE("namespace")) && slice_ends(s->name, SLICE("/location")) && s->value.len > 0)
+            d->notes.note(d->notes.ctx, arena_cstr(d->arena, arena_printf(d->arena, PRIslice " = " PRIslice, SLICE_ARG(s->name), SLICE_ARG(s->value))),
+                          "the mail of this namespace is not carried: posthorn import maildir brings it");
+    for (size_t i = 0; i < ARRAY_LEN(global); i++)
+        if (dovecot_get(d, global[i]).len > 0)
+            d->notes.note(d->notes.ctx, global[i], "scripts for all users are not carried");
+    if (sieve.len > 0 && slice_find(sieve, SLICE("~/")) == sieve.len)
+        d->notes.note(d->notes.ctx, "plugin/sieve", "scripts are looked for in the home (.dovecot.sieve and sieve/) and are somewhere else");
+}
+
+static void tell_all(struct gathering *g, void (*each)(void *ctx, const struct dovecot_user *u), void *ctx)
+{
+    struct dovecot *d = g->d;
     struct slice location = dovecot_get(d, "mail_location"), driver = dovecot_get(d, "mail_driver"), path = dovecot_get(d, "mail_path");
     uint64_t quota = quota_of(dovecot_get(d, "plugin/quota_rule"));
 
     if (driver.len > 0 && path.len > 0) /* 2.4 */
         location = arena_printf(d->arena, PRIslice ":" PRIslice, SLICE_ARG(driver), SLICE_ARG(path));
+    for (size_t i = 0; i < g->count; i++) {
+        struct dovecot_user *u = &g->users[i];
+        struct slice l = u->location.len > 0 ? u->location : location;
+        u->location = u->home.len == 0 && names_home(l) ? SLICE("") : at_home(g, expanded(g, l, u), u->home);
+        u->quota = u->quota > 0 ? u->quota : quota;
+        each(ctx, u);
+    }
+}
+
+void dovecot_each_in_passwd(struct dovecot *d, struct slice text, void (*each)(void *ctx, const struct dovecot_user *u), void *ctx)
+{
+    struct gathering g = {.d = d, .passwords = true, .scheme = SLICE("CRYPT")};
+
+    map_init(&g.places);
+    take_passwd(&g, text, false);
+    tell_all(&g, each, ctx);
+    map_finish(&g.places);
+}
+
+void dovecot_each_user(struct dovecot *d, struct slice names, void (*each)(void *ctx, const struct dovecot_user *u), void *ctx)
+{
+    struct gathering g = {.d = d};
+
+    map_init(&g.places);
+    note_places(d);
     for (struct slice w = postfix_word(&names); w.len > 0; w = postfix_word(&names))
         (void)user_of(&g, w);
     for (unsigned i = 1; i <= d->blocks; i++)
         read_block(&g, i, "passdb");
     for (unsigned i = 1; i <= d->blocks; i++)
         read_block(&g, i, "userdb");
-    for (size_t i = 0; i < g.count; i++) {
-        struct dovecot_user *u = &g.users[i];
-        struct slice l = u->location.len > 0 ? u->location : location;
-        u->location = expanded(&g, l, u);
-        size_t home = slice_find(u->location, SLICE(":~"));
-        if (home < u->location.len)
-            u->location = arena_printf(d->arena, PRIslice ":" PRIslice PRIslice, SLICE_ARG(slice_sub(u->location, 0, home)), SLICE_ARG(u->home),
-                                       SLICE_ARG(slice_from(u->location, home + 2)));
-        u->quota = u->quota > 0 ? u->quota : quota;
-        each(ctx, u);
-    }
+    tell_all(&g, each, ctx);
+    map_finish(&g.places);
 }

@@ -88,6 +88,21 @@ static void test_good(void)
     }
 }
 
+/* It would be cut where it is kept. */
+static void test_control(void)
+{
+    static const struct slice texts[] = {SLICE("{PBKDF2}$1$sa\0lt$1$39d4c5cf2b88e598347c0f36c115a88db5fa1ccf"),
+                                         SLICE("{PBKDF2}$1$sa\nlt$1$39d4c5cf2b88e598347c0f36c115a88db5fa1ccf")};
+    struct hash_text text;
+    struct scram_keys keys;
+    struct slice password;
+    struct fail why;
+    bool plain;
+
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        CHECK("a control character", !foreign_read(texts[i], &text, &keys, &plain, &password, &why) && why.reason == FAIL_INVALID);
+}
+
 static void test_bad(void)
 {
     struct hash_text text;
@@ -107,5 +122,6 @@ int main(void)
 {
     test_good();
     test_bad();
+    test_control();
     return check_done();
 }

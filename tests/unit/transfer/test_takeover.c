@@ -191,7 +191,7 @@ static void users_of(const char *conf)
 
 static void test_users(void)
 {
-    put("etc/dovecot/users", "# people\nann@x.org:{SSHA}abc=::::::userdb_quota_rule=*:storage=2G\nbob@x.org:$6$s$h:::::/home/bob:\n");
+    put("etc/dovecot/users", "# people\nann@x.org:{SSHA}abc=::::::userdb_quota_rule=*:storage=2G\nbob@x.org:$6$s$h:::::/home/bob:\ncat@x.org:{SSHA}c::::/home/cat::\n");
     put("etc/dovecot/conf.d/10-mail.conf", "mail_location = maildir:/var/vmail/%d/%n # here\n");
     put("etc/passwd", "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n");
     put("etc/shadow", "root:$6$r:1::::::\nann:$6$a$b:1::::::\n");
@@ -206,6 +206,14 @@ static void test_users(void)
     users_of("passdb {\n driver = ldap\n args = /x\n}\npassdb {\n driver = passwd-file\n master = yes\n args = /y\n}\n");
     CHECK("what cannot be listed is said", said(&notes, "passdb { driver = ldap }: its users cannot be listed"));
     CHECK("so are master users", said(&notes, "master users: are not taken over"));
+    users_of("mail_location = mbox:~/mail:INBOX=~/in\npassdb {\n driver = passwd-file\n args = /etc/dovecot/users\n}\n");
+    CHECK("without a home nobody knows where", said(&seen, "ann@x.org|{SSHA}abc=|||2147483648\n"));
+    CHECK("with one, every ~ is it", said(&seen, "cat@x.org|{SSHA}c|/home/cat|mbox:/home/cat/mail:INBOX=/home/cat/in|0\n"));
+    users_of("passdb {\n driver = passwd-file\n deny = yes\n args = /etc/dovecot/users\n}\nnamespace old {\n location = maildir:/old/%u\n}\n"
+             "plugin {\n sieve = /var/sieve/%u\n sieve_before = /var/b\n}\n");
+    CHECK("who is denied gets no account", !said(&seen, "bob@x.org") && said(&notes, "/etc/dovecot/users: who may not sign in there"));
+    CHECK("other namespaces are named", said(&notes, "namespace old/location = maildir:/old/%u: the mail of this namespace"));
+    CHECK("scripts elsewhere too", said(&notes, "plugin/sieve: scripts are looked for") && said(&notes, "plugin/sieve_before: scripts for all"));
     users_of("}\n}\n{\n= x\npassdb {\npassdb {\n");
 }
 
