@@ -170,12 +170,15 @@ void smtp_dispatch(struct smtp_session *s, struct slice line)
 
     const struct smtp_command *c = find_command(s, name);
     args = slice_trim(args);
-    if (s->refused && c != NULL && c->run != quit)
+    if (s->refused && c != NULL && c->run != quit) {
         smtp_reply(s, 503, "5.5.1", "you were refused: only QUIT is left");
-    else if (c == NULL && foreign_line(line))
+        s->closing = s->closing || c->run == smtp_bdat; /* its chunk would be taken for commands */
+    } else if (c == NULL && foreign_line(line))
         smtp_hang_up(s);
     else if (!is_clean(line))
-        smtp_reply(s, 500, "5.5.2", "control characters in a command");
+        smtp_refuse_line(s, line, "control characters in a command");
+    else if (c == NULL && slice_starts_nocase(line, SLICE("BDAT")))
+        smtp_refuse_line(s, line, "BDAT is followed by a blank");
     else if (c == NULL)
         smtp_check(s, POLICY_UNKNOWN, line, reply_unknown);
     else if ((c->needs & NEEDS_LOGIN) != 0 && s->service->kind == SMTP_SUBMISSION && s->user == NULL)

@@ -42,6 +42,13 @@ void smtp_reply_fail(struct smtp_session *s, const struct fail *why, unsigned te
     smtp_reply(s, is_temp ? temp : perm, enhanced, "%s", why->text);
 }
 
+/* Behind what was meant to be BDAT comes a chunk: nobody knows how much of it, and where commands go on. */
+void smtp_refuse_line(struct smtp_session *s, struct slice line, const char *text)
+{
+    smtp_reply(s, 500, "5.5.2", "%s", text);
+    s->closing = s->closing || slice_starts_nocase(line, SLICE("BDAT"));
+}
+
 void smtp_hang_up(struct smtp_session *s)
 {
     smtp_reply(s, 500, "5.5.1", "this is %s: good bye", s->service->kind == SMTP_LMTP ? "LMTP" : "SMTP");

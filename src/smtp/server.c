@@ -89,9 +89,9 @@ static bool take_line(struct smtp_session *s)
     if (!crlf && foreign_line(line))
         smtp_hang_up(s);
     else if (!crlf)
-        smtp_reply(s, 500, "5.5.2", "lines must end in CRLF");
+        smtp_refuse_line(s, line, "lines must end in CRLF");
     else if (line.len > limit && !may_be_long(s, line))
-        smtp_reply(s, 500, "5.5.2", "line too long");
+        smtp_refuse_line(s, line, "line too long");
     else if (s->reading == READING_SASL)
         smtp_sasl_line(s, line);
     else

@@ -101,6 +101,8 @@ void smtp_reply(struct smtp_session *s, unsigned code, const char *enhanced, con
     __attribute__((format(printf, 4, 5)));
 /* From a failure: `temp` or `perm`, with its enhanced code (or what suits the kind) and its text. */
 void smtp_reply_fail(struct smtp_session *s, const struct fail *why, unsigned temp, unsigned perm);
+/* 500 to a line that cannot be a command. */
+void smtp_refuse_line(struct smtp_session *s, struct slice line, const char *text);
 /* To a client that speaks another protocol: whatever comes behind its line is not looked at. */
 void smtp_hang_up(struct smtp_session *s);
 /* 421, and the session ends after this turn. */
