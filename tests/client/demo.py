@@ -16,7 +16,7 @@ import traceback
 
 HOST = "127.0.0.1"
 DOMAIN = "example.test"
-ACCOUNTS = 90
+ACCOUNTS = 105
 PORTS = {"smtp": 25, "lmtp": 24, "submission": 587, "submissions": 465, "imap": 143, "imaps": 993, "pop3": 110, "pop3s": 995}
 
 imaplib._MAXLINE = 10_000_000  # a SEARCH may answer with many numbers
