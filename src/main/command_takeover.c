@@ -313,6 +313,35 @@ static bool read_names(struct box *b, struct fail *why)
     return true;
 }
 
+static void see_network(void *ctx, struct slice key, struct slice value)
+{
+    bool *beyond = ctx;
+
+    (void)value;
+    *beyond = *beyond || !(slice_starts(key, SLICE("127.")) || slice_starts(key, SLICE("[::1]")) || slice_starts(key, SLICE("[::ffff:127.")));
+}
+
+/* Settings that takeover_config_write() carries, where it is not asked to; not those that say what is so here anyway. */
+static void note_config(struct box *b)
+{
+    static const char *const lists[] = {"transport_maps", "relay_domains", "relayhost", "message_size_limit"};
+    const struct postfix *p = b->postfix;
+    struct slice certificate = postfix_get(p, "smtpd_tls_cert_file");
+    bool beyond = false;
+
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+        if (postfix_is_set(p, lists[i]))
+            note(b, lists[i], "goes into posthorn.conf only by --write-config FILE");
+    if (postfix_is_set(p, "recipient_delimiter") && !slice_eq(postfix_get(p, "recipient_delimiter"), SLICE("+")))
+        note(b, "recipient_delimiter", "goes into posthorn.conf only by --write-config FILE");
+    if (postfix_is_set(p, "mynetworks"))
+        postfix_each(p, "mynetworks", see_network, &beyond);
+    if (beyond)
+        note(b, "mynetworks", "may relay without a password there; goes into posthorn.conf only by --write-config FILE");
+    if (postfix_is_set(p, "smtpd_tls_chain_files") || (certificate.len > 0 && slice_find(certificate, SLICE("ssl-cert-snakeoil")) == certificate.len))
+        note(b, "smtpd_tls_cert_file", "certificate and key go into posthorn.conf only by --write-config FILE");
+}
+
 static bool read_box(struct box *b, struct fail *why)
 {
     const struct box_notes notes = {.note = note, .ctx = b};
@@ -335,17 +364,18 @@ static bool read_box(struct box *b, struct fail *why)
     postfix_each(b->postfix, "alias_maps", add_local_alias, b);
     postfix_each(b->postfix, "smtpd_sender_login_maps", add_grants, b);
     static const char *const said[][2] = {
-        {"transport_maps", "become routes only by --write-config FILE"},
-        {"relay_domains", "go into posthorn.conf only by --write-config FILE"},
         {"sender_bcc_maps", "is not carried"},
         {"recipient_bcc_maps", "is not carried"},
         {"content_filter", "is not carried: posthorn.conf has rspamd and milters"},
         {"smtpd_milters", "are not carried: posthorn.conf has milters"},
     };
     for (size_t i = 0; i < ARRAY_LEN(said); i++)
-        if (postfix_get(b->postfix, said[i][0]).len > 0 && (i > 1 || cli_option(b->cli, "write-config") == NULL))
+        if (postfix_get(b->postfix, said[i][0]).len > 0)
             note(b, said[i][0], said[i][1]);
+    if (cli_option(b->cli, "write-config") == NULL)
+        note_config(b);
     postfix_note_unused(b->postfix);
+    postfix_note_services(b->postfix);
     if (slice_find(dovecot_get(b->dovecot, "mail_plugins"), SLICE("acl")) < dovecot_get(b->dovecot, "mail_plugins").len)
         note(b, "acl", "who may see whose mailboxes is not carried: IMAP's SETACL gives it again");
     if (b->people_count == 0)
@@ -616,11 +646,12 @@ static int takeover(struct box *b)
 
     if (!read_box(b, &why))
         return cli_failed(b->cli, &why);
-    if (!b->cli->json)
-        print_plan(b);
-    const struct takeover_config config = {.root = b->root, .postfix = b->postfix, .dovecot = b->dovecot, .arena = &b->arena};
+    const struct takeover_config config = {.root = b->root, .postfix = b->postfix, .dovecot = b->dovecot, .arena = &b->arena,
+                                           .notes = {.note = note, .ctx = b}};
     if (to != NULL && !takeover_config_write(&config, to, &why))
         return cli_failed(b->cli, &why);
+    if (!b->cli->json)
+        print_plan(b);
     if (cli_option(b->cli, "dry-run") != NULL)
         return b->note_count > 0 ? FAILED : DONE;
     if (cli_option(b->cli, "yes") == NULL && !ask_yes("Take over all this (yes/no)?")) {

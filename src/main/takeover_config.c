@@ -54,6 +54,18 @@ static void add_line(struct writing *w, const char *name, struct slice value)
     buf_add_char(&w->out, '\n');
 }
 
+/* A comment in the file, a note in the plan. */
+static void not_carried(struct writing *w, const char *what, struct slice value)
+{
+    struct slice text = arena_printf(w->t->arena, "%s: " PRIslice, what, SLICE_ARG(value));
+
+    buf_add(&w->out, SLICE("# not carried: "));
+    for (size_t i = 0; i < text.len; i++)
+        buf_add_char(&w->out, (unsigned char)text.ptr[i] < ' ' ? ' ' : text.ptr[i]);
+    buf_add_char(&w->out, '\n');
+    w->t->notes.note(w->t->notes.ctx, arena_cstr(w->t->arena, text), "cannot be carried by --write-config: set it by hand");
+}
+
 static struct slice get(const struct writing *w, const char *name)
 {
     return postfix_get(w->t->postfix, name);
@@ -70,17 +82,35 @@ static struct slice place_of(const struct writing *w, struct slice path)
     return slice_starts(path, SLICE("/")) && access(arena_cstr(a, whole), F_OK) == 0 ? whole : SLICE("");
 }
 
+static bool holds_certificate(const struct writing *w, struct slice path)
+{
+    union {
+        const char *text;
+        void       *memory;
+    } secret;
+    struct slice text;
+    bool there = false;
+
+    if (!box_file(w->t->root, path, w->t->arena, &text, &there, NULL) || !there)
+        return true;
+    bool holds = slice_find(text, SLICE("-----BEGIN CERTIFICATE-----")) < text.len;
+    secret.text = text.ptr;
+    explicit_bzero(secret.memory, text.len); /* a key is in it */
+    return holds;
+}
+
 static void add_certificate(struct writing *w)
 {
     struct slice certificate = get(w, "smtpd_tls_cert_file"), key = get(w, "smtpd_tls_key_file"), chain = get(w, "smtpd_tls_chain_files");
     const char *name = "smtpd_tls_cert_file";
 
-    if (chain.len > 0) { /* a key goes before its certificates; all may be in one file */
+    if (chain.len > 0) { /* a key stands before its certificates, in one file or in two; then another key may follow */
         name = "smtpd_tls_chain_files";
         key = postfix_word(&chain);
-        certificate = postfix_word(&chain);
-        if (certificate.len == 0)
-            certificate = key;
+        certificate = holds_certificate(w, key) ? key : postfix_word(&chain);
+        struct slice more = postfix_word(&chain);
+        if (more.len > 0)
+            not_carried(w, "smtpd_tls_chain_files: one key and its certificates are enough here", more);
     } else if (certificate.len == 0) {
         name = "ssl_cert";
         certificate = dovecot_get(w->t->dovecot, "ssl_cert");
@@ -95,7 +125,7 @@ static void add_certificate(struct writing *w)
     add_comment(w, name, certificate);
     struct slice certificate_at = place_of(w, certificate), key_at = place_of(w, key);
     if (certificate_at.len == 0 || key_at.len == 0) {
-        buf_add(&w->out, SLICE("# certificate and key are not there or cannot be seen: set certificate and key by hand\n"));
+        not_carried(w, "certificate and key are not there or cannot be seen", certificate);
         return;
     }
     add_line(w, "certificate", certificate_at);
@@ -129,7 +159,7 @@ static void add_network(void *ctx, struct slice key, struct slice value)
     if (net_block_parse(block, &parsed, NULL))
         add_to_list(w, block);
     else
-        buf_addf(&w->out, "# not carried: " PRIslice "\n", SLICE_ARG(key));
+        not_carried(w, "mynetworks", key);
 }
 
 static void add_relay_domain(void *ctx, struct slice key, struct slice value)
@@ -140,7 +170,7 @@ static void add_relay_domain(void *ctx, struct slice key, struct slice value)
 
     (void)value;
     if (!domain_key_parse(below ? slice_from(key, 1) : key, &parsed)) {
-        buf_addf(&w->out, "# not carried: " PRIslice "\n", SLICE_ARG(key));
+        not_carried(w, "relay_domains", key);
         return;
     }
     add_to_list(w, key);
@@ -265,7 +295,7 @@ static void add_route(struct writing *w, struct slice title, struct slice recipi
     struct slice host = next.len > 0 ? host_of(w, next, lmtp) : SLICE("");
 
     if ((next.len > 0 || lmtp) && host.len == 0) {
-        buf_addf(&w->out, "# not carried: " PRIslice "\n", SLICE_ARG(next));
+        not_carried(w, "route", next);
         return;
     }
     if (host.len > 0 && !lmtp && !slice_starts(next, SLICE("[")))
@@ -306,7 +336,7 @@ static void add_transport(void *ctx, struct slice key, struct slice value)
 
     add_comment(w, "transport_maps", arena_printf(w->t->arena, PRIslice " " PRIslice, SLICE_ARG(key), SLICE_ARG(value)));
     if ((!lmtp && !slice_eq(kind, SLICE("smtp")) && !slice_eq(kind, SLICE("relay"))) || !is_pattern(key))
-        buf_add(&w->out, SLICE("# not carried: a route sends by SMTP or LMTP\n"));
+        not_carried(w, "a route sends by SMTP or LMTP", arena_printf(w->t->arena, PRIslice " " PRIslice, SLICE_ARG(key), SLICE_ARG(value)));
     else
         add_route(w, arena_printf(w->t->arena, "transport " PRIslice, SLICE_ARG(key)), key, next, lmtp);
 }

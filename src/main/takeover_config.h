@@ -13,6 +13,7 @@ struct takeover_config {
     const struct postfix *postfix;
     const struct dovecot *dovecot;
     struct arena *arena;
+    struct box_notes notes; /* of what cannot be said in a config */
 };
 
 /*

@@ -35,7 +35,7 @@ static const struct {
 
 bool box_file(const char *root, struct slice path, struct arena *a, struct slice *out, bool *there, struct fail *why)
 {
-    SCOPED(buf_finish) struct buf text = {0};
+    SCOPED(buf_wipe) struct buf text = {0}; /* hashes and keys are read so too */
     const char *name = arena_cstr(a, path);
     struct fail local = {0};
     struct stat st;
@@ -74,7 +74,7 @@ struct slice postfix_word(struct slice *rest)
 }
 
 /* One logical line: what begins with a blank goes on; comments and empty lines between do not count. */
-static bool next_line(struct arena *a, struct slice *rest, struct slice *out)
+bool postfix_line(struct arena *a, struct slice *rest, struct slice *out)
 {
     struct buf b;
     bool any = false;
@@ -200,7 +200,7 @@ bool postfix_parse(const char *root, struct slice text, struct arena *a, const s
     struct slice line;
 
     *p = (struct postfix){.root = root, .arena = a, .notes = *notes};
-    while (next_line(a, &text, &line)) {
+    while (postfix_line(a, &text, &line)) {
         struct postfix_setting *s = arena_new(a, struct postfix_setting);
         struct slice value = line;
         s->name = slice_trim(slice_cut(&value, '='));
@@ -275,7 +275,7 @@ static void list_text(const struct listing *l, struct slice map, struct slice pa
         return;
     }
     compare_ages(l, map, path);
-    while (next_line(l->p->arena, &text, &line)) {
+    while (postfix_line(l->p->arena, &text, &line)) {
         struct slice value = line, key;
         if (aliases) {
             key = slice_trim(slice_cut(&value, ':'));

@@ -33,9 +33,13 @@ void postfix_each(const struct postfix *p, const char *setting, void (*each)(voi
                   void *ctx);
 /*
  * Settings of main.cf that are not empty and that neither a takeover uses, nor other settings name, nor are known to leave
- * alone what happens to mail: each is noted, once.
+ * alone what happens to mail, as they are: each is noted, once.
  */
 void postfix_note_unused(const struct postfix *p);
+/* Services of master.cf that there is no counterpart of, and what they set for themselves: each is noted. */
+void postfix_note_services(const struct postfix *p);
+/* Does main.cf itself say so, and not nothing? */
+bool postfix_is_set(const struct postfix *p, const char *name);
 /* The next of what a list holds, separated by commas and blanks; empty at its end. */
 struct slice postfix_word(struct slice *rest);
 

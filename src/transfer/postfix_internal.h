@@ -20,4 +20,7 @@ struct postfix {
     const struct postfix_setting *last;
 };
 
+/* One logical line of main.cf, master.cf or a table. */
+bool postfix_line(struct arena *a, struct slice *rest, struct slice *out);
+
 #endif

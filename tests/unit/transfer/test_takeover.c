@@ -112,10 +112,10 @@ static void test_unused(void)
     CHECK("parsed", postfix_parse(root, SLICE("header_checks = pcre:/x\nbiff = no\nrelayhost = $mine\nmine = x\nminer = y\nempty =\n"
                                             "m = hash:/etc/stale\nheader_checks = pcre:/y\n"), &arena, &noting, &p, &why));
     postfix_note_unused(p);
-    CHECK("what changes mail is named", said(&notes, "main.cf: header_checks: is set there"));
-    CHECK("so is what nobody knows", said(&notes, "main.cf: miner: "));
+    CHECK("what changes mail is named", said(&notes, "main.cf: header_checks = pcre:/y: is set there"));
+    CHECK("so is what nobody knows", said(&notes, "main.cf: miner = y: "));
     CHECK("what is harmless, used, named by another or empty is not",
-          !said(&notes, "biff") && !said(&notes, "relayhost") && !said(&notes, "mine:") && !said(&notes, "empty"));
+          !said(&notes, "biff") && !said(&notes, "relayhost") && !said(&notes, "mine =") && !said(&notes, "empty"));
     put("etc/stale", "k v\n");
     put("etc/stale.lmdb", "");
     postfix_each(p, "m", see, NULL);
@@ -124,6 +124,52 @@ static void test_unused(void)
     CHECK("an old text", utimensat(AT_FDCWD, path, old, 0) == 0);
     postfix_each(p, "m", see, NULL);
     CHECK("a database newer than its text", said(&notes, "hash:/etc/stale: the database is newer than the text"));
+}
+
+/* What Debian sets up is passed over, what somebody added is named. */
+static void test_services(void)
+{
+    static const char *const quiet[] = {
+        "local_transport = local:$myhostname\nvirtual_transport = lmtp:unix:private/dovecot-lmtp\nmailbox_size_limit = 0\ninet_interfaces = all\n",
+        "smtpd_relay_restrictions = permit_mynetworks permit_sasl_authenticated defer_unauth_destination\nsmtpd_tls_security_level = may\n",
+    };
+    static const char *const loud[] = {"virtual_transport = spamfilter:", "mailbox_transport = lmtp:inet:10.0.0.9:24", "mailbox_size_limit = 51200000",
+                                       "inet_interfaces = loopback-only", "smtpd_recipient_restrictions = reject_rbl_client zen.example",
+                                       "smtpd_client_restrictions = permit_mynetworks reject", "smtpd_tls_security_level = encrypt",
+                                       "mailbox_command = /usr/bin/procmail"};
+    static const char *const services[] = {"master.cf: 2525 inet smtpd: is not listened on", "master.cf: spamfilter unix pipe: mail is piped",
+                                           "master.cf: smtp inet postscreen: its tests", "master.cf: policyd-spf unix spawn: a service",
+                                           "master.cf: smtp: -o content_filter=spamfilter:dummy", "master.cf: submission: -o smtpd_sender_restrictions=reject_x"};
+    struct postfix *p;
+    struct fail why;
+
+    for (size_t i = 0; i < ARRAY_LEN(quiet); i++) {
+        buf_reset(&notes);
+        CHECK("parsed", postfix_parse(root, slice_of(quiet[i]), &arena, &noting, &p, &why));
+        postfix_note_unused(p);
+        CHECK_SLICE(quiet[i], buf_slice(&notes), SLICE(""));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(loud); i++) {
+        buf_reset(&notes);
+        CHECK("parsed", postfix_parse(root, arena_printf(&arena, "%s\n", loud[i]), &arena, &noting, &p, &why));
+        postfix_note_unused(p);
+        CHECK(loud[i], said(&notes, loud[i]));
+    }
+    put("etc/postfix/master.cf",
+        "# service type\nsmtp      inet  n - y - - smtpd\n  -o content_filter=spamfilter:dummy\nsmtp inet n - y - 1 postscreen\n"
+        "submission inet n       -       y       -       -       smtpd\n  -o syslog_name=postfix/submission\n  -o smtpd_tls_security_level=encrypt\n"
+        "  -o smtpd_relay_restrictions=permit_sasl_authenticated,reject\n  -o { smtpd_sender_restrictions = reject_x }\n"
+        "smtps inet n - y - - smtpd -o smtpd_tls_wrappermode=yes -o smtpd_client_restrictions=$mua_client_restrictions\n"
+        "2525 inet n - y - - smtpd\nspamfilter unix - n n - - pipe flags=R user=x argv=/x\npolicyd-spf unix - n n - 0 spawn user=x argv=/x\n"
+        "maildrop  unix  -       n       n       -       -       pipe\n  flags=DRXhu user=vmail argv=/usr/bin/maildrop\ncut line\n");
+    buf_reset(&notes);
+    postfix_note_services(p);
+    size_t lines = 0;
+    for (size_t i = 0; i < notes.len; i++)
+        lines += notes.data[i] == '\n';
+    for (size_t i = 0; i < ARRAY_LEN(services); i++)
+        CHECK(services[i], said(&notes, services[i]));
+    CHECK("and nothing else", lines == ARRAY_LEN(services));
 }
 
 static const struct {
@@ -277,6 +323,7 @@ int main(void)
     test_settings();
     test_maps();
     test_unused();
+    test_services();
     test_queries();
     test_harmful();
     test_users();
