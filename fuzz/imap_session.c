@@ -9,6 +9,7 @@
 #include "fuzz.h"
 #include "imap/server.h"
 #include "imap_grammar.h"
+#include "room.h"
 #include "session.h"
 #include "store/acl.h"
 #include "store/store.h"
@@ -37,7 +38,7 @@ static uint64_t modseq_of(struct account *a)
     struct account_usage usage;
     struct fail why;
 
-    session_must(account_usage(a, &usage, &why), "usage", &why);
+    room_must(account_usage(a, &usage, &why), "usage", &why);
     return usage.highest_modseq;
 }
 
@@ -48,7 +49,7 @@ static void fill(struct account *a, const char *name)
     struct fail why;
 
     arena_init(&arena, 1 << 20);
-    session_must(mailbox_find(a, slice_of(name), &arena, &box, &why), "mailbox", &why);
+    room_must(mailbox_find(a, slice_of(name), &arena, &box, &why), "mailbox", &why);
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         session_append(a, box.id, slice_of(texts[i]));
     arena_finish(&arena);
@@ -59,8 +60,8 @@ static void share(struct account *a, const char *name)
     uint64_t id;
     struct fail why;
 
-    session_must(mailbox_create(a, slice_of(name), USE_NONE, &id, &why), "create", &why);
-    session_must(acl_set(a, id, slice_of(accounts[0].address), ACL_REPLACE, RIGHTS_ALL & ~(unsigned)RIGHT_ADMINISTER, 0, &why), "share", &why);
+    room_must(mailbox_create(a, slice_of(name), USE_NONE, &id, &why), "create", &why);
+    room_must(acl_set(a, id, slice_of(accounts[0].address), ACL_REPLACE, RIGHTS_ALL & ~(unsigned)RIGHT_ADMINISTER, 0, &why), "share", &why);
     fill(a, name);
 }
 
@@ -71,14 +72,14 @@ static void prepare(struct store *st)
         struct account *a;
         struct fail why;
         if (accounts[i].id != 0) {
-            session_must(store_account(st, accounts[i].id, &a, &why), "account", &why);
+            room_must(store_account(st, accounts[i].id, &a, &why), "account", &why);
             bool same = modseq_of(a) == accounts[i].modseq;
             account_release(&a);
             if (same)
                 continue;
         }
         accounts[i].id = session_new_account(slice_of(accounts[i].address));
-        session_must(store_account(st, accounts[i].id, &a, &why), "account", &why);
+        room_must(store_account(st, accounts[i].id, &a, &why), "account", &why);
         if (i == 0)
             fill(a, "INBOX");
         else

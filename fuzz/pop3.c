@@ -8,6 +8,7 @@
 #include "base/body.h"
 #include "fuzz.h"
 #include "pop3/server.h"
+#include "room.h"
 #include "session.h"
 #include "store/store.h"
 
@@ -23,7 +24,7 @@ static void fill(struct account *a)
     struct fail why;
 
     arena_init(&arena, 1 << 20);
-    session_must(mailbox_find(a, SLICE("INBOX"), &arena, &inbox, &why), "INBOX", &why);
+    room_must(mailbox_find(a, SLICE("INBOX"), &arena, &inbox, &why), "INBOX", &why);
     for (size_t i = inbox.messages; i < INBOX_MESSAGES - 1; i++)
         session_append(a, inbox.id, slice_of(texts[i % ARRAY_LEN(texts)]));
     if (inbox.messages < INBOX_MESSAGES) {
@@ -90,7 +91,7 @@ static struct session_end play(const struct pop3_service *service, struct slice 
     if (account == 0)
         account = session_new_account(SLICE("u0@example.test"));
     session_sign_in(account);
-    session_must(store_account(service->store, account, &a, &why), "account", &why);
+    room_must(store_account(service->store, account, &a, &why), "account", &why);
     fill(a);
     account_release(&a);
     struct session_end end = session_play(&pop3_protocol, (void *)(uintptr_t)service, in, way, said);

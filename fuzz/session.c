@@ -5,12 +5,12 @@
 
 #include <sched.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/body.h"
 #include "directory/directory.h"
 #include "fuzz.h"
 #include "policy/login.h"
+#include "room.h"
 #include "storage/volume.h"
 #include "store/store.h"
 
@@ -291,53 +291,20 @@ void login_destroy(struct login **l)
 
 /* ---- the store ---- */
 
-static char folder[40] = "/dev/shm/posthorn-fuzz-XXXXXX";
 static struct session_store opened;
-
-void session_must(bool ok, const char *what, const struct fail *why)
-{
-    if (ok)
-        return;
-    fprintf(stderr, "%s: %s\n", what, why->text);
-    abort();
-}
 
 void session_append(struct account *a, uint64_t mailbox, struct slice text)
 {
-    const struct body_limits limits = {.memory_max = 1 << 20, .size_max = 1 << 24, .spool_dir = folder};
+    const struct body_limits limits = {.memory_max = 1 << 20, .size_max = 1 << 24, .spool_dir = room_folder()};
     struct body *b = body_create(&limits);
     struct append_item item = {.body = b, .internal_date = 1234567890};
     uint32_t uidvalidity;
     uint64_t modseq;
     struct fail why;
 
-    session_must(body_add(b, text, &why), "body", &why);
-    session_must(message_append(a, mailbox, &item, 1, &uidvalidity, &modseq, &why), "append", &why);
+    room_must(body_add(b, text, &why), "body", &why);
+    room_must(message_append(a, mailbox, &item, 1, &uidvalidity, &modseq, &why), "append", &why);
     body_destroy(&b);
-}
-
-static void clean_up(void)
-{
-    char command[100];
-
-    (void)snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    if (system(command) != 0)
-        fprintf(stderr, "%s stays\n", folder);
-}
-
-static void make_folder(void)
-{
-    if (mkdtemp(folder) != NULL)
-        return;
-    (void)snprintf(folder, sizeof folder, "/tmp/posthorn-fuzz-XXXXXX");
-    if (mkdtemp(folder) == NULL)
-        abort();
-}
-
-static const char *in_folder(char *path, size_t size, const char *name)
-{
-    (void)snprintf(path, size, "%s/%s", folder, name);
-    return path;
 }
 
 const struct session_store *session_store(void)
@@ -345,14 +312,11 @@ const struct session_store *session_store(void)
     struct directory_limits d;
     struct volume_limits v;
     struct store_limits s;
-    char path[100];
     struct fail why;
 
     if (opened.store != NULL)
         return &opened;
     log_set_level(LOG_ERROR);
-    make_folder();
-    (void)atexit(clean_up);
     volume_limits_default(&v);
     v.volume_bytes = 4 << 20;
     v.prewrite_bytes = 1 << 20;
@@ -360,11 +324,11 @@ const struct session_store *session_store(void)
     v.reserve_bytes = 0;
     store_limits_default(&s);
     directory_limits_default(&d);
-    session_must(volumes_open(in_folder(path, sizeof path, "volumes"), &v, &opened.volumes, &why), "volumes", &why);
-    session_must(store_open(folder, opened.volumes, &s, &opened.store, &why), "store", &why);
-    session_must(directory_open(in_folder(path, sizeof path, "directory.db"), &d, &opened.directory, &why), "directory", &why);
-    session_must(directory_domain_add(opened.directory, SLICE("example.test"), &why), "domain", &why);
-    opened.folder = folder;
+    room_must(volumes_open(room_path("volumes").text, &v, &opened.volumes, &why), "volumes", &why);
+    room_must(store_open(room_folder(), opened.volumes, &s, &opened.store, &why), "store", &why);
+    room_must(directory_open(room_path("directory.db").text, &d, &opened.directory, &why), "directory", &why);
+    room_must(directory_domain_add(opened.directory, SLICE("example.test"), &why), "domain", &why);
+    opened.folder = room_folder();
     return &opened;
 }
 
@@ -377,11 +341,11 @@ uint64_t session_new_account(struct slice address)
 
     arena_init(&a, 1 << 16);
     if (directory_login(opened.directory, address, &a, &was, &why)) {
-        session_must(store_account_remove(opened.store, was.id, &why), "remove", &why);
-        session_must(directory_account_remove(opened.directory, was.id, &why), "remove", &why);
+        room_must(store_account_remove(opened.store, was.id, &why), "remove", &why);
+        room_must(directory_account_remove(opened.directory, was.id, &why), "remove", &why);
     }
-    session_must(directory_account_add(opened.directory, address, &id, &why), "add", &why);
-    session_must(store_account_create(opened.store, id, &why), "create", &why);
+    room_must(directory_account_add(opened.directory, address, &id, &why), "add", &why);
+    room_must(store_account_create(opened.store, id, &why), "create", &why);
     arena_finish(&a);
     return id;
 }

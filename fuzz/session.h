@@ -30,9 +30,9 @@ struct session_end {
 struct session_end session_play(const struct conn_protocol *protocol, void *service, struct slice in,
                                 const struct session_way *way, struct buf *said);
 
-/* ---- a store in a temporary folder, gone with the program ---- */
+/* ---- a store in a temporary folder (room.h) ---- */
 
-/* In memory where there is /dev/shm.  The directory has the domain example.test and nobody in it. */
+/* The directory has the domain example.test and nobody in it. */
 struct session_store {
     struct store *store;
     struct volumes *volumes;
@@ -42,8 +42,6 @@ struct session_store {
 const struct session_store *session_store(void);
 /* A new account of that address, in the directory and the store; the one that had it before is removed. */
 uint64_t session_new_account(struct slice address);
-/* What must be true for the target to make sense at all. */
-void session_must(bool ok, const char *what, const struct fail *why);
 void session_append(struct account *a, uint64_t mailbox, struct slice text);
 /* Logins are to account `id` from here on. */
 void session_sign_in(uint64_t id);

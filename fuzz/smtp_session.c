@@ -8,6 +8,7 @@
  */
 #include "base/address.h"
 #include "fuzz.h"
+#include "room.h"
 #include "session.h"
 #include "smtp/server.h"
 #include "deliver/deliver.h"

@@ -8,9 +8,32 @@
 #include <stdarg.h>
 
 #include "base/clock.h"
+#include "base/unicode.h"
 
 enum { PROGRESS_MS = 10000 }; /* RFC 9585 section 4: every 10 to 15 seconds */
 enum { ANSWER_MAX = 8 * 1024 * 1024 }; /* COPYUID and MODIFIED carry sets: of a million messages, every second */
+
+/*
+ * text = 1*TEXT-CHAR: ASCII, but for who has enabled more (RFC 9051 section 9): mailbox names in it are written as that
+ * client knows them.
+ */
+static struct slice make_text(struct imap_session *s, const struct buf *b)
+{
+    struct buf clean, encoded;
+    struct slice text;
+
+    if (slice_is_ascii(buf_slice(b)))
+        return arena_keep(&s->arena, buf_slice(b));
+    buf_init(&clean, ANSWER_MAX);
+    buf_init(&encoded, ANSWER_MAX);
+    utf8_add_clean(&clean, buf_slice(b));
+    if (!imap_speaks_utf8(s))
+        utf7_encode(&encoded, buf_slice(&clean));
+    text = arena_keep(&s->arena, buf_slice(imap_speaks_utf8(s) ? &clean : &encoded));
+    buf_finish(&clean);
+    buf_finish(&encoded);
+    return text;
+}
 
 static void __attribute__((format(printf, 3, 0)))
 answer(struct imap_session *s, const char *kind, const char *fmt, va_list ap)
@@ -24,7 +47,7 @@ answer(struct imap_session *s, const char *kind, const char *fmt, va_list ap)
     buf_add_char(&b, ' ');
     buf_vaddf(&b, fmt, ap);
     if (!b.failed)
-        s->answer = arena_keep(&s->arena, buf_slice(&b));
+        s->answer = make_text(s, &b);
     if (s->answer.len == 0)
         s->answer = SLICE("NO [LIMIT] The command needs too much memory");
     buf_finish(&b);

@@ -149,7 +149,8 @@ static bool pwritev_all(int fd, struct iovec *iov, int count, uint64_t at, struc
         at += (uint64_t)n;
         for (size_t left = (size_t)n; left > 0 && count > 0;) {
             size_t part = left < iov->iov_len ? left : iov->iov_len;
-            iov->iov_base = (char *)iov->iov_base + part;
+            if (part > 0) /* of an empty message there are no bytes to point to */
+                iov->iov_base = (char *)iov->iov_base + part;
             iov->iov_len -= part;
             left -= part;
             if (iov->iov_len == 0) {

@@ -79,10 +79,9 @@ static bool find_tag(const struct scan *s, uint64_t at, uint64_t *found, bool *b
             }
             *blank = *blank && is_zero(bytes + i, RECORD_ALIGN);
         }
-        if (got < n || got <= VOLUME_TAG_BYTES)
+        if (got < n || got == s->end - at) /* a cut file may end anywhere: what is left holds no tag */
             break;
         at += got - VOLUME_TAG_BYTES; /* a tag may lie across the windows' border */
-        at -= at % RECORD_ALIGN;
     }
     *found = s->end;
     return true;
