@@ -8,23 +8,21 @@
 #include <errno.h>
 #include <gsasl.h>
 #include <openssl/evp.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "auth/foreign.h"
+#include "auth/hash_queue.h"
 #include "base/encode.h"
 
 struct hasher {
     unsigned passes;
     size_t memory;
-    pthread_mutex_t lock;
-    pthread_cond_t freed;
-    unsigned free_runs;
+    struct hash_queue *queue;
     struct hash_text nobodys;
 };
 
-struct hasher *hasher_create(unsigned passes, uint64_t memory, unsigned runs, struct fail *why)
+struct hasher *hasher_create(unsigned passes, uint64_t memory, unsigned runs, unsigned waiting, struct fail *why)
 {
     struct hasher *h = xcalloc(1, sizeof *h);
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -32,13 +30,12 @@ struct hasher *hasher_create(unsigned passes, uint64_t memory, unsigned runs, st
 
     h->passes = passes;
     h->memory = (size_t)memory;
-    h->free_runs = runs > 0 ? runs : cores > 0 ? (unsigned)cores : 1;
-    (void)pthread_mutex_init(&h->lock, NULL);
-    (void)pthread_cond_init(&h->freed, NULL);
     random_bytes(password, sizeof password);
     if (sodium_init() < 0)
         (void)fail_set(why, FAIL_PERM, FAIL_OTHER, "libsodium does not start");
-    else if (hasher_make(h, slice_make(password, sizeof password), &h->nobodys, why))
+    else
+        h->queue = hash_queue_create(runs > 0 ? runs : cores > 0 ? (unsigned)cores : 1, waiting, why);
+    if (h->queue != NULL && hasher_make(h, slice_make(password, sizeof password), &h->nobodys, why))
         return h;
     hasher_destroy(&h);
     return NULL;
@@ -48,59 +45,76 @@ void hasher_destroy(struct hasher **h)
 {
     if (*h == NULL)
         return;
-    (void)pthread_cond_destroy(&(*h)->freed);
-    (void)pthread_mutex_destroy(&(*h)->lock);
+    hash_queue_destroy(&(*h)->queue);
     free(*h);
     *h = NULL;
 }
 
-static void run_begin(struct hasher *h)
-{
-    (void)pthread_mutex_lock(&h->lock);
-    while (h->free_runs == 0)
-        (void)pthread_cond_wait(&h->freed, &h->lock);
-    h->free_runs--;
-    (void)pthread_mutex_unlock(&h->lock);
-}
+/* ---- what a thread of the queue does ---- */
 
-static void run_end(struct hasher *h)
-{
-    (void)pthread_mutex_lock(&h->lock);
-    h->free_runs++;
-    (void)pthread_cond_signal(&h->freed);
-    (void)pthread_mutex_unlock(&h->lock);
-}
+struct verifying {
+    const struct hasher *hasher;
+    const struct hash_text *stored;
+    struct slice password;
+    bool right, known;
+    struct fail why;
+};
 
-bool hasher_verify(struct hasher *h, const struct hash_text *stored, struct slice password, bool *right,
-                   struct fail *why)
+static void verify(void *ctx)
 {
-    bool foreign = stored != NULL && foreign_is(stored);
-    const struct hash_text *text = stored != NULL && !foreign ? stored : &h->nobodys;
+    struct verifying *v = ctx;
+    bool foreign = v->stored != NULL && foreign_is(v->stored);
+    const struct hash_text *text = v->stored != NULL && !foreign ? v->stored : &v->hasher->nobodys;
 
-    run_begin(h);
-    if (foreign && (!foreign_verify(stored, password, right, why) || *right)) {
-        run_end(h);
-        return *right;
+    if (foreign && (!foreign_verify(v->stored, v->password, &v->right, &v->why) || v->right)) {
+        v->known = v->right;
+        return;
     }
     errno = 0;
-    bool same = crypto_pwhash_str_verify(text->text, password.ptr, password.len) == 0;
-    int error = errno; /* EINVAL: another password; anything else: it did not get that far */
-    run_end(h);
-    if (!same && error != EINVAL)
-        return fail_code(why, FAIL_TEMP, FAIL_OTHER, "4.7.0", "no memory to check a password");
-    *right = same && stored != NULL && !foreign;
-    return true;
+    bool same = crypto_pwhash_str_verify(text->text, v->password.ptr, v->password.len) == 0;
+    v->known = same || errno == EINVAL; /* another password; anything else: it did not get that far */
+    v->right = same && v->stored != NULL && !foreign;
+    if (!v->known)
+        (void)fail_code(&v->why, FAIL_TEMP, FAIL_OTHER, "4.7.0", "no memory to check a password");
+}
+
+bool hasher_verify(struct hasher *h, const struct hash_asker *asker, const struct hash_text *stored,
+                   struct slice password, bool *right, struct fail *why)
+{
+    struct verifying v = {.hasher = h, .stored = stored, .password = password};
+
+    if (!hash_queue_run(h->queue, asker, verify, &v))
+        return fail_code(why, FAIL_TEMP, FAIL_LIMIT, "4.7.0", "too many sign in at this moment; try again in a minute");
+    *right = v.right;
+    if (!v.known)
+        *why = v.why;
+    return v.known;
+}
+
+struct making {
+    const struct hasher *hasher;
+    struct slice password;
+    struct hash_text *out;
+    bool ok;
+};
+
+static void make(void *ctx)
+{
+    struct making *m = ctx;
+
+    m->ok = crypto_pwhash_str_alg(m->out->text, m->password.ptr, m->password.len, m->hasher->passes, m->hasher->memory,
+                                  crypto_pwhash_ALG_ARGON2ID13) == 0;
 }
 
 bool hasher_make(struct hasher *h, struct slice password, struct hash_text *out, struct fail *why)
 {
-    run_begin(h);
-    int status = crypto_pwhash_str_alg(out->text, password.ptr, password.len, h->passes, h->memory,
-                                       crypto_pwhash_ALG_ARGON2ID13);
-    run_end(h);
-    return status == 0 ||
-           fail_set(why, FAIL_TEMP, FAIL_OTHER, "Argon2id with %u passes over %zu bytes does not run",
-                    h->passes, h->memory);
+    struct making m = {.hasher = h, .password = password, .out = out};
+    struct hash_asker asker = {.known = true};
+
+    if (!hash_queue_run(h->queue, &asker, make, &m))
+        return fail_code(why, FAIL_TEMP, FAIL_LIMIT, "4.7.0", "too many sign in at this moment; try again in a minute");
+    return m.ok || fail_set(why, FAIL_TEMP, FAIL_OTHER, "Argon2id with %u passes over %zu bytes does not run", h->passes,
+                            h->memory);
 }
 
 bool hasher_is_old(const struct hasher *h, const struct hash_text *stored)

@@ -12,6 +12,7 @@ void auth_limits_default(struct auth_limits *l)
     *l = (struct auth_limits){
         .hash_passes = 2,
         .hash_memory = 19 * 1024 * 1024,
+        .hash_waiting = 48,
         .scram_iterations = 100000,
         .mechanisms = "SCRAM-SHA-256 OAUTHBEARER XOAUTH2 PLAIN LOGIN",
         .oauth_issuer = "",

@@ -22,6 +22,7 @@ struct auth_limits {
     unsigned hash_passes;      /* default 2 */
     uint64_t hash_memory;      /* bytes; default 19 MiB */
     unsigned hash_runs;        /* at one time, for memory's sake; 0: as many as cores */
+    unsigned hash_waiting;     /* for one of those runs, at most (auth/hash_queue.h); default 48 */
     unsigned scram_iterations; /* of the keys kept for SCRAM-SHA-256; default 100,000; 0: none are kept */
 
     const char *mechanisms; /* that are offered where they can be, by preference, separated by blanks */
@@ -70,7 +71,7 @@ bool auth_server_open(const char *path, const struct auth_limits *limits, struct
 void auth_server_close(struct auth_server **s);
 
 /*
- * For ipc_server_create.  The pool should have more threads than hash_runs: the others
+ * For ipc_server_create.  The pool should have more threads than hash_runs and hash_waiting: the others
  * answer from the cache meanwhile.
  */
 struct ipc_service auth_server_service(struct auth_server *s);

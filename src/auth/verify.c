@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "auth/foreign.h"
+#include "auth/hash_queue.h"
 #include "auth/throttle.h"
 #include "auth/verified.h"
 #include "base/clock.h"
@@ -39,7 +40,7 @@ bool verifier_create(struct credentials *c, const struct auth_limits *limits, st
     v->verified = verified_create(limits->cached_logins, limits->cached_seconds);
     v->peers = throttle_create(limits->throttled, limits->failure_seconds);
     v->logins = throttle_create(limits->throttled, limits->failure_seconds);
-    v->hasher = hasher_create(limits->hash_passes, limits->hash_memory, limits->hash_runs, why);
+    v->hasher = hasher_create(limits->hash_passes, limits->hash_memory, limits->hash_runs, limits->hash_waiting, why);
     if (v->hasher == NULL || !credentials_secret(c, v->secret, why))
         return false;
     *out = v;
@@ -161,6 +162,12 @@ static void attempt_keys(const struct verifier *v, struct attempt *t, struct sli
     t->now = clock_mono_ms() / 1000;
 }
 
+/* Has the peer signed in to the account lately? */
+static bool is_known(const struct verifier *v, const struct attempt *t)
+{
+    return t->found && verified_knows_peer(v->verified, t->credential.account, t->peer);
+}
+
 /*
  * A login under attack stays open to the peers that signed in to it lately, or anybody could lock anybody out.  Not for ever:
  * a taken-over `mail` can say that each guess comes from there.
@@ -168,14 +175,16 @@ static void attempt_keys(const struct verifier *v, struct attempt *t, struct sli
 static uint64_t most_failures(struct verifier *v, const struct attempt *t)
 {
     enum { KNOWN_PEERS = 10 };
-    bool known = t->found && verified_knows_peer(v->verified, t->credential.account, t->peer);
 
-    return v->limits.login_failures * (uint64_t)(known ? KNOWN_PEERS : 1);
+    return v->limits.login_failures * (uint64_t)(is_known(v, t) ? KNOWN_PEERS : 1);
 }
 
 /* Too many failures? */
-static bool refused(struct verifier *v, const struct attempt *t, struct fail *why)
+static bool refused(struct verifier *v, const struct attempt *t, struct verified_login *out)
 {
+    struct fail *why = &out->why;
+
+    out->delay_ms = v->limits.delay_ms; /* nor is asking for nothing free */
     if (!t->exempt && throttle_failures(v->peers, t->peer, t->now) >= v->limits.peer_failures) {
         (void)fail_code(why, FAIL_TEMP, FAIL_LIMIT, "4.7.0",
                         "too many failed logins from your address; try again later");
@@ -186,6 +195,7 @@ static bool refused(struct verifier *v, const struct attempt *t, struct fail *wh
                         "too many failed logins with this name; try again later");
         return true;
     }
+    out->delay_ms = 0;
     return false;
 }
 
@@ -199,7 +209,10 @@ static unsigned delay_after(const struct auth_limits *l, unsigned failures)
     return delay < l->delay_ms_max ? (unsigned)delay : l->delay_ms_max;
 }
 
-/* What is stored at another cost than today's, or not yet, is made anew while the password is at hand. */
+/*
+ * What is stored at another cost than today's, or not yet, is made anew while the password is at hand, and
+ * remembered as verified: the next login need not run Argon2 once more.
+ */
 static void refresh_stored(struct verifier *v, const struct attempt *t)
 {
     const struct credential *old = &t->credential;
@@ -209,8 +222,11 @@ static void refresh_stored(struct verifier *v, const struct attempt *t)
 
     bool made = (!old_hash || hasher_make(v->hasher, t->password, &hash, NULL)) &&
                 (!old_keys || scram_keys_make(t->password, v->limits.scram_iterations, &scram, NULL));
-    if (made && (old_hash || old_keys))
-        (void)credentials_rehash(v->credentials, old, &hash, &scram, NULL);
+    if (made && (old_hash || old_keys) && credentials_rehash(v->credentials, old, &hash, &scram, NULL) && old_hash) {
+        unsigned char mac[VERIFIED_MAC_BYTES];
+        hmac(v, slice_of(hash.text), t->password, mac);
+        verified_add(v->verified, old->account, mac, t->peer, t->now);
+    }
     sodium_memzero(&hash, sizeof hash);
     sodium_memzero(&scram, sizeof scram);
 }
@@ -218,18 +234,21 @@ static void refresh_stored(struct verifier *v, const struct attempt *t)
 static enum verdict run_hash(struct verifier *v, const struct attempt *t, struct verified_login *out)
 {
     struct throttle_mark peer = {0}, login = throttle_begin(v->logins, t->login, t->guess, t->now);
+    struct hash_asker asker = {.peer = t->peer, .login = t->login, .known = is_known(v, t)};
     bool right = false;
 
     if (!t->exempt)
         peer = throttle_begin(v->peers, t->peer, t->guess, t->now);
     bool known =
-        hasher_verify(v->hasher, t->found ? &t->credential.hash : NULL, t->password, &right, &out->why);
+        hasher_verify(v->hasher, &asker, t->found ? &t->credential.hash : NULL, t->password, &right, &out->why);
     if (!known || right) {
         throttle_forgive(v->logins, t->login, login, t->now);
         throttle_forgive(v->peers, t->peer, peer, t->now);
     }
-    if (!known)
+    if (!known) {
+        out->delay_ms = v->limits.delay_ms;
         return VERDICT_NOT_NOW;
+    }
     if (right) {
         verified_add(v->verified, t->credential.account, t->mac, t->peer, t->now);
         refresh_stored(v, t);
@@ -243,7 +262,7 @@ static enum verdict check(struct verifier *v, struct attempt *t, struct verified
 {
     uint64_t app = 0;
 
-    if (refused(v, t, &out->why))
+    if (refused(v, t, out))
         return VERDICT_NOT_NOW;
     if (t->has_app && !credentials_app_find(v->credentials, t->credential.account, &t->app, t->about->service, &app, &out->why))
         return VERDICT_NOT_NOW;
@@ -322,7 +341,7 @@ static enum verdict judge(struct verifier *v, const struct attempt *t, bool righ
 {
     struct throttle_mark peer = {0}, login;
 
-    if (refused(v, t, &out->why))
+    if (refused(v, t, out))
         return VERDICT_NOT_NOW;
     if (right) {
         verified_add_peer(v->verified, t->credential.account, t->peer, t->now);

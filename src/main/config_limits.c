@@ -157,6 +157,7 @@ const struct config_limit config_limits[] = {
     COUNT(auth, hash_passes, 1, 1000),
     BYTES(auth, hash_memory, 8 * KB, 4 * GB),
     COUNT(auth, hash_runs, 0, 256),
+    COUNT(auth, hash_waiting, 0, 10000),
     COUNT(auth, scram_iterations, 0, 10000000),
     TEXT(auth, mechanisms),
     TEXT(auth, oauth_issuer),

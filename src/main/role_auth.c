@@ -49,7 +49,7 @@ static void auth_stop(void *work)
     free(w);
 }
 
-/* Threads enough that some answer from the cache while every hash that may run is running. */
+/* Threads enough that some answer from the cache while every hash that may run is running, and every one that may wait waits. */
 static struct ipc_limits server_limits(const struct config *c)
 {
     struct ipc_limits limits = c->ipc;
@@ -58,6 +58,7 @@ static struct ipc_limits server_limits(const struct config *c)
 
     if (limits.threads < hashes + 2 + SIGNING_THREADS)
         limits.threads = hashes + 2 + SIGNING_THREADS;
+    limits.threads += c->auth.hash_waiting;
     if (auth_limits_need_fetch(&c->auth))
         limits.threads += ISSUER_THREADS;
     return limits;

@@ -400,7 +400,7 @@ static void check_upgraded(const char *file, const struct scram_keys *keys)
 
 static void test_upgrade(const char *dir)
 {
-    struct hasher *hasher = hasher_create(limits.hash_passes, limits.hash_memory, 1, &why);
+    struct hasher *hasher = hasher_create(limits.hash_passes, limits.hash_memory, 1, 4, &why);
     struct hash_text hash;
     struct scram_keys keys;
     char file[64];
