@@ -57,7 +57,7 @@ class Server:
         config = self.folder / "data/posthorn.conf"
         text = re.sub(r"(listener \"[^\"]*\" \{)", r"\1\n    proxy = true", config.read_text())
         text = re.sub(r"\nauth \{[^}]*\}", "", text)
-        config.write_text(text + '\nproxy_from = {"127.1.0.0/16"}\n' + self.settings)
+        config.write_text(text.replace("\"warning\"", "\"info\"" if os.environ.get("ABUSE_LOG") else "\"warning\"") + '\nproxy_from = {"127.1.0.0/16"}\n' + self.settings)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
             told.bind(str(self.folder / "notify"))
             told.settimeout(120)
@@ -144,6 +144,9 @@ class Abuse:
             body = ("From: a@example.net\r\nSubject: filler\r\n\r\n" + ("words and words and more words\r\n" * (size // 32))).encode()
             for _ in range(messages):
                 c.append("INBOX", None, None, body)
+        import smtplib
+        with smtplib.SMTP("127.0.0.1", self.server.ports["smtp"]) as c:
+            c.sendmail("a@example.net", [f"u{n}@{DOMAIN}" for n in range(1, ACCOUNTS + 1)], body * 50)
         for n in range(ACCOUNTS + 1):
             with IMAP4("127.0.0.1", self.server.ports["imap"]) as c:
                 c.login(f"u{n}@{DOMAIN}", f"demo-u{n}")

@@ -108,5 +108,5 @@ void accept_one(struct worker *w, uint64_t index)
         return;
     struct conn *c = conn_create(n, fd, &l->row, &peer);
     if (c != NULL)
-        conn_run(w, c);
+        loop_run_or_defer(w, c);
 }

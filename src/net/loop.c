@@ -76,6 +76,14 @@ static unsigned marks_of(uint32_t events)
     return marks;
 }
 
+void loop_run_or_defer(struct worker *w, struct conn *c)
+{
+    if (slow_is_due(c))
+        slow_push(w->net->slow, c);
+    else
+        conn_run(w, c);
+}
+
 /* Serves one event; with `wait`, the next that comes. */
 static void serve_event(struct worker *w, bool wait)
 {
@@ -100,7 +108,7 @@ static void serve_event(struct worker *w, bool wait)
     else
         c = conn_claim(n, number, marks_of(event.events));
     if (c != NULL)
-        conn_run(w, c);
+        loop_run_or_defer(w, c);
 }
 
 void loop_run(void *net, unsigned number)
@@ -113,12 +121,17 @@ void loop_run(void *net, unsigned number)
         struct conn *c = queue_first ? queue_take(n) : NULL;
         if (c != NULL) {
             atomic_fetch_add_explicit(&n->taken, 1, memory_order_relaxed);
-            conn_run(w, c);
+            loop_run_or_defer(w, c);
         } else {
             serve_event(w, !atomic_load_explicit(&n->queued, memory_order_relaxed));
         }
         queue_first = c == NULL;
     }
+    worker_finish(w);
+}
+
+void worker_finish(struct worker *w)
+{
     free(w->in);
     free(w->scratch);
     free(w->record);

@@ -6,6 +6,7 @@
  *   net.c      creating, starting, stopping; the administrator's view
  *   slots.c    the table of connections: type-stable memory, states, marks
  *   loop.c     workers: epoll, the queue of woken connections
+ *   slow.c     workers for those who want more than their share
  *   accept.c   listeners
  *   life.c     a connection begins, and ends
  *   turn.c     one turn of it: what happens between wake and park
@@ -129,6 +130,9 @@ struct conn {
     uint32_t want;
     uint32_t turn_commands;
 
+    /* slow.c: processor time of late */
+    uint32_t spent_us, spent_at_ms;
+
     /* out: the pieces, then `out` from out_at */
     struct out_piece  *pieces;
     struct out_piece **pieces_end;
@@ -196,6 +200,7 @@ struct net {
     pthread_mutex_t queue_lock;
     struct conn    *queue, **queue_end;
     _Atomic bool    queued; /* queue is not empty; a hint */
+    struct slow    *slow;
 
     pthread_mutex_t lock;   /* slots, listeners, the administrator's view */
     pthread_cond_t  fewer;  /* `open` went down */
@@ -230,17 +235,35 @@ void conn_mark(struct conn *c, unsigned mark);
 struct conn *conn_claim(struct net *n, uint64_t number, unsigned marks);
 unsigned conn_take_marks(struct conn *c); /* by the owner */
 bool     conn_park(struct conn *c); /* false: there are marks, it stays the caller's */
+void     conn_queue(struct conn *c);   /* it is about to stand in a queue: nobody's, and no mark moves it */
 void     conn_requeue(struct conn *c); /* behind the others */
 
 /* ---- loop.c ---- */
 
 void         queue_push(struct net *n, struct conn *c);
 void         loop_run(void *net, unsigned number); /* a worker's life */
+/* Those who have had more than their share of late (slow.c) go where they are in nobody's way. */
+void         loop_run_or_defer(struct worker *w, struct conn *c);
+void         worker_finish(struct worker *w); /* it leaves: what it lends is freed */
 int64_t      loop_beat(void *net);
 /* Epoll numbers that are no slots: */
 #define NUMBER_QUEUE       UINT64_MAX
 #define NUMBER_QUIT        (UINT64_MAX - 1)
 #define NUMBER_IS_LISTENER ((uint64_t)0xffffff00 << 32) /* and its index */
+
+/* ---- slow.c ---- */
+
+struct slow *slow_create(struct net *n);
+bool slow_start(struct slow *s, struct fail *why);
+void slow_stop(struct slow *s);
+void slow_destroy(struct slow **s);
+/* The connection has used its worker's processor since `*mark_us` (of slow_clock()), which moves on. */
+int64_t slow_clock(void);
+void slow_charge(struct conn *c, int64_t *mark_us);
+/* By a worker in a hurry that has just become the owner: should others have it first? */
+bool slow_is_due(const struct conn *c);
+/* By the owner: behind those who wait for a slow worker. */
+void slow_push(struct slow *s, struct conn *c);
 
 /* ---- accept.c ---- */
 

@@ -83,10 +83,11 @@ struct net *net_create(const struct net_limits *limits, struct fail *why)
     n->queue_end = &n->queue;
     n->chunk_count = n->limits.connections_max / SLOTS_PER_CHUNK + 1;
     n->chunks = xcalloc(n->chunk_count, sizeof(*n->chunks));
-    n->worker = xcalloc(n->limits.workers_max, sizeof(*n->worker));
-    for (unsigned i = 0; i < n->limits.workers_max; i++)
+    n->worker = xcalloc(2 * (size_t)n->limits.workers_max, sizeof(*n->worker));
+    for (unsigned i = 0; i < 2 * n->limits.workers_max; i++)
         n->worker[i].net = n;
     n->workers = workers_create(n->limits.workers, n->limits.workers_max, loop_run, n);
+    n->slow = slow_create(n);
     n->timers = timers_create(fire, loop_beat, n);
     n->peers = peers_create(n->limits.connections_per_address, n->limits.connections_per_second_per_address);
     n->hush = hush_create();
@@ -166,7 +167,7 @@ bool net_start(struct net *n, struct fail *why)
         if (!accept_arm(n, l, true))
             return fail_errno(why, errno, "listener %s", l->row.name);
     }
-    return timers_start(n->timers, why) && workers_start(n->workers, why);
+    return timers_start(n->timers, why) && slow_start(n->slow, why) && workers_start(n->workers, why);
 }
 
 static void close_listeners(struct net *n)
@@ -210,7 +211,7 @@ void net_stop(struct net *n, unsigned seconds)
         return;
     close_listeners(n);
     if (!n->started && n->open > 0) /* adopted for a start that never came: they need somebody to end them */
-        (void)workers_start(n->workers, NULL);
+        (void)(slow_start(n->slow, NULL) && workers_start(n->workers, NULL));
     mark_all(n, MARK_STOP);
     (void)pthread_mutex_lock(&n->lock);
     bool empty = wait_until_empty(n, (int)seconds);
@@ -222,6 +223,7 @@ void net_stop(struct net *n, unsigned seconds)
     (void)pthread_mutex_unlock(&n->lock);
     (void)eventfd_write(n->quit_event, 1);
     workers_stop(n->workers);
+    slow_stop(n->slow);
 }
 
 void net_destroy(struct net **n_)
@@ -233,6 +235,7 @@ void net_destroy(struct net **n_)
     net_stop(n, 0);
     timers_destroy(&n->timers);
     workers_destroy(&n->workers);
+    slow_destroy(&n->slow);
     peers_destroy(&n->peers);
     hush_destroy(&n->hush);
     while (n->listeners != NULL) {

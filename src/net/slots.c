@@ -109,6 +109,7 @@ static void slot_clear(struct conn *c)
     c->late = c->kicked = c->stopping = c->killed = false;
     c->tls_wants_out = c->tls_partial = c->consumed = c->counted = false;
     c->want = 0;
+    c->spent_us = c->spent_at_ms = 0;
     c->phase_at = c->phase_since = c->idle_at = c->command_at = 0;
     c->output_at = c->tick_at = c->delay_at = 0;
     c->tick_seconds = 0;
@@ -184,9 +185,18 @@ bool conn_park(struct conn *c)
                                                    memory_order_relaxed);
 }
 
-void conn_requeue(struct conn *c)
+void conn_queue(struct conn *c)
 {
     /* RUNNING (3) becomes QUEUED (2): one bit. */
     (void)atomic_fetch_and_explicit(&c->state, ~(uint64_t)(CONN_RUNNING ^ CONN_QUEUED), memory_order_release);
+}
+
+void conn_requeue(struct conn *c)
+{
+    if (slow_is_due(c)) {
+        slow_push(c->net->slow, c);
+        return;
+    }
+    conn_queue(c);
     queue_push(c->net, c);
 }

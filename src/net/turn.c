@@ -128,7 +128,7 @@ static enum next stage_proxy(struct conn *c)
     if (!conn_count_peer(c))
         return gone(c, CONN_CLOSE_ERROR);
     c->stage = c->row->tls == NET_TLS_IMPLICIT ? STAGE_HANDSHAKE : STAGE_OPEN;
-    return NEXT_STAGE;
+    return c->stage == STAGE_HANDSHAKE ? NEXT_AGAIN : NEXT_STAGE; /* others shake hands (slow.c) */
 }
 
 static enum next stage_handshake(struct conn *c)
@@ -338,6 +338,8 @@ static bool arm(struct conn *c)
 
 void conn_run(struct worker *w, struct conn *c)
 {
+    int64_t mark = slow_clock();
+
     c->worker = w;
     c->turn_began = c->now = clock_mono_ms();
     c->turn_commands = 0;
@@ -354,6 +356,7 @@ void conn_run(struct worker *w, struct conn *c)
         if (next == NEXT_PARK)
             compress_park(c, w);
         c->worker = NULL;
+        slow_charge(c, &mark);
         if (next == NEXT_PARK) {
             deadline_park(c);
             if (conn_park(c))
