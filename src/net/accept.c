@@ -108,5 +108,5 @@ void accept_one(struct worker *w, uint64_t index)
         return;
     struct conn *c = conn_create(n, fd, &l->row, &peer);
     if (c != NULL)
-        loop_run_or_defer(w, c);
+        slow_run_or_defer(w, c);
 }

@@ -235,4 +235,5 @@ void conn_set_account(struct conn *c, uint64_t account_id)
     (void)pthread_mutex_lock(&c->net->lock);
     c->account_id = account_id;
     (void)pthread_mutex_unlock(&c->net->lock);
+    slow_set_bucket(c);
 }

@@ -99,6 +99,7 @@ struct conn *conn_create(struct net *n, int fd, const struct net_listener *row,
     c->why = CONN_CLOSE_ERROR;
     deadline_start(c);
     list(c);
+    slow_set_bucket(c);
     return c;
 }
 

@@ -76,14 +76,6 @@ static unsigned marks_of(uint32_t events)
     return marks;
 }
 
-void loop_run_or_defer(struct worker *w, struct conn *c)
-{
-    if (slow_is_due(c))
-        slow_push(w->net->slow, c);
-    else
-        conn_run(w, c);
-}
-
 /* Serves one event; with `wait`, the next that comes. */
 static void serve_event(struct worker *w, bool wait)
 {
@@ -108,7 +100,7 @@ static void serve_event(struct worker *w, bool wait)
     else
         c = conn_claim(n, number, marks_of(event.events));
     if (c != NULL)
-        loop_run_or_defer(w, c);
+        slow_run_or_defer(w, c);
 }
 
 void loop_run(void *net, unsigned number)
@@ -121,7 +113,7 @@ void loop_run(void *net, unsigned number)
         struct conn *c = queue_first ? queue_take(n) : NULL;
         if (c != NULL) {
             atomic_fetch_add_explicit(&n->taken, 1, memory_order_relaxed);
-            loop_run_or_defer(w, c);
+            slow_run_or_defer(w, c);
         } else {
             serve_event(w, !atomic_load_explicit(&n->queued, memory_order_relaxed));
         }

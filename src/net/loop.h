@@ -130,8 +130,7 @@ struct conn {
     uint32_t want;
     uint32_t turn_commands;
 
-    /* slow.c: processor time of late */
-    uint32_t spent_us, spent_at_ms;
+    uint32_t bucket; /* slow.c: where its processor time is counted */
 
     /* out: the pieces, then `out` from out_at */
     struct out_piece  *pieces;
@@ -242,8 +241,6 @@ void     conn_requeue(struct conn *c); /* behind the others */
 
 void         queue_push(struct net *n, struct conn *c);
 void         loop_run(void *net, unsigned number); /* a worker's life */
-/* Those who have had more than their share of late (slow.c) go where they are in nobody's way. */
-void         loop_run_or_defer(struct worker *w, struct conn *c);
 void         worker_finish(struct worker *w); /* it leaves: what it lends is freed */
 int64_t      loop_beat(void *net);
 /* Epoll numbers that are no slots: */
@@ -257,13 +254,15 @@ struct slow *slow_create(struct net *n);
 bool slow_start(struct slow *s, struct fail *why);
 void slow_stop(struct slow *s);
 void slow_destroy(struct slow **s);
+/* Whose time it uses: its account's; before login its address's. */
+void slow_set_bucket(struct conn *c);
 /* The connection has used its worker's processor since `*mark_us` (of slow_clock()), which moves on. */
 int64_t slow_clock(void);
-void slow_charge(struct conn *c, int64_t *mark_us);
-/* By a worker in a hurry that has just become the owner: should others have it first? */
-bool slow_is_due(const struct conn *c);
-/* By the owner: behind those who wait for a slow worker. */
-void slow_push(struct slow *s, struct conn *c);
+void slow_charge(const struct conn *c, int64_t *mark_us);
+/* By a worker that has just become the owner: runs the connection, or lets a slow worker do it. */
+void slow_run_or_defer(struct worker *w, struct conn *c);
+/* By the owner, when the turn is over: true if it now waits for a slow worker. */
+bool slow_takes(struct conn *c);
 
 /* ---- accept.c ---- */
 

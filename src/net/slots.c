@@ -109,7 +109,7 @@ static void slot_clear(struct conn *c)
     c->late = c->kicked = c->stopping = c->killed = false;
     c->tls_wants_out = c->tls_partial = c->consumed = c->counted = false;
     c->want = 0;
-    c->spent_us = c->spent_at_ms = 0;
+    c->bucket = 0;
     c->phase_at = c->phase_since = c->idle_at = c->command_at = 0;
     c->output_at = c->tick_at = c->delay_at = 0;
     c->tick_seconds = 0;
@@ -193,10 +193,8 @@ void conn_queue(struct conn *c)
 
 void conn_requeue(struct conn *c)
 {
-    if (slow_is_due(c)) {
-        slow_push(c->net->slow, c);
+    if (slow_takes(c))
         return;
-    }
     conn_queue(c);
     queue_push(c->net, c);
 }

@@ -1,13 +1,15 @@
 /*
  * net/slow.c - workers for those who want more than their share.
  *
- * Layer: net.  Whoever asks for little at a time is answered at once, however much others ask for.  So each
- * connection's processor time is counted in a bucket that leaks a tenth of a core.  Once it holds a turn's worth,
- * the connection is run by other workers, as many, but of lower priority, until it has leaked; so are TLS
- * handshakes, which cost as much as many commands and which anybody can ask for.  While nobody else is there
- * this changes nothing but who does the work: priority counts only where processors are short.
+ * Layer: net.  Whoever asks for little at a time is answered at once, however much others ask for.  So processor
+ * time is counted, of each account and, before login, of each address (of a connection where that is loopback),
+ * in buckets that leak a fifth of a core.  While one is full, most of what its connections want is done by other
+ * workers, as many, but of lower priority; so are TLS handshakes, which cost as much as many commands and which
+ * anybody can ask for.  One worker at least is left for the others.  While there are no others this costs next to
+ * nothing: priority counts only where processors are short, and who finds a colleague idle does the work himself.
  *
  * Time that is waited (a sync, a lock, another process) does not count: it is the thread's clock that is read.
+ * Buckets are found by a keyed hash and have no names: now and then two share one, and nobody can arrange it.
  */
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -15,23 +17,27 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/map.h"
 #include "net/loop.h"
 #include "net/thread.h"
 
 enum {
     NICE = 8,
-    FULL_US = 10 * 1000,   /* from here on it is slow */
-    MOST_US = 100 * 1000,  /* what is held against it at most: it is forgotten after a second */
-    LEAK_US_PER_MS = 100,
+    FULL_US = 20 * 1000,
+    MOST_US = 100 * 1000, /* is held against anybody at most: it is forgotten within half a second */
+    LEAK_US_PER_MS = 200,
+    BUCKETS = 16384,
 };
 
 struct slow {
     struct net *net;
     struct workers *workers;
+    _Atomic unsigned favoured; /* full ones that ordinary workers run now */
     pthread_mutex_t lock;
     pthread_cond_t come;
     struct conn *first, **end;
     bool stopping;
+    _Atomic uint64_t buckets[BUCKETS]; /* us, and in the high half when that was: ms */
 };
 
 /* ---- who is slow ---- */
@@ -44,32 +50,55 @@ int64_t slow_clock(void)
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
-static uint32_t leaked(const struct conn *c, int64_t now_ms)
+void slow_set_bucket(struct conn *c)
 {
-    uint64_t out = (uint64_t)((uint32_t)now_ms - c->spent_at_ms) * LEAK_US_PER_MS;
+    const struct sockaddr_storage peer = conn_peer(c);
+    uint64_t who;
 
-    return out < c->spent_us ? c->spent_us - (uint32_t)out : 0;
+    if (c->account_id != 0)
+        who = c->account_id << 1;
+    else if (!address_is_local(&peer))
+        who = peers_key(&peer) << 1 | 1;
+    else
+        who = slot_number(c) << 1 | 1;
+    c->bucket = (uint32_t)(hash_bytes(slice_make(&who, sizeof who)) % BUCKETS);
 }
 
-void slow_charge(struct conn *c, int64_t *mark_us)
+static uint32_t level(uint64_t bucket, uint32_t now_ms)
 {
-    int64_t now = slow_clock(), spent = leaked(c, c->now) + (now - *mark_us);
+    uint64_t in = (uint32_t)bucket, out = (uint64_t)(now_ms - (uint32_t)(bucket >> 32)) * LEAK_US_PER_MS;
 
+    return out < in ? (uint32_t)(in - out) : 0;
+}
+
+void slow_charge(const struct conn *c, int64_t *mark_us)
+{
+    _Atomic uint64_t *bucket = &c->net->slow->buckets[c->bucket];
+    uint64_t old = atomic_load_explicit(bucket, memory_order_relaxed), new;
+    uint32_t now_ms = (uint32_t)c->now;
+    int64_t now = slow_clock();
+
+    do {
+        /* Another worker's look at the clock may have been a little later. */
+        uint32_t at = (int32_t)(now_ms - (uint32_t)(old >> 32)) > 0 ? now_ms : (uint32_t)(old >> 32);
+        uint64_t sum = level(old, at) + (uint64_t)(now - *mark_us);
+        new = (uint64_t)at << 32 | (sum < MOST_US ? sum : MOST_US);
+    } while (!atomic_compare_exchange_weak_explicit(bucket, &old, new, memory_order_relaxed, memory_order_relaxed));
     *mark_us = now;
-    c->spent_us = spent < MOST_US ? (uint32_t)spent : MOST_US;
-    c->spent_at_ms = (uint32_t)c->now;
 }
 
-bool slow_is_due(const struct conn *c)
+static bool is_full(const struct conn *c)
 {
+    uint64_t bucket = atomic_load_explicit(&c->net->slow->buckets[c->bucket], memory_order_relaxed);
+
     if (c->stage == STAGE_HANDSHAKE)
         return true;
-    return c->spent_us >= FULL_US && leaked(c, clock_mono_ms()) >= FULL_US;
+    return (uint32_t)bucket >= FULL_US && level(bucket, (uint32_t)clock_mono_ms()) >= FULL_US;
 }
 
 /* ---- the queue ---- */
 
-void slow_push(struct slow *s, struct conn *c)
+static void push(struct slow *s, struct conn *c)
 {
     conn_queue(c);
     c->next = NULL;
@@ -78,6 +107,36 @@ void slow_push(struct slow *s, struct conn *c)
     s->end = &c->next;
     (void)pthread_cond_signal(&s->come);
     (void)pthread_mutex_unlock(&s->lock);
+}
+
+bool slow_takes(struct conn *c)
+{
+    if (!is_full(c))
+        return false;
+    push(c->net->slow, c);
+    return true;
+}
+
+/* A full one is run here as well while a colleague waits for the others' events, and few do the same. */
+void slow_run_or_defer(struct worker *w, struct conn *c)
+{
+    struct net *n = w->net;
+    struct slow *s = n->slow;
+    unsigned most = n->limits.workers > 1 ? n->limits.workers - 1 : 1;
+
+    if (!is_full(c)) {
+        conn_run(w, c);
+        return;
+    }
+    bool here = atomic_load_explicit(&n->waiting, memory_order_relaxed) > 0 &&
+                atomic_load_explicit(&s->favoured, memory_order_relaxed) < most;
+    if (here) {
+        atomic_fetch_add_explicit(&s->favoured, 1, memory_order_relaxed);
+        conn_run(w, c);
+        atomic_fetch_sub_explicit(&s->favoured, 1, memory_order_relaxed);
+    } else {
+        push(s, c);
+    }
 }
 
 /* Waits for one, now the caller's; NULL: it is the end. */

@@ -124,6 +124,7 @@ static enum next stage_proxy(struct conn *c)
         (void)pthread_mutex_lock(&c->net->lock);
         conn_set_peer(c, &header.peer);
         (void)pthread_mutex_unlock(&c->net->lock);
+        slow_set_bucket(c);
     }
     if (!conn_count_peer(c))
         return gone(c, CONN_CLOSE_ERROR);
