@@ -3,10 +3,10 @@
  *
  * Layer: net.  Whoever asks for little at a time is answered at once, however much others ask for.  So processor
  * time is counted, of each account and, before login, of each address (of a connection where that is loopback),
- * in buckets that leak a fifth of a core.  While one is full, most of what its connections want is done by other
- * workers, as many, but of lower priority; so are TLS handshakes, which cost as much as many commands and which
- * anybody can ask for.  One worker at least is left for the others.  While there are no others this costs next to
- * nothing: priority counts only where processors are short, and who finds a colleague idle does the work himself.
+ * in buckets that leak a fifth of a core.  While one is full, what its connections want is done by other workers,
+ * as many, but of lower priority; so are TLS handshakes, which cost as much as many commands and which anybody can
+ * ask for.  While there are no others this costs a handing over, some microseconds: priority counts only where
+ * processors are short.
  *
  * Time that is waited (a sync, a lock, another process) does not count: it is the thread's clock that is read.
  * Buckets are found by a keyed hash and have no names: now and then two share one, and nobody can arrange it.
@@ -32,7 +32,6 @@ enum {
 struct slow {
     struct net *net;
     struct workers *workers;
-    _Atomic unsigned favoured; /* full ones that ordinary workers run now */
     pthread_mutex_t lock;
     pthread_cond_t come;
     struct conn *first, **end;
@@ -117,26 +116,10 @@ bool slow_takes(struct conn *c)
     return true;
 }
 
-/* A full one is run here as well while a colleague waits for the others' events, and few do the same. */
 void slow_run_or_defer(struct worker *w, struct conn *c)
 {
-    struct net *n = w->net;
-    struct slow *s = n->slow;
-    unsigned most = n->limits.workers > 1 ? n->limits.workers - 1 : 1;
-
-    if (!is_full(c)) {
+    if (!slow_takes(c))
         conn_run(w, c);
-        return;
-    }
-    bool here = atomic_load_explicit(&n->waiting, memory_order_relaxed) > 0 &&
-                atomic_load_explicit(&s->favoured, memory_order_relaxed) < most;
-    if (here) {
-        atomic_fetch_add_explicit(&s->favoured, 1, memory_order_relaxed);
-        conn_run(w, c);
-        atomic_fetch_sub_explicit(&s->favoured, 1, memory_order_relaxed);
-    } else {
-        push(s, c);
-    }
 }
 
 /* Waits for one, now the caller's; NULL: it is the end. */
@@ -163,7 +146,11 @@ static void run(void *slow, unsigned number)
     struct slow *s = slow;
     struct worker *w = &s->net->worker[s->net->limits.workers_max + number];
 
-    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE); /* of this thread alone */
+    /*
+     * Of this thread alone.  Not SCHED_IDLE: on a busy machine whoever holds a lock would never get to the point
+     * of giving it back, and all others wait with him.
+     */
+    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
     while (workers_admit(s->workers)) {
         struct conn *c = take(s);
         if (c != NULL)
