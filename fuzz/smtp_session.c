@@ -93,16 +93,27 @@ static void check_verbatim(struct slice text)
     FUZZ_CHECK(was_sent);
 }
 
-bool deliver_message(struct deliver *d, const struct delivery *in, struct fail *why)
+/* Some are kept at once, some a turn later, and some of those are not. */
+struct deliver_ticket { bool late, fails; unsigned replies; };
+
+struct deliver_ticket *deliver_start(struct deliver *d, const struct delivery *in, struct waker w, struct fail *why)
 {
+    struct deliver_ticket *t = NULL;
     struct slice text;
 
     (void)d;
     FUZZ_CHECK(in->recipient_count > 0 && body_in_memory(in->body, &text));
     FUZZ_CHECK(slice_starts(text, SLICE("Received: ")));
     FUZZ_CHECK(slice_find_char(text, '\0') == text.len);
-    if (slice_starts(in->sender, SLICE("fail")))
-        return fail_set(why, FAIL_TEMP, FAIL_LIMIT, "no");
+    if (slice_starts(in->sender, SLICE("fail"))) {
+        (void)fail_set(why, FAIL_TEMP, FAIL_LIMIT, "no");
+        return NULL;
+    }
+    t = xcalloc(1, sizeof *t);
+    *t = (struct deliver_ticket){.late = in->sender.len % 2 != 0, .fails = slice_starts(in->sender, SLICE("late"))};
+    waker_wake(w);
+    if (t->fails)
+        return t;
     for (size_t i = 0; i < in->recipient_count; i++)
         add_digest(in->recipients[i].address);
     add_digest(in->sender);
@@ -110,8 +121,27 @@ bool deliver_message(struct deliver *d, const struct delivery *in, struct fail *
         check_verbatim(as_it_came(text));
         add_digest(as_it_came(text));
     }
-    delivered += for_each_recipient ? (unsigned)in->recipient_count : 1;
-    return true;
+    t->replies = for_each_recipient ? (unsigned)in->recipient_count : 1;
+    return t;
+}
+
+bool deliver_done(const struct deliver_ticket *t)
+{
+    if (!t->late)
+        return true;
+    ((struct deliver_ticket *)(uintptr_t)t)->late = false;
+    return false;
+}
+
+bool deliver_end(struct deliver_ticket **tp, struct fail *why)
+{
+    struct deliver_ticket *t = *tp;
+    bool fails = t->fails;
+
+    *tp = NULL;
+    delivered += t->replies;
+    free(t);
+    return !fails || fail_set(why, FAIL_TEMP, FAIL_LIMIT, "no");
 }
 
 /* ---- RFC 5321 section 4.2 ---- */
