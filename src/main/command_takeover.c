@@ -361,7 +361,9 @@ static bool read_box(struct box *b, struct fail *why)
     postfix_each(b->postfix, "virtual_mailbox_maps", add_name, b);
     dovecot_each_user(b->dovecot, buf_slice(&b->names), add_person, b);
     postfix_each(b->postfix, "virtual_alias_maps", add_alias, b);
-    postfix_each(b->postfix, "alias_maps", add_local_alias, b);
+    SCOPED(scoped_close) int aliases = files_start(b->root, "/etc/aliases", NULL);
+    if (aliases >= 0 || postfix_is_set(b->postfix, "alias_maps")) /* the default may name what was never there */
+        postfix_each(b->postfix, "alias_maps", add_local_alias, b);
     postfix_each(b->postfix, "smtpd_sender_login_maps", add_grants, b);
     static const char *const said[][2] = {
         {"sender_bcc_maps", "is not carried"},

@@ -238,7 +238,7 @@ static struct foreign_sql sql_of(const struct dovecot *d, struct slice driver, s
         db.database = arena_cstr(d->arena, arena_printf(d->arena, "%s/" PRIslice, d->root, SLICE_ARG(connect)));
     for (struct slice w = postfix_word(&connect); w.len > 0 && db.kind != SQL_SQLITE; w = postfix_word(&connect)) {
         struct slice value = w, name = slice_cut(&value, '=');
-        const char **to = slice_eq(name, SLICE("host")) ? &db.host : slice_eq(name, SLICE("dbname")) ? &db.database
+        const char **to = slice_eq(name, SLICE("host")) ? &db.host : slice_eq(name, SLICE("port")) ? &db.port : slice_eq(name, SLICE("dbname")) ? &db.database
                           : slice_eq(name, SLICE("user")) ? &db.user : slice_eq(name, SLICE("password")) ? &db.password : NULL;
         if (to != NULL)
             *to = arena_cstr(d->arena, value);

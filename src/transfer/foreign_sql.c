@@ -15,7 +15,7 @@
 #include "base/buf.h"
 #include "base/scoped.h"
 
-enum { ANSWER_MOST = 256 << 20, QUERY_MOST = 32 << 10 /* fits into a pipe */, WORDS = 16, ARENA = 1 << 20 };
+enum { ANSWER_MOST = 256 << 20, QUERY_MOST = 32 << 10 /* fits into a pipe */, WORDS = 20, ARENA = 1 << 20 };
 
 extern char **environ;
 
@@ -52,6 +52,8 @@ static void arguments(const struct foreign_sql *db, const char *out[WORDS])
         out[n++] = "mysql", out[n++] = "--no-defaults", out[n++] = "-B";
         if (given)
             out[n++] = db->host[0] == '/' ? "-S" : "-h", out[n++] = db->host;
+        if (db->port != NULL)
+            out[n++] = "-P", out[n++] = db->port;
         if (db->user != NULL)
             out[n++] = "-u", out[n++] = db->user;
         break;
@@ -60,6 +62,8 @@ static void arguments(const struct foreign_sql *db, const char *out[WORDS])
         out[n++] = "-P", out[n++] = "footer=off";
         if (given)
             out[n++] = "-h", out[n++] = db->host;
+        if (db->port != NULL)
+            out[n++] = "-p", out[n++] = db->port;
         if (db->user != NULL)
             out[n++] = "-U", out[n++] = db->user;
         break;
@@ -131,7 +135,7 @@ static bool run(const struct foreign_sql *db, struct slice query, struct buf *an
         query.len--;
     if (!is_harmless(query))
         return fail_set(why, FAIL_PERM, FAIL_INVALID, "the query is not one SELECT on one line, without backslashes: give --users FILE");
-    if (!is_name(db->host) || !is_name(db->user) || !is_name(db->database))
+    if (!is_name(db->host) || !is_name(db->port) || !is_name(db->user) || !is_name(db->database))
         return fail_set(why, FAIL_PERM, FAIL_INVALID, "a name that begins with -: give --users FILE");
     if (query.len > QUERY_MOST)
         return fail_set(why, FAIL_PERM, FAIL_TOO_BIG, "the query is too long");
@@ -153,6 +157,24 @@ static bool run(const struct foreign_sql *db, struct slice query, struct buf *an
     return ok;
 }
 
+/* mysql writes "\\t", "\\n", "\\\\" and "\\0" for what would break its lines, and NULL for no value; in place. */
+static struct slice mysql_value(char *text, size_t len)
+{
+    size_t n = 0;
+
+    if (slice_eq(slice_make(text, len), SLICE("NULL")))
+        return SLICE("");
+    for (size_t i = 0; i < len; i++) {
+        char c = text[i];
+        if (c == '\\' && i + 1 < len) {
+            c = text[++i];
+            c = c == 't' ? '\t' : c == 'n' ? '\n' : c == '0' ? '\0' : c;
+        }
+        text[n++] = c;
+    }
+    return slice_make(text, n);
+}
+
 bool foreign_sql_ask(const struct foreign_sql *db, struct slice query, void (*each)(void *ctx, const struct foreign_row *row),
                      void *ctx, struct fail *why)
 {
@@ -167,8 +189,10 @@ bool foreign_sql_ask(const struct foreign_sql *db, struct slice query, void (*ea
         row.names[row.count++] = slice_cut(&line, '\t');
     while (rest.len > 0) {
         line = slice_cut(&rest, '\n');
-        for (size_t i = 0; i < row.count; i++)
-            row.values[i] = slice_cut(&line, '\t');
+        for (size_t i = 0; i < row.count; i++) {
+            struct slice value = slice_cut(&line, '\t');
+            row.values[i] = db->kind == SQL_MYSQL && value.len > 0 ? mysql_value(answer.data + (value.ptr - answer.data), value.len) : value;
+        }
         each(ctx, &row);
     }
     return true;

@@ -12,6 +12,7 @@
 
 struct foreign_sql {
     enum { SQL_SQLITE, SQL_MYSQL, SQL_PGSQL } kind;
+    const char *port; /* NULL: the usual one */
     const char *host, *user, *password, *database; /* SQLite: database is its path; NULL: not given */
 };
 

@@ -332,10 +332,14 @@ static void list_sql(const struct listing *l, struct slice map, struct slice typ
         hosts = slice_from(hosts, 5);
     if (slice_starts(hosts, SLICE("inet:")))
         hosts = slice_from(hosts, 5);
+    struct slice port = hosts;
+    bool has_port = !slice_starts(hosts, SLICE("/")) && slice_find_char(hosts, ':') == slice_rfind_char(hosts, ':') && slice_find_char(hosts, ':') < hosts.len;
+    hosts = has_port ? slice_cut(&port, ':') : hosts;
     file = arena_printf(a, "%s/" PRIslice, l->p->root, SLICE_ARG(raw(cf, SLICE("dbpath"))));
     const struct foreign_sql db = {
         .kind = sqlite ? SQL_SQLITE : mysql ? SQL_MYSQL : SQL_PGSQL,
         .host = or_null(a, hosts),
+        .port = has_port ? or_null(a, port) : NULL,
         .user = or_null(a, raw(cf, SLICE("user"))),
         .password = or_null(a, raw(cf, SLICE("password"))),
         .database = arena_cstr(a, sqlite ? file : raw(cf, SLICE("dbname"))),

@@ -1,6 +1,7 @@
 """posthorn import postfix-dovecot: a Dovecot's users sign in as before, and mbsync and mpop have nothing to fetch again."""
 
 import imaplib
+import json
 import os
 import poplib
 import re
@@ -99,6 +100,7 @@ class Takeover:
         self.senders()
         self.aliases()
         self.again()
+        self.mboxes()
 
     def fragment(self):
         c, out, data = self.c, os.path.join(self.c.folder, "fragment.conf"), os.path.join(self.other.folder, "data")
@@ -137,6 +139,40 @@ class Takeover:
             c.same("as it was", file.read(), text)
         with open(main_cf, "w") as file:
             file.write(plain)
+
+    def mboxes(self):
+        """Accounts whose mail is in mboxes: /var/mail and a tree below the home."""
+        c, root, domain = self.c, os.path.join(self.c.folder, "mboxes"), "mbox.example"
+        one = "From x@example.org Thu Jan  1 00:00:%02d 1970\nX-IMAPbase: 1234 %d\nX-UID: %d\nStatus: RO\nSubject: %s\n\nText\n\n"
+        for path, text in (("etc/postfix/main.cf", "myhostname = m.%s\nvirtual_mailbox_domains = %s\nmydestination =\n" % (domain, domain)),
+                           ("etc/dovecot/dovecot.conf", "mail_location = mbox:~/mail:INBOX=/var/mail/%n\npassdb {\n driver = passwd-file\n"
+                            " args = /etc/dovecot/users\n}\nuserdb {\n driver = passwd-file\n args = /etc/dovecot/users\n}\n"),
+                           ("etc/dovecot/users", "ann@%s:{PLAIN}secret-mbox:1:1::/home/ann::\nnew@%s:{PLAIN}secret-mbox:1:1::/home/new::\n"
+                            "lost@%s:{PLAIN}secret-mbox\n" % (domain, domain, domain)),
+                           ("var/mail/ann", one % (1, 9, 3, "one") + one % (2, 9, 7, "two")),
+                           ("home/ann/mail/Work/2024", one % (3, 5, 5, "three")), ("home/ann/mail/.subscriptions", "Work/2024\n")):
+            os.makedirs(os.path.dirname(os.path.join(root, path)), exist_ok=True)
+            c.file(os.path.join("mboxes", path), text)
+
+        def take():
+            status, said = c.command([c.server.program, "import", "postfix-dovecot", "--root", root, "--config", self.config, "--yes", "--json"],
+                                     seconds=120)
+            return status, json.loads(said[said.index(b"{"):])
+
+        status, said = take()
+        c.ok("mbox: an account without a home is named, and nothing else",
+             (status, said["messages"], said["left_out"]["count"]) == (1, 3, 1) and "lost@" in json.dumps(said["left_out"]), said)
+        c.ok("mbox: one without mail is said", "new@" in json.dumps(said["notes"]) and "no mail yet" in json.dumps(said["notes"]), said)
+        m = self.imap(self.other.base + 143, "ann@" + domain, "secret-mbox")
+        m.select("INBOX")
+        c.same("mbox: UIDs stay", m.uid("search", None, "ALL")[1][0], b"3 7")
+        c.same("mbox: UIDVALIDITY too", m.status("INBOX", "(UIDVALIDITY)")[1][0].split()[-1], b"1234)")
+        c.same("mbox: a tree of mailboxes", m.select("Work/2024")[0], "OK")
+        with open(os.path.join(root, "var/mail/ann"), "a") as out:
+            out.write("From x@example.org Thu Jan  1 00:00:04 1970\nSubject: four\n\nText\n\n")
+        status, said = take()
+        c.same("mbox: a second run brings what is new", (said["messages"], said["known"], said["gone"]), (1, 3, 0))
+        m.logout()
 
     def senders(self):
         for user, wanted in ((self.box.users[0], ["sales@" + DOMAIN]), (self.box.users[1], ["@other.example", "sales@" + DOMAIN])):

@@ -217,6 +217,38 @@ static void test_harmful(void)
         CHECK(harmful[i], !foreign_sql_ask(&db, slice_of(harmful[i]), see_row, NULL, &why) && why.reason == FAIL_INVALID);
 }
 
+static void show_row(void *ctx, const struct foreign_row *row)
+{
+    (void)ctx;
+    for (size_t i = 0; i < row->count; i++)
+        buf_addf(&seen, PRIslice "|", SLICE_ARG(row->values[i]));
+}
+
+/* A client's output as it is on a line: escapes and NULL are MariaDB's own. */
+static void test_clients(void)
+{
+    static const char *const want[] = {"-P 3307", "-p 5433"};
+    char bin[256], path[512];
+    struct fail why;
+
+    put("bin/mysql", "#!/bin/sh\nread q\nprintf 'a\\tb\\tc\\n%s\\tNULL\\tx%sty%s%sz\\n' \"$*\" '\\' '\\' '\\'\n");
+    put("bin/psql", "#!/bin/sh\nread q\nprintf 'a\\tb\\tc\\n%s\\t\\tx%sty\\n' \"$(echo $*)\" '\\'\n");
+    (void)snprintf(bin, sizeof bin, "%s/bin", root);
+    for (size_t i = 0; i < 2; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", bin, i == 0 ? "mysql" : "psql");
+        CHECK("a program", chmod(path, 0700) == 0);
+    }
+    (void)snprintf(path, sizeof path, "%s:%s", bin, getenv("PATH")); /* NOLINT(concurrency-mt-unsafe) */
+    (void)setenv("PATH", path, 1); /* NOLINT(concurrency-mt-unsafe) */
+    for (size_t i = 0; i < 2; i++) {
+        const struct foreign_sql db = {.kind = i == 0 ? SQL_MYSQL : SQL_PGSQL, .host = "10.0.0.1", .port = i == 0 ? "3307" : "5433", .database = "d"};
+        buf_reset(&seen);
+        CHECK("asked", foreign_sql_ask(&db, SLICE("SELECT 1"), show_row, NULL, &why));
+        CHECK("the port", said(&seen, want[i]));
+        CHECK("values", said(&seen, i == 0 ? "||x\ty\\z|" : "||x\\ty|"));
+    }
+}
+
 static void see_user(void *ctx, const struct dovecot_user *u)
 {
     (void)ctx;
@@ -326,6 +358,7 @@ int main(void)
     test_services();
     test_queries();
     test_harmful();
+    test_clients();
     test_users();
     test_place();
     test_inside();
