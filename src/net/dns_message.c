@@ -25,7 +25,6 @@ enum {
     EDNS_DO = 0x8000,
     WIRE_NAME_MAX = 255,
     ALIASES_MAX = 16,  /* CNAMEs in a row */
-    POSITIVE_MAX = 24 * 3600,
     NEGATIVE_MAX = 3 * 3600, /* RFC 2308 section 5 */
     NEGATIVE_UNSAID = 5,     /* no SOA: it should not be kept; for the moment it is */
 };
@@ -358,7 +357,7 @@ static uint32_t at_most(uint32_t n, uint32_t most)
 
 static void read_answers(struct reading *r, const char *name, bool no_name, struct dns_answer *out)
 {
-    uint32_t ttl = POSITIVE_MAX;
+    uint32_t ttl = DNS_KEPT_MAX;
     struct name alias;
     unsigned hops = 0;
 

@@ -111,6 +111,8 @@ bool dns_answer_get(struct ipc_reader *r, enum dns_type type, struct arena *a, s
 
     answer.secure = ipc_get_bool(r);
     answer.ttl = get_number(r, UINT32_MAX);
+    if (answer.ttl > DNS_KEPT_MAX)
+        answer.ttl = DNS_KEPT_MAX;
     answer.canonical = get_name(r, a);
     answer.why = get_story(r, a);
     answer.count = get_number(r, DNS_RECORDS_MAX);

@@ -14,6 +14,7 @@ enum {
     DNS_MESSAGE_MAX = 65535,
     DNS_QUERY_MAX = 12 + 255 + 4 + 11,
     DNS_RECORDS_MAX = 1000, /* of one answer that are kept */
+    DNS_KEPT_MAX = 24 * 3600, /* seconds; also what a resolver role that was taken over has said is not kept longer */
 };
 
 /* ---- DNS messages ---- */
