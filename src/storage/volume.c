@@ -269,7 +269,7 @@ static bool start_threads(struct volumes *v, struct fail *why)
 static void stop_syncer(struct volumes *v)
 {
     (void)pthread_mutex_lock(&v->lock);
-    v->closing = true;
+    v->syncer_ends = true;
     (void)pthread_cond_signal(&v->parked);
     (void)pthread_mutex_unlock(&v->lock);
     (void)pthread_join(v->syncer, NULL);

@@ -253,7 +253,7 @@ void *volume_sync_for_others(void *volumes)
     struct volumes *v = volumes;
 
     (void)pthread_mutex_lock(&v->lock);
-    while (v->first_pending != NULL || !v->closing) {
+    while (v->first_pending != NULL || !v->syncer_ends) {
         if (v->first_pending != NULL) {
             serve_parked(v);
             continue;

@@ -75,6 +75,7 @@ struct volumes {
     struct volume_pending *first_pending, **last_pending;
     bool syncer_sleeps;
     bool closing;
+    bool syncer_ends; /* before the tender, which puts the last volume in order */
     bool read_only; /* there is no thread, and nothing is ever written */
     bool making; /* somebody is making volume next_id */
     uint32_t next_id;
