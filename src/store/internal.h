@@ -129,7 +129,13 @@ struct store {
     pthread_mutex_t quota_lock; /* what is known of quotas (quota.c); the innermost lock */
     struct idmap quotas;        /* account id to struct quota_entry */
     struct idmap quota_groups;  /* domain id to struct quota_group */
-    pthread_mutex_t quota_scan; /* while a domain's sum is made; before any account's locks */
+    pthread_mutex_t quota_scan; /* over what follows: domains whose sum is made; before any account's locks */
+    pthread_cond_t quota_news;  /* one is made, or could not be; or there is another */
+    struct quota_domain *quota_wanted; /* they wait, the first is being counted */
+    size_t quota_wanted_count, quota_wanted_room;
+    pthread_t quota_counter;
+    bool quota_counter_runs;
+    _Atomic bool quota_counter_stops;
     const struct quota_source *quota_source; /* NULL: there are no domains */
     const struct quota_warnings *quota_warnings; /* NULL: none are sent */
     struct idmap quota_crossed, quota_domains_crossed; /* ids of who should be told of; keys count */
@@ -358,6 +364,8 @@ bool quota_admits_mailbox(const struct change *c, struct fail *why);
 void quota_forget_account(struct store *st, uint64_t id);
 /* What is known of domains goes from one process to the next, if that ends in order; in a transaction of node.db. */
 bool quota_save(struct store *st, struct fail *why);
+/* Ends the counting of domains, where there is any. */
+void quota_stop_counting(struct store *st);
 bool quota_load(struct store *st, struct fail *why);
 /* Is what is kept in memory what the file says?  file_lock held. */
 bool quota_check(struct account *a);

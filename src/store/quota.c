@@ -16,8 +16,14 @@ enum { REMEMBERED_MAX = 16384 };
 
 void quota_init(struct store *st)
 {
+    pthread_condattr_t monotonic;
+
     (void)pthread_mutex_init(&st->quota_lock, NULL);
     (void)pthread_mutex_init(&st->quota_scan, NULL);
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&st->quota_news, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
     idmap_init(&st->quotas);
     idmap_init(&st->quota_groups);
     idmap_init(&st->quota_crossed);
@@ -42,6 +48,8 @@ void quota_finish(struct store *st)
     free_values(&st->quota_groups);
     idmap_finish(&st->quota_crossed);
     idmap_finish(&st->quota_domains_crossed);
+    free(st->quota_wanted);
+    (void)pthread_cond_destroy(&st->quota_news);
     (void)pthread_mutex_destroy(&st->quota_scan);
     (void)pthread_mutex_destroy(&st->quota_lock);
 }

@@ -9,11 +9,16 @@
 #include <stdlib.h>
 
 #include "base/block.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "store/quota_internal.h"
 
+/* Who waits for a domain to be counted, at most; the counting goes on. */
+enum { COUNT_WAIT_MS = 2000 };
+
 void quota_set_source(struct store *st, const struct quota_source *source)
 {
+    quota_stop_counting(st); /* it asks the source */
     st->quota_source = source;
 }
 
@@ -102,6 +107,8 @@ static bool add_member(void *ctx, uint64_t account)
     struct account *a = NULL;
     struct fail why = {0};
 
+    if (s->store->quota_counter_stops)
+        return false;
     if (join_if_known(s, account))
         return true;
     s->opened++;
@@ -129,25 +136,102 @@ static struct quota_group *group_of(struct store *st, uint64_t domain, bool *who
     return g;
 }
 
-/* One at a time: who comes meanwhile waits, and finds it done. */
+/* On the counting thread. */
 static bool make_whole(struct store *st, const struct quota_domain *d, struct fail *why)
 {
     const struct quota_source *source = st->quota_source;
     bool whole;
-
-    (void)pthread_mutex_lock(&st->quota_scan);
     struct scan s = {.store = st, .group = group_of(st, d->id, &whole)};
     unsigned told[2] = {0, 0};
-    bool ok = whole || (quota_load_domain_told(st, d->id, told, why) &&
-                        source->members(source->ctx, d, add_member, &s, why));
-    if (ok && !whole) {
-        (void)pthread_mutex_lock(&st->quota_lock);
-        s.group->whole = true;
-        memcpy(s.group->told, told, sizeof told);
-        const struct quota_amount used = s.group->used;
-        quota_unlock(st);
-        log_event(LOG_INFO, "store.quota.counted", LOG_CSTR("domain", d->name), LOG_U64("bytes", used.bytes),
-                  LOG_U64("messages", used.messages), LOG_U64("opened", s.opened));
+
+    if (whole)
+        return true;
+    if (source == NULL || !quota_load_domain_told(st, d->id, told, why) || !source->members(source->ctx, d, add_member, &s, why))
+        return source != NULL || fail_set(why, FAIL_TEMP, FAIL_OTHER, "the server is going down");
+    if (st->quota_counter_stops)
+        return fail_set(why, FAIL_TEMP, FAIL_OTHER, "the server is going down");
+    (void)pthread_mutex_lock(&st->quota_lock);
+    s.group->whole = true;
+    memcpy(s.group->told, told, sizeof told);
+    const struct quota_amount used = s.group->used;
+    quota_unlock(st);
+    log_event(LOG_INFO, "store.quota.counted", LOG_CSTR("domain", d->name), LOG_U64("bytes", used.bytes),
+              LOG_U64("messages", used.messages), LOG_U64("opened", s.opened));
+    return true;
+}
+
+static void *count_main(void *arg)
+{
+    struct store *st = arg;
+
+    (void)pthread_mutex_lock(&st->quota_scan);
+    while (st->quota_wanted_count > 0 && !st->quota_counter_stops) {
+        const struct quota_domain d = st->quota_wanted[0];
+        struct fail why = {0};
+        bool whole;
+        (void)pthread_mutex_unlock(&st->quota_scan);
+        bool ok = make_whole(st, &d, &why);
+        struct quota_group *g = group_of(st, d.id, &whole);
+        (void)pthread_mutex_lock(&st->quota_scan);
+        g->failed = ok ? (struct fail){0} : why;
+        st->quota_wanted_count--;
+        memmove(st->quota_wanted, st->quota_wanted + 1, st->quota_wanted_count * sizeof d);
+        (void)pthread_cond_broadcast(&st->quota_news);
+    }
+    (void)pthread_mutex_unlock(&st->quota_scan);
+    return NULL;
+}
+
+static bool is_wanted(const struct store *st, uint64_t domain)
+{
+    for (size_t i = 0; i < st->quota_wanted_count; i++)
+        if (st->quota_wanted[i].id == domain)
+            return true;
+    return false;
+}
+
+/* With quota_scan held. */
+static bool want(struct store *st, struct quota_group *g, const struct quota_domain *d, struct fail *why)
+{
+    if (is_wanted(st, d->id))
+        return true;
+    if (st->quota_counter_stops)
+        return fail_set(why, FAIL_TEMP, FAIL_OTHER, "the server is going down");
+    if (st->quota_wanted_count == st->quota_wanted_room) {
+        st->quota_wanted_room = st->quota_wanted_room > 0 ? 2 * st->quota_wanted_room : 8;
+        st->quota_wanted = xrealloc(st->quota_wanted, st->quota_wanted_room * sizeof *st->quota_wanted);
+    }
+    g->failed = (struct fail){0};
+    st->quota_wanted[st->quota_wanted_count++] = *d;
+    if (st->quota_wanted_count > 1)
+        return true; /* who counts the first goes on with it */
+    if (st->quota_counter_runs)
+        (void)pthread_join(st->quota_counter, NULL); /* it has nothing to do: it ends at once */
+    int status = pthread_create(&st->quota_counter, NULL, count_main, st);
+    st->quota_counter_runs = status == 0;
+    st->quota_wanted_count = status == 0;
+    return status == 0 || fail_errno(why, status, "a thread to count a domain's accounts");
+}
+
+/* Waits for the count, for a while. */
+static bool wait_for_count(struct store *st, const struct quota_domain *d, struct fail *why)
+{
+    const int64_t until = clock_mono_ms() + COUNT_WAIT_MS;
+    const struct timespec at = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
+    bool whole;
+
+    (void)pthread_mutex_lock(&st->quota_scan);
+    struct quota_group *g = group_of(st, d->id, &whole);
+    bool ok = whole || want(st, g, d, why), in_time = true;
+    while (ok && in_time && is_wanted(st, d->id))
+        in_time = pthread_cond_timedwait(&st->quota_news, &st->quota_scan, &at) == 0;
+    if (ok && !in_time && is_wanted(st, d->id)) {
+        ok = fail_code(why, FAIL_TEMP, FAIL_OTHER, "4.3.2", "the accounts of %s are being counted after a restart: try again in a few minutes",
+                       d->name);
+    } else if (ok && g->failed.text[0] != '\0') {
+        if (why != NULL)
+            *why = g->failed;
+        ok = false;
     }
     (void)pthread_mutex_unlock(&st->quota_scan);
     return ok;
@@ -161,9 +245,25 @@ bool quota_group_ready(struct store *st, const struct quota_domain *d, struct fa
     if (whole)
         return true;
     block_begin();
-    bool ok = make_whole(st, d, why);
+    bool ok = wait_for_count(st, d, why);
     block_end();
     return ok;
+}
+
+void quota_stop_counting(struct store *st)
+{
+    st->quota_counter_stops = true;
+    (void)pthread_mutex_lock(&st->quota_scan);
+    bool runs = st->quota_counter_runs;
+    st->quota_counter_runs = false;
+    (void)pthread_mutex_unlock(&st->quota_scan);
+    if (runs)
+        (void)pthread_join(st->quota_counter, NULL);
+    (void)pthread_mutex_lock(&st->quota_scan);
+    st->quota_wanted_count = 0;
+    (void)pthread_cond_broadcast(&st->quota_news);
+    (void)pthread_mutex_unlock(&st->quota_scan);
+    st->quota_counter_stops = false;
 }
 
 bool quota_domain_used(struct store *st, const struct quota_domain *d, struct quota_amount *used, struct fail *why)

@@ -14,6 +14,7 @@ struct quota_group {
     struct quota_amount used, reserved; /* sums of its members' `counted` and `reserved` */
     bool whole;                         /* all accounts of the domain are members */
     unsigned told[2];                   /* level that was told last */
+    struct fail failed;                 /* why the last count came to nothing; text "": it did not */
 };
 
 /* What is known of one account. */
@@ -40,7 +41,10 @@ static inline bool quota_domain_limits(const struct quota_domain *d)
 {
     return d->most.bytes != QUOTA_UNLIMITED || d->most.messages != QUOTA_UNLIMITED;
 }
-/* Its group, whole, from here on; without any lock of an account or of quotas. */
+/*
+ * Its group, whole, from here on; without any lock of an account or of quotas.  A thread counts it; who comes waits for two
+ * seconds, then it is FAIL_TEMP, so that a domain of very many accounts holds nobody up after a crash.
+ */
 bool quota_group_ready(struct store *st, const struct quota_domain *d, struct fail *why);
 /* With quota_lock held: NULL if the domain is not counted. */
 struct quota_group *quota_group_get(const struct store *st, uint64_t domain);

@@ -154,6 +154,7 @@ void store_close(struct store **stp)
         return;
     *stp = NULL;
     index_stop(st);
+    quota_stop_counting(st);
     daily_stop(st);
     upkeep_stop(st);
     int64_t until = clock_mono_ms() + LAST_VIEWS_MS;

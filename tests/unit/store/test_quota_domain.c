@@ -1,5 +1,6 @@
 /* store: limits of all accounts of a domain together, and of each there. */
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -17,11 +18,16 @@ static bool domain_of(void *ctx, uint64_t account, struct quota_domain *out)
     return account >= 100;
 }
 
+static sem_t gate;
+static _Atomic bool gated; /* listing a domain takes until somebody opens */
+
 static bool members(void *ctx, const struct quota_domain *d, bool (*each)(void *ctx, uint64_t account), void *each_ctx,
                     struct fail *why)
 {
     (void)ctx;
     (void)why;
+    if (gated)
+        (void)sem_wait(&gate);
     for (unsigned i = 0; i < accounts[d->id]; i++)
         if (!each(each_ctx, 100 * d->id + i))
             break;
@@ -72,6 +78,37 @@ static struct account *member(struct room *r, unsigned domain, unsigned n)
     if (accounts[domain] <= n)
         accounts[domain] = n + 1;
     return room_account(r, 100 * domain + n);
+}
+
+/* A domain that takes long to count holds nobody up for long, and other accounts not at all. */
+static void test_slow(struct room *r)
+{
+    struct account *a = member(r, 8, 0), *free_one = room_account(r, 5);
+    const struct quota_amount one = {10, 1};
+    struct fail why = {0};
+
+    CHECK("a gate", sem_init(&gate, 0, 0) == 0);
+    domains[8].most = (struct quota_amount){1000, 100};
+    gated = true;
+    for (int i = 0; i < 2; i++)
+        CHECK("come again", !quota_reserve(a, one, &why) && why.kind == FAIL_TEMP && why.reason != FAIL_OVER_DOMAIN_QUOTA &&
+                                strstr(why.text, "d8.example are being counted") != NULL);
+    CHECK("others go on", quota_reserve(free_one, one, &why));
+    quota_release(r->store, 5, one);
+    gated = false;
+    CHECK("opened", sem_post(&gate) == 0);
+    CHECK("counted", quota_reserve(a, one, &why));
+    quota_release(r->store, account_id(a), one);
+    domains[7].most = domains[8].most;
+    gated = true;
+    struct account *b = member(r, 7, 0);
+    CHECK("another one begins", !quota_reserve(b, one, &why) && why.kind == FAIL_TEMP);
+    gated = false;
+    CHECK("opened", sem_post(&gate) == 0);
+    quota_set_source(r->store, &source); /* waits for it */
+    account_release(&a);
+    account_release(&b);
+    account_release(&free_one);
 }
 
 static void test_together(struct room *r)
@@ -299,6 +336,7 @@ int main(void)
     room_init(&r);
     quota_set_source(r.store, &source);
     test_together(&r);
+    test_slow(&r);
     test_copy(&r);
     test_defaults(&r);
     test_race(&r);
