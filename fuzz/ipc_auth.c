@@ -18,6 +18,7 @@
 #include "net/tls.h"
 #include "net/tls_signer.h"
 #include "peer.h"
+#include "room.h"
 
 #define PASSWORD "xyzzy1"
 
@@ -27,7 +28,7 @@ static struct auth_server *open_server(const char *name, bool signs)
     struct auth_limits limits;
     struct tls_keys *keys;
     struct fail why;
-    char path[200], certificate[200], key[200];
+    struct room_path path = room_path(name), certificate = room_path("certificate.pem"), key = room_path("key.pem");
 
     log_set_level(LOG_ERROR);
     auth_limits_cheap(&limits);
@@ -37,14 +38,11 @@ static struct auth_server *open_server(const char *name, bool signs)
     limits.exchanges = 8;
     limits.delay_ms = limits.delay_ms_max = 0;
     limits.hash_runs = 1;
-    (void)snprintf(path, sizeof path, "%s/%s.db", fuzz_folder(), name);
-    (void)snprintf(certificate, sizeof certificate, "%s/certificate.pem", fuzz_folder());
-    (void)snprintf(key, sizeof key, "%s/key.pem", fuzz_folder());
-    FUZZ_CHECK(auth_server_open(path, &limits, &s, &why));
+    room_must(auth_server_open(path.text, &limits, &s, &why), "auth", &why);
     FUZZ_CHECK(auth_server_set_password(s, 1, SLICE("u@a.test"), SLICE(PASSWORD), &why));
     if (signs) {
-        FUZZ_CHECK(tls_self_sign("localhost", certificate, key, &why));
-        keys = tls_keys_open(certificate, key, 0, &why);
+        FUZZ_CHECK(tls_self_sign("localhost", certificate.text, key.text, &why));
+        keys = tls_keys_open(certificate.text, key.text, 0, &why);
         FUZZ_CHECK(keys != NULL);
         auth_server_sign_with(s, keys);
     }
@@ -58,13 +56,11 @@ static void fuzz_sign(struct slice in)
     static unsigned char id[TLS_KEY_ID_BYTES];
     struct fail why = {0};
     struct ipc_message m, answer;
-    char path[200];
     int fd = -1;
 
     if (server == NULL) {
         server = open_server("sign", true);
-        (void)snprintf(path, sizeof path, "%s/key.pem", fuzz_folder());
-        FILE *f = fopen(path, "r");
+        FILE *f = fopen(room_path("key.pem").text, "r");
         FUZZ_CHECK(f != NULL);
         EVP_PKEY *key = PEM_read_PrivateKey(f, NULL, NULL, NULL);
         (void)fclose(f);

@@ -10,6 +10,7 @@
 #include "queue/client.h"
 #include "queue/protocol.h"
 #include "queue/server.h"
+#include "room.h"
 #include "storage/volume.h"
 
 enum { MOST = 1 << 20, KEPT = 300 };
@@ -31,7 +32,7 @@ static struct queue_server *server_of(bool *grew)
     static unsigned taken, spools;
     struct queue_setting setting = {.hostname = "mx.a.test", .volumes = &volumes, .router = {.destination = by_domain}, .offline = true};
     struct fail why;
-    char path[200];
+    char name[20];
 
     if (queue != NULL && (!*grew || ++taken % KEPT != 0))
         return server;
@@ -41,10 +42,13 @@ static struct queue_server *server_of(bool *grew)
     volume_limits_default(&volumes);
     volumes.volume_bytes = 4 << 20;
     queue_limits_default(&setting.limits);
-    (void)snprintf(path, sizeof path, "%s/spool%u", fuzz_folder(), spools++);
-    setting.dir = path;
-    FUZZ_CHECK(queue_open(&setting, &queue, &why));
-    server = queue_server_create(queue, fuzz_folder(), MOST);
+    (void)snprintf(name, sizeof name, "spool%u", spools);
+    room_remove(room_path(name).text);
+    (void)snprintf(name, sizeof name, "spool%u", ++spools);
+    const struct room_path path = room_path(name);
+    setting.dir = path.text;
+    room_must(queue_open(&setting, &queue, &why), "queue", &why);
+    server = queue_server_create(queue, room_folder(), MOST);
     return server;
 }
 

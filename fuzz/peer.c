@@ -1,7 +1,6 @@
 /* See fuzz/peer.h. */
 #include "peer.h"
 
-#include <ftw.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -176,31 +175,7 @@ void fuzz_peer_set(struct slice in)
     (void)pthread_mutex_unlock(&peer.lock);
 }
 
-/* ---- files ---- */
-
-static char folder[] = "/dev/shm/posthorn-fuzz-XXXXXX";
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-    (void)st;
-    (void)type;
-    (void)at;
-    return remove(path);
-}
-
-static void remove_folder(void)
-{
-    (void)nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-const char *fuzz_folder(void)
-{
-    if (folder[sizeof folder - 2] != 'X')
-        return folder;
-    FUZZ_CHECK(mkdtemp(folder) != NULL);
-    (void)atexit(remove_folder);
-    return folder;
-}
+/* ---- looking ---- */
 
 bool fuzz_has(struct slice where, struct slice what)
 {

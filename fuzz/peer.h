@@ -29,9 +29,6 @@ int fuzz_peer_again(void);
 /* What it answers from now on. */
 void fuzz_peer_set(struct slice in);
 
-/* A folder in memory, removed at the end: for what a role keeps. */
-const char *fuzz_folder(void);
-
 bool fuzz_has(struct slice where, struct slice what);
 
 #endif

@@ -103,15 +103,20 @@ bool role_receive(int socket, struct role_note *out)
     do {
         n = recvmsg(socket, &m, MSG_CMSG_CLOEXEC);
     } while (n < 0 && errno == EINTR);
-    if (n <= 0)
+    if (n < 0)
         return false;
-    out->what = (enum role_message)type;
-    out->text[n - 1] = '\0';
     out->fd = -1;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c != NULL; c = CMSG_NXTHDR(&m, c)) {
         if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
             take_descriptors(c, &out->fd);
     }
+    if (n == 0) { /* the end, or a note that says nothing but may have brought a descriptor */
+        if (out->fd >= 0)
+            (void)close(out->fd);
+        return false;
+    }
+    out->what = (enum role_message)type;
+    out->text[n - 1] = '\0';
     return true;
 }
 
