@@ -229,7 +229,7 @@ static void read_failure(struct auth_exchange *x, struct ipc_reader *r)
     uint64_t reason = ipc_get_u64(r);
     struct slice code = ipc_get_bytes(r), text = ipc_get_bytes(r);
 
-    (void)fail_set(&x->answer.why, kind, reason <= FAIL_AUTH ? (enum fail_reason)reason : FAIL_OTHER,
+    (void)fail_set(&x->answer.why, kind, reason <= FAIL_DAMAGED ? (enum fail_reason)reason : FAIL_OTHER,
                    PRIslice, SLICE_ARG(text));
     (void)snprintf(x->answer.why.code, sizeof x->answer.why.code, PRIslice, SLICE_ARG(code));
 }

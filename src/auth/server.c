@@ -151,7 +151,9 @@ static void answer_failed(struct ipc_message *answer, struct slice login, unsign
     ipc_add_bool(answer, why->kind == FAIL_TEMP);
     ipc_add_u64(answer, why->reason);
     ipc_add_bytes(answer, slice_of(why->code));
-    ipc_add_bytes(answer, slice_of(why->text));
+    ipc_add_bytes(answer, slice_of(fail_said(why)));
+    if (why->internal)
+        log_event(LOG_ERROR, "auth.trouble", LOG_FAIL(why));
 }
 
 static void answer_refused(struct ipc_message *answer, enum fail_kind kind, enum fail_reason reason,

@@ -71,6 +71,20 @@ bool fail_code(struct fail *why, enum fail_kind kind, enum fail_reason reason, c
     return false;
 }
 
+bool fail_internal(struct fail *why, enum fail_kind kind, enum fail_reason reason, const char *code,
+                   const char *fmt, ...)
+{
+    va_list ap;
+
+    if (why == NULL)
+        return false;
+    va_start(ap, fmt);
+    start(why, kind, reason, code, fmt, ap);
+    va_end(ap);
+    why->internal = true;
+    return false;
+}
+
 bool fail_at(struct fail *why, const char *fmt, ...)
 {
     char    text[sizeof why->text];
@@ -104,7 +118,21 @@ bool fail_errno(struct fail *why, int errnum, const char *fmt, ...)
     start(why, FAIL_TEMP, full ? FAIL_NO_SPACE : FAIL_OTHER, full ? "4.3.1" : "", fmt, ap);
     va_end(ap);
     append(why->text, errno_text(errnum));
+    why->internal = true;
     return false;
+}
+
+const char *fail_said(const struct fail *why)
+{
+    if (!why->internal)
+        return why->text;
+    if (why->reason == FAIL_NO_SPACE)
+        return "the disk is full";
+    if (why->reason == FAIL_DAMAGED)
+        return "what is stored here is damaged; the administrator can mend it (posthorn check)";
+    if (why->kind == FAIL_TEMP)
+        return "the server has trouble of its own; please try again later";
+    return "the server cannot do this; its administrator's log says why";
 }
 
 const char *fail_kind_name(enum fail_kind kind)

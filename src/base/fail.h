@@ -34,12 +34,14 @@ enum fail_reason {
     FAIL_TOO_BIG,        /* 552 5.3.4, TOOBIG */
     FAIL_HAS_CHILDREN,   /* HASCHILDREN */
     FAIL_AUTH,           /* credentials refused: AUTHENTICATIONFAILED, 535 5.7.8 */
+    FAIL_DAMAGED,        /* what is stored is not what was written: CORRUPTION */
 };
 
 struct fail {
     enum fail_kind   kind;
     enum fail_reason reason;
     char             code[12]; /* enhanced status code (RFC 3463), "" if nobody chose one */
+    bool             internal; /* the text names files or SQL: who asked from outside is told fail_said() */
     char             text[240]; /* one line, no CR or LF, NUL-terminated, valid for logs */
 };
 
@@ -56,10 +58,16 @@ bool fail_code(struct fail *why, enum fail_kind kind, enum fail_reason reason, c
                const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 /* "fmt: " in front of the story so far; kind, reason and code stay. */
 bool fail_at(struct fail *why, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* FAIL_TEMP with errno_text(errnum) behind the text; ENOSPC and EDQUOT become FAIL_NO_SPACE, 4.3.1. */
+/* The same of what concerns nobody but the administrator; the code may be "". */
+bool fail_internal(struct fail *why, enum fail_kind kind, enum fail_reason reason, const char *code,
+                   const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+/* Internal, FAIL_TEMP, with errno_text(errnum) behind the text; ENOSPC and EDQUOT become FAIL_NO_SPACE, 4.3.1. */
 bool fail_errno(struct fail *why, int errnum, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* What strerror(errnum) says, in English; a constant, so that any thread may ask. */
 const char *errno_text(int errnum);
+
+/* What may be said of it to who asked from outside: its text, or in general words what an internal one means to him. */
+const char *fail_said(const struct fail *why);
 
 /* The kind and reason without text, for tests: "temporary", "permanent". */
 const char *fail_kind_name(enum fail_kind kind);

@@ -62,7 +62,7 @@ static void logged_in(struct imap_session *s, const struct login *login, const s
 
 static void login_failed(struct imap_session *s, const struct fail *why)
 {
-    if (why->reason == FAIL_INVALID) {
+    if (why->reason == FAIL_INVALID && !why->internal) {
         imap_no(s, "[CANNOT] %s", why->text); /* an unknown mechanism */
         return;
     }

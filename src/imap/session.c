@@ -106,14 +106,15 @@ static const char *response_code(const struct fail *why)
     case FAIL_TOO_BIG: return "[TOOBIG] ";
     case FAIL_HAS_CHILDREN: return "[HASCHILDREN] ";
     case FAIL_AUTH: return "[AUTHENTICATIONFAILED] ";
+    case FAIL_DAMAGED: return "[CORRUPTION] ";
     }
     return "";
 }
 
-/* Temporary failures are ours: the administrator hears of them. */
+/* Temporary failures are ours, as what is damaged is: the administrator hears of them. */
 static void log_failure(const struct imap_session *s, const struct fail *why)
 {
-    if (why->kind == FAIL_TEMP && !fail_is_quota(why))
+    if (why->internal || (why->kind == FAIL_TEMP && !fail_is_quota(why)))
         log_event(LOG_WARNING, "imap.failed", LOG_CSTR("session", conn_session_id(s->conn).text),
                   LOG_CSTR("command", s->command != NULL ? s->command->name : ""), LOG_FAIL(why));
 }
@@ -121,13 +122,13 @@ static void log_failure(const struct imap_session *s, const struct fail *why)
 void imap_no_because(struct imap_session *s, const struct fail *why)
 {
     log_failure(s, why);
-    imap_no(s, "%s%s", response_code(why), why->text);
+    imap_no(s, "%s%s", response_code(why), fail_said(why));
 }
 
 void imap_no_target(struct imap_session *s, const struct fail *why)
 {
     log_failure(s, why);
-    imap_no(s, "%s%s", why->reason == FAIL_NOT_FOUND ? "[TRYCREATE] " : response_code(why), why->text);
+    imap_no(s, "%s%s", why->reason == FAIL_NOT_FOUND ? "[TRYCREATE] " : response_code(why), fail_said(why));
 }
 
 void imap_bye(struct imap_session *s, const char *text)

@@ -73,13 +73,26 @@ void control_client_close(struct control_client *c)
     buf_finish(&c->in);
 }
 
+/* Not by write(): a role that has just died would end the command without a word (SIGPIPE). */
+static bool send_all(int fd, struct slice bytes, struct fail *why)
+{
+    while (bytes.len > 0) {
+        ssize_t sent = send(fd, bytes.ptr, bytes.len, MSG_NOSIGNAL);
+        if (sent < 0 && errno != EINTR)
+            return errno == EPIPE ? fail_set(why, FAIL_TEMP, FAIL_OTHER, "the server closed the control socket")
+                                  : fail_errno(why, errno, "control socket");
+        bytes = slice_from(bytes, sent > 0 ? (size_t)sent : 0);
+    }
+    return true;
+}
+
 static bool send_request(struct control_client *c, const json_t *request, struct fail *why)
 {
     SCOPED(scoped_free) char *text = json_dumps(request, JSON_COMPACT);
 
     if (text == NULL)
         return fail_set(why, FAIL_PERM, FAIL_INVALID, "not UTF-8");
-    return io_write_all(c->fd, slice_of(text), why) && io_write_all(c->fd, SLICE("\n"), why);
+    return send_all(c->fd, slice_of(text), why) && send_all(c->fd, SLICE("\n"), why);
 }
 
 static bool read_some(struct control_client *c, void *out, size_t n, size_t *got, struct fail *why)
@@ -207,7 +220,7 @@ bool control_stream_read(struct control_client *c, void *out, size_t n, size_t *
 
 bool control_stream_write(struct control_client *c, struct slice bytes, struct fail *why)
 {
-    return io_write_all(c->fd, bytes, why);
+    return send_all(c->fd, bytes, why);
 }
 
 void control_stream_unread(struct control_client *c, struct slice bytes)

@@ -3,6 +3,7 @@
  *
  * Layer: main.
  */
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,6 +54,7 @@ int main(int argc, char **argv)
     static char version[] = "version";
     const char *option = NULL;
 
+    json_set_alloc_funcs(xmalloc, free); /* what it does without memory depends on where: half an answer, or a wrong one */
     if (argc > 0 && is_sendmail(argv[0], &option))
         return sendmail_main(argc, argv, option);
 

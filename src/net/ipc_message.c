@@ -183,9 +183,11 @@ bool ipc_end(struct ipc_reader *r)
 
 /* ---- failures ---- */
 
+enum { INTERNAL = 2 }; /* beside the kind */
+
 void ipc_add_fail(struct ipc_message *m, const struct fail *why)
 {
-    ipc_add_u64(m, why->kind);
+    ipc_add_u64(m, (uint64_t)why->kind | (why->internal ? INTERNAL : 0));
     ipc_add_u64(m, why->reason);
     ipc_add_bytes(m, slice_of(why->code));
     ipc_add_bytes(m, slice_of(why->text));
@@ -203,16 +205,16 @@ static void copy_clean(char *out, size_t size, struct slice s)
 
 void ipc_get_fail(struct ipc_reader *r, struct fail *why)
 {
-    uint64_t kind = ipc_get_u64(r);
+    uint64_t word = ipc_get_u64(r), kind = word & ~(uint64_t)INTERNAL;
     uint64_t reason = ipc_get_u64(r);
     struct slice code = ipc_get_bytes(r);
     struct slice text = ipc_get_bytes(r);
 
-    if (!ipc_end(r) || kind > FAIL_PERM || reason > FAIL_AUTH) {
+    if (!ipc_end(r) || kind > FAIL_PERM || reason > FAIL_DAMAGED) {
         fail_set(why, FAIL_TEMP, FAIL_OTHER, "an answer that makes no sense");
         return;
     }
-    *why = (struct fail){.kind = (enum fail_kind)kind, .reason = (enum fail_reason)reason};
+    *why = (struct fail){.kind = (enum fail_kind)kind, .reason = (enum fail_reason)reason, .internal = word != kind};
     copy_clean(why->code, sizeof(why->code), code);
     copy_clean(why->text, sizeof(why->text), text);
 }

@@ -194,7 +194,7 @@ static bool take_response(struct pop3_session *s)
 
 static void refused(struct pop3_session *s, const struct fail *why)
 {
-    if (why->reason == FAIL_INVALID)
+    if (why->reason == FAIL_INVALID && !why->internal)
         pop3_err(s, "%s", why->text); /* an unknown mechanism */
     else
         pop3_err_because(s, "login", why);

@@ -68,10 +68,10 @@ void pop3_err_because(struct pop3_session *s, const char *command, const struct 
 {
     struct log_id id = conn_session_id(s->conn);
 
-    if (why->kind == FAIL_TEMP)
+    if (why->internal || why->kind == FAIL_TEMP)
         log_event(LOG_WARNING, "pop3.failed", LOG_CSTR("session", id.text), LOG_CSTR("command", command),
                   LOG_FAIL(why));
-    pop3_err(s, "%s%s", response_code(why), why->text);
+    pop3_err(s, "%s%s", response_code(why), fail_said(why));
 }
 
 void pop3_close(struct pop3_session *s)

@@ -94,8 +94,8 @@ static void send_challenge(struct smtp_session *s, struct slice challenge)
 /* RFC 4954 section 6 */
 static void refused(struct smtp_session *s, const struct fail *why)
 {
-    if (why->kind == FAIL_TEMP)
-        smtp_reply(s, 454, "4.7.0", "%s", why->text);
+    if (why->kind == FAIL_TEMP || why->internal)
+        smtp_reply(s, 454, "4.7.0", "%s", fail_said(why));
     else if (why->reason == FAIL_INVALID)
         smtp_reply(s, 504, "5.5.4", "%s", why->text);
     else

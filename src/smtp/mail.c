@@ -16,11 +16,11 @@ static bool may_begin(struct smtp_session *s, const struct smtp_transaction *tx)
         return smtp_refuse(s, "mail", SLICE(""), 553, "5.6.7", "a non-ASCII address needs SMTPUTF8");
     if (s->account != 0 && tx->sender.address.len > 0 &&
         !directory_may_send_as(s->service->directory, s->account, tx->sender.address, &may, &why))
-        return smtp_refuse(s, "mail", SLICE(""), 451, "4.3.0", why.text);
+        return smtp_refuse_fail(s, "mail", SLICE(""), &why, 451, 451);
     if (!may)
         return smtp_refuse(s, "mail", SLICE(""), 550, "5.7.1", "you may not send as that address");
     if (!volume_has_space(s->service->volumes, tx->announced, &why))
-        return smtp_refuse(s, "mail", SLICE(""), 452, "4.3.1", why.text);
+        return smtp_refuse_fail(s, "mail", SLICE(""), &why, 452, 452);
     return true;
 }
 

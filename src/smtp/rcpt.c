@@ -125,9 +125,8 @@ static void take_recipient(struct smtp_session *s)
     struct fail why = {0};
 
     if (!deliver_may(s->service->deliver, &tx->hold, r, tx->announced, &why)) {
-        smtp_reply_fail(s, &why, why.reason == FAIL_NO_SPACE || fail_is_quota(&why) ? 452 : 451,
-                        fail_is_quota(&why) ? 552 : 550);
-        smtp_log_refused(s, "rcpt", r->address, why.code, why.text);
+        (void)smtp_refuse_fail(s, "rcpt", r->address, &why, why.reason == FAIL_NO_SPACE || fail_is_quota(&why) ? 452 : 451,
+                               fail_is_quota(&why) ? 552 : 550);
         return;
     }
     tx->recipients[tx->recipient_count++] = *r;
@@ -160,8 +159,7 @@ void smtp_rcpt(struct smtp_session *s, struct slice args)
         if (tx->arena.failed) {
             reply_too_many(s);
         } else {
-            smtp_reply_fail(s, &why, 451, 550);
-            smtp_log_refused(s, "rcpt", path.address, why.code, why.text);
+            (void)smtp_refuse_fail(s, "rcpt", path.address, &why, 451, 550);
         }
         return;
     }

@@ -34,12 +34,13 @@ void smtp_reply(struct smtp_session *s, unsigned code, const char *enhanced, con
 
 void smtp_reply_fail(struct smtp_session *s, const struct fail *why, unsigned temp, unsigned perm)
 {
-    const bool is_temp = why->kind == FAIL_TEMP;
+    const bool is_temp = why->kind == FAIL_TEMP || why->internal; /* our own trouble is no reason to send mail back */
     const char *enhanced = why->code;
 
     if (enhanced[0] != (is_temp ? '4' : '5'))
         enhanced = is_temp ? "4.3.0" : "5.3.0";
-    smtp_reply(s, is_temp ? temp : perm, enhanced, "%s", why->text);
+    unsigned code = is_temp ? temp : perm;
+    smtp_reply(s, is_temp && code >= 500 ? 451 : code, enhanced, "%s", fail_said(why));
 }
 
 /* Behind what was meant to be BDAT comes a chunk: nobody knows how much of it, and where commands go on. */
@@ -67,6 +68,14 @@ bool smtp_refuse(struct smtp_session *s, const char *stage, struct slice recipie
 {
     smtp_reply(s, code, enhanced, "%s", text);
     smtp_log_refused(s, stage, recipient, enhanced, text);
+    return false;
+}
+
+bool smtp_refuse_fail(struct smtp_session *s, const char *stage, struct slice recipient, const struct fail *why,
+                      unsigned temp, unsigned perm)
+{
+    smtp_reply_fail(s, why, temp, perm);
+    smtp_log_refused(s, stage, recipient, why->code, why->text);
     return false;
 }
 

@@ -110,6 +110,9 @@ void smtp_close(struct smtp_session *s, const char *enhanced, const char *text);
 /* Says no to a message (at "mail", "rcpt", "data") or to one recipient of it, and logs it.  Always false. */
 bool smtp_refuse(struct smtp_session *s, const char *stage, struct slice recipient, unsigned code,
                  const char *enhanced, const char *text);
+/* The same of a failure: its text into the log, and to the client what fail_said() says of it. */
+bool smtp_refuse_fail(struct smtp_session *s, const char *stage, struct slice recipient, const struct fail *why,
+                      unsigned temp, unsigned perm);
 /* Only the log line. */
 void smtp_log_refused(struct smtp_session *s, const char *stage, struct slice recipient, const char *code,
                       const char *text);

@@ -159,7 +159,7 @@ void smtp_transaction_add(struct smtp_session *s, struct slice piece)
 
 static unsigned reply_code(const struct fail *why)
 {
-    if (why->kind == FAIL_TEMP)
+    if (why->kind == FAIL_TEMP || why->internal)
         return why->reason == FAIL_NO_SPACE || fail_is_quota(why) ? 452 : 451;
     if (why->reason == FAIL_TOO_BIG || fail_is_quota(why))
         return 552;

@@ -39,16 +39,16 @@ bool db_failed(struct db *d, int status, const char *doing, struct fail *why)
         return fail_code(why, FAIL_TEMP, FAIL_NO_SPACE, "4.3.1",
                          "the disk is full"); /* clients see this one */
     if (primary == SQLITE_CONSTRAINT)
-        return fail_set(why, FAIL_PERM,
-                        status == SQLITE_CONSTRAINT_UNIQUE || status == SQLITE_CONSTRAINT_PRIMARYKEY
-                            ? FAIL_EXISTS
-                            : FAIL_INVALID,
-                        "%s: %s: %s", d->path, doing, text);
+        return fail_internal(why, FAIL_PERM,
+                             status == SQLITE_CONSTRAINT_UNIQUE || status == SQLITE_CONSTRAINT_PRIMARYKEY
+                                 ? FAIL_EXISTS
+                                 : FAIL_INVALID,
+                             "", "%s: %s: %s", d->path, doing, text);
     if (primary == SQLITE_BUSY || primary == SQLITE_LOCKED)
-        return fail_set(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "%s: %s: somebody else has it open", d->path,
-                        doing);
+        return fail_internal(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "", "%s: %s: somebody else has it open",
+                             d->path, doing);
     if (primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB) /* it will not be better for waiting */
-        return fail_set(why, FAIL_PERM, FAIL_OUT_OF_SERVICE, "%s: %s: %s", d->path, doing, text);
+        return fail_internal(why, FAIL_PERM, FAIL_DAMAGED, "", "%s: %s: %s", d->path, doing, text);
     if (primary == SQLITE_IOERR && status != SQLITE_IOERR_READ && status != SQLITE_IOERR_SHORT_READ) {
         d->out_of_service = true;
         db_drop_cached(d->path, false);
@@ -56,13 +56,14 @@ bool db_failed(struct db *d, int status, const char *doing, struct fail *why)
                   LOG_CSTR("error", text), LOG_I64("status", status));
         return fail_code(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "4.3.0", "the disk failed to keep the change");
     }
-    return fail_set(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "%s: %s: %s (%d)", d->path, doing, text, status);
+    return fail_internal(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "", "%s: %s: %s (%d)", d->path, doing, text, status);
 }
 
 bool db_in_service(const struct db *d, struct fail *why)
 {
     return !d->out_of_service ||
-           fail_set(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "%s: out of service since a write failed", d->path);
+           fail_internal(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "", "%s: out of service since a write failed",
+                         d->path);
 }
 
 bool db_out_of_service(const struct db *d)

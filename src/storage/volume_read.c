@@ -40,8 +40,8 @@ enum located_kind locate_at(struct volume_file *file, uint64_t at, struct locate
 
 static bool damaged(const struct located *l, const char *what, struct fail *why)
 {
-    return fail_set(why, FAIL_PERM, FAIL_OTHER, "volume %08x: the record at %llu is damaged (%s)",
-                    l->file->id, (unsigned long long)l->at, what);
+    return fail_internal(why, FAIL_PERM, FAIL_DAMAGED, "", "volume %08x: the record at %llu is damaged (%s)",
+                         l->file->id, (unsigned long long)l->at, what);
 }
 
 static bool no_record(volume_ref ref, struct fail *why)

@@ -97,8 +97,10 @@ static bool be_open(struct account *a, struct fail *why)
     block_end();
     if (ok)
         return true;
-    if (local.reason != FAIL_NOT_FOUND)
+    if (local.reason != FAIL_NOT_FOUND) { /* whoever comes within this second hears no more than that */
+        log_event(LOG_ERROR, "store.out_of_service", LOG_U64("account", a->id), LOG_FAIL(&local));
         a->retry_ms = clock_mono_ms() + RETRY_MS;
+    }
     if (why != NULL)
         *why = local;
     return false;

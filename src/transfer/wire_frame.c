@@ -87,7 +87,7 @@ void wire_get_fail(struct wire_cursor *c, struct fail *f)
 
     (void)snprintf(short_code, sizeof short_code, PRIslice, SLICE_ARG(code));
     (void)fail_code(f, kind == FAIL_PERM ? FAIL_PERM : FAIL_TEMP,
-                    reason <= FAIL_AUTH ? (enum fail_reason)reason : FAIL_OTHER, short_code, PRIslice, SLICE_ARG(text));
+                    reason <= FAIL_DAMAGED ? (enum fail_reason)reason : FAIL_OTHER, short_code, PRIslice, SLICE_ARG(text));
 }
 
 bool wire_got_all(const struct wire_cursor *c)

@@ -4,6 +4,7 @@ Clients here are small on purpose: what they sent and what was answered must be
 known exactly, also when the connection dies between the two.
 """
 
+import base64
 import ctypes
 import hashlib
 import os
@@ -63,8 +64,9 @@ def adopt_orphans():
 class Server:
     """One instance: its own folder, ports and process group."""
 
-    def __init__(self, program, folder, base, accounts, log_path, env=None):
+    def __init__(self, program, folder, base, accounts, log_path, env=None, options=()):
         self.program, self.folder, self.base, self.accounts = program, folder, base, accounts
+        self.options = list(options)  # of the demo
         self.env = dict(os.environ, **(env or {}))
         self.power = None  # a PowerCut that watches this server
         self.log_path = log_path
@@ -75,7 +77,7 @@ class Server:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [self.program, "demo", "--dir", self.folder, "--port-base", str(self.base),
-                 "--accounts", str(self.accounts), "--no-sandbox"],  # what is preloaded writes elsewhere
+                 "--accounts", str(self.accounts), "--no-sandbox", *self.options],  # what is preloaded writes elsewhere
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
                 env=self.env if self.power is None else dict(self.env, **self.power.env), start_new_session=True)
 
@@ -139,6 +141,15 @@ class Server:
 
     def smtp(self):
         return Smtp(self.base + 25)
+
+    def submission(self, account):
+        smtp = Smtp(self.base + 587)
+        plain = "\0%s\0demo-u%d" % (address(account), account)
+        smtp.ask("AUTH PLAIN " + base64.b64encode(plain.encode()).decode(), "235")
+        return smtp
+
+    def pop3(self, account):
+        return Pop3(self.base + 110, address(account), "demo-u%d" % account)
 
     def imap(self, account):
         return Imap(self.base + 143, address(account), "demo-u%d" % account)
@@ -336,11 +347,11 @@ class Smtp:
         self.wire.send(text.encode() + b"\r\n")
         return self.reply(want)
 
-    def send(self, recipients, message):
+    def send(self, recipients, message, sender="fault@example.net"):
         """
         Returns only if the message was acknowledged: {recipient: answer} of those who were refused.
         """
-        self.wire.send(("MAIL FROM:<fault@example.net>\r\n"
+        self.wire.send(("MAIL FROM:<%s>\r\n" % sender
                         + "".join("RCPT TO:<%s>\r\n" % r for r in recipients) + "DATA\r\n").encode())
         answers = [self.wire.line().decode("utf-8", "replace") for _ in range(len(recipients) + 2)]
         if not answers[-1].startswith("354"):
@@ -351,6 +362,35 @@ class Smtp:
         self.wire.send(message.replace(b"\r\n.", b"\r\n..") + b".\r\n")
         self.reply("250")
         return {r: a for r, a in zip(recipients, answers[1:-1]) if not a.startswith("250")}
+
+
+class Pop3:
+    def __init__(self, port, user, password):
+        self.wire = Wire(port)
+        self.reply()
+        self.ask("USER " + user)
+        self.ask("PASS " + password)
+
+    def close(self):
+        self.wire.close()
+
+    def reply(self):
+        text = self.wire.line().decode("utf-8", "replace")
+        if not text.startswith("+OK"):
+            raise Refused(text)
+        return text
+
+    def ask(self, text):
+        self.wire.send(text.encode() + b"\r\n")
+        return self.reply()
+
+    def lines(self, text):
+        """What follows the answer, up to the dot."""
+        self.ask(text)
+        lines = []
+        while (line := self.wire.line()) != b".":
+            lines.append(line)
+        return lines
 
 
 LITERAL = re.compile(rb"\{(\d+)\}$")

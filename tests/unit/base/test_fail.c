@@ -58,10 +58,29 @@ static void test_length(void)
     CHECK("no room for errno", strlen(why.text) == sizeof why.text - 1);
 }
 
+/* Paths and SQL are for the log, not for who asked. */
+static void test_said(void)
+{
+    struct fail why;
+
+    fail_set(&why, FAIL_PERM, FAIL_INVALID, "no such name");
+    CHECK("what was meant for him is told", strcmp(fail_said(&why), "no such name") == 0);
+    fail_errno(&why, EIO, "/var/lib/x");
+    fail_at(&why, "mailbox");
+    CHECK("an errno is internal", why.internal && strchr(fail_said(&why), '/') == NULL && strstr(why.text, "/var/lib/x") != NULL);
+    fail_errno(&why, ENOSPC, "/var/lib/x");
+    CHECK("a full disk is said", strcmp(fail_said(&why), "the disk is full") == 0);
+    fail_internal(&why, FAIL_PERM, FAIL_DAMAGED, "", "volume 7");
+    CHECK("damage is said, not where", strstr(fail_said(&why), "damaged") != NULL && strstr(fail_said(&why), "volume") == NULL);
+    fail_set(&why, FAIL_TEMP, FAIL_OTHER, "again");
+    CHECK("a new story is not internal", !why.internal);
+}
+
 int main(void)
 {
     test_story();
     test_errno();
     test_length();
+    test_said();
     return check_done();
 }
