@@ -79,7 +79,7 @@ static void fuzz_sign(struct slice in)
     struct ipc_reader r = {.type = AUTH_MSG_SIGN, .rest = buf_slice(&m.bytes), .fd = &fd};
     if (service.handle(service.ctx, &r, &answer, &why)) {
         FUZZ_CHECK(scheme == 0x0403 || scheme == 0x0503 || scheme == 0x0603);
-        FUZZ_CHECK(kind == TLS_SIGN_CERTIFICATE_VERIFY ? in.len == 32 || in.len == 48 : kind == TLS_SIGN_KEY_EXCHANGE && in.len > 64);
+        FUZZ_CHECK(kind == TLS_SIGN_CERTIFICATE_VERIFY ? in.len == 32 || in.len == 48 : kind == TLS_SIGN_KEY_EXCHANGE && in.len > 68 && in.ptr[64] == 3);
     } else {
         FUZZ_CHECK(why.text[0] != '\0');
     }

@@ -20,7 +20,7 @@
 #include "base/io.h"
 #include "base/log.h"
 
-enum { KEYS_KEPT = 2, PEM_MAX = 1024 * 1024, RANDOM_BYTES = 32, ECDHE_NAMED_CURVE = 3 };
+enum { KEYS_KEPT = 2, PEM_MAX = 1024 * 1024, RANDOM_BYTES = 32, ECDHE_NAMED_CURVE = 3, UNCOMPRESSED = 4 };
 
 struct tls_key {
     EVP_PKEY     *key; /* NULL: none */
@@ -199,35 +199,15 @@ static bool write_verify(struct slice hash, struct buf *out)
     return true;
 }
 
-/* A vector with `size` bytes of length before it (RFC 8446 section 3.4), 1 to `most` long. */
-static bool take_vector(struct slice *rest, size_t size, size_t most)
-{
-    size_t len = 0;
-
-    if (rest->len < size)
-        return false;
-    for (size_t i = 0; i < size; i++)
-        len = len << 8 | (unsigned char)rest->ptr[i];
-    if (len == 0 || len > most || rest->len - size < len)
-        return false;
-    *rest = slice_from(*rest, size + len);
-    return true;
-}
-
-/* RFC 8422 section 5.4: a named curve that we offer and a point; or RFC 5246 section 7.4.3: p, g and a public value. */
+/* RFC 8422 section 5.4: a named curve that we offer, and a point of its size; nothing else is left to who asks. */
 static bool is_exchange(struct slice parameters)
 {
-    struct slice rest = parameters;
-
-    if (rest.len > 4 && rest.ptr[0] == ECDHE_NAMED_CURVE) {
-        unsigned curve = (unsigned)(unsigned char)rest.ptr[1] << 8 | (unsigned char)rest.ptr[2];
-        size_t   point = curve == 29 ? 32 : curve == 23 ? 65 : curve == 24 ? 97 : 0; /* X25519, P-256, P-384 */
-        return point != 0 && rest.len == 4 + point && (unsigned char)rest.ptr[3] == point;
-    }
-    bool whole = true;
-    for (int i = 0; i < 3 && whole; i++) /* p, g, the public value */
-        whole = take_vector(&rest, 2, 1024);
-    return whole && rest.len == 0;
+    if (parameters.len <= 4 || parameters.ptr[0] != ECDHE_NAMED_CURVE)
+        return false;
+    unsigned curve = (unsigned)(unsigned char)parameters.ptr[1] << 8 | (unsigned char)parameters.ptr[2];
+    size_t   point = curve == 29 ? 32 : curve == 23 ? 65 : curve == 24 ? 97 : 0; /* X25519, P-256, P-384 */
+    bool     whole = point != 0 && parameters.len == 4 + point && (unsigned char)parameters.ptr[3] == point;
+    return whole && (curve == 29 || parameters.ptr[4] == UNCOMPRESSED);
 }
 
 static bool write_input(const struct tls_signing *what, bool in_13, struct buf *out)

@@ -61,6 +61,28 @@ static bool shake_hands(SSL *client, SSL *server)
     return one == 1 && other == 1;
 }
 
+/* Suites in which the certificate's key would decrypt, or sign what is not asked for here. */
+static void test_suites(const char *note, struct tls_context *server_tls)
+{
+    static const char *const suites[] = {"kRSA:@SECLEVEL=0", "DHE:!ECDHE:@SECLEVEL=0", "aNULL:@SECLEVEL=0"};
+
+    for (size_t i = 0; i < ARRAY_LEN(suites); i++) {
+        SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+        int      ends[2];
+        CHECK(note, ctx != NULL && socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0 &&
+                        SSL_CTX_set_cipher_list(ctx, suites[i]) == 1 && SSL_CTX_set_max_proto_version(ctx, TLS1_2_VERSION) == 1);
+        SSL *client = SSL_new(ctx), *server = tls_context_session(server_tls, ends[0], NULL);
+        CHECK(note, client != NULL && server != NULL && SSL_set_fd(client, ends[1]) == 1);
+        SSL_set_connect_state(client);
+        CHECK(suites[i], !shake_hands(client, server));
+        SSL_free(client);
+        SSL_free(server);
+        SSL_CTX_free(ctx);
+        (void)close(ends[0]);
+        (void)close(ends[1]);
+    }
+}
+
 static void handshake(const char *note, struct tls_context *server_tls, int version, const char *algorithms, bool good)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
@@ -102,6 +124,7 @@ static void test_handshakes(const struct files *f)
         if (keys != NULL && tls != NULL) {
             handshake(rows[i].note, tls, TLS1_3_VERSION, rows[i].algorithms_13, true);
             handshake(rows[i].note, tls, TLS1_2_VERSION, rows[i].algorithms_12, true);
+            test_suites(rows[i].note, tls);
             /* Renewed: what is not reloaded yet goes on with the key before, then with the new one. */
             EVP_PKEY *fresh = EVP_EC_gen("P-256");
             CHECK(rows[i].note, write_pair(f, fresh) && tls_context_reload(tls, &why));
@@ -170,11 +193,12 @@ static void test_forms(const struct files *f)
     CHECK("X25519", signs(k, id, TLS_SIGN_KEY_EXCHANGE, 0x0403, exchange(space, exchanges, 4, 36), NULL));
     CHECK("and a byte more", !signs(k, id, TLS_SIGN_KEY_EXCHANGE, 0x0403, exchange(space, exchanges, 4, 37), NULL));
     CHECK("and one less", !signs(k, id, TLS_SIGN_KEY_EXCHANGE, 0x0403, exchange(space, exchanges, 4, 35), NULL));
-    CHECK("P-256", signs(k, id, TLS_SIGN_KEY_EXCHANGE, 0x0403, exchange(space, "\x03\x00\x17\x41", 4, 69), NULL));
+    CHECK("P-256", signs(k, id, TLS_SIGN_KEY_EXCHANGE, 0x0403, exchange(space, "\x03\x00\x17\x41\x04", 5, 69), NULL));
+    CHECK("no point of P-256", !signs(k, id, TLS_SIGN_KEY_EXCHANGE, 0x0403, exchange(space, "\x03\x00\x17\x41\x02", 5, 69), NULL));
     CHECK("a curve we do not offer", !signs(k, id, TLS_SIGN_KEY_EXCHANGE, 0x0403, exchange(space, "\x03\x00\x16\x41", 4, 69), NULL));
     CHECK("an explicit curve", !signs(k, id, TLS_SIGN_KEY_EXCHANGE, 0x0403, exchange(space, "\x01\x00\x17\x41", 4, 69), NULL));
-    CHECK("finite field", signs(k, id, TLS_SIGN_KEY_EXCHANGE, 0x0403, exchange(space, "\x00\x01p\x00\x01g\x00\x01y", 9, 9), NULL));
-    CHECK("without its end", !signs(k, id, TLS_SIGN_KEY_EXCHANGE, 0x0403, exchange(space, "\x00\x01p\x00\x01g\x00\x02y", 9, 9), NULL));
+    CHECK("finite field, whose values could be anything", !signs(k, id, TLS_SIGN_KEY_EXCHANGE, 0x0403,
+                                                                  exchange(space, "\x00\x01p\x00\x01g\x00\x01y", 9, 9), NULL));
     memset(space, ' ', 64);
     memcpy(space + 64, "TLS 1.3, server CertificateVerify", 34);
     CHECK("a verify as exchange", !signs(k, id, TLS_SIGN_KEY_EXCHANGE, 0x0403, slice_make(space, 64 + 34 + 32), NULL));
