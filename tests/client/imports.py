@@ -31,6 +31,7 @@ def run(c):
         bounded(i, "u67@example.test")
         wrong(i, "u68@example.test")
         links(i, "u70@example.test")
+        odd_by_pop3(i, "u71@example.test")
         corpus(i, "u69@example.test")
     c.base = base
 
@@ -240,6 +241,33 @@ def links(i, user):
     os.chown(bob.path, 4711, 4711)
     status, said = i.json("maildir", link, user, "--mailbox", "Own")
     c.same("... but to what is his own", (status, said["messages"]), (0, 1))
+
+
+def odd_by_pop3(i, user):
+    """Empty, cut, with bare CRs and NULs: what LIST says is what RETR sends, whatever the message is (RFC 1939 section 11)."""
+    c, d = i.c, Maildir(os.path.join(i.folder, "OddPop3"))
+    texts = (b"", b"\n", b"\r\n", b".", b".\n", b"..\n.\n", b"no header and no line end", b"Subject: CR\ronly\r\rx", b"Subject: a\n\n\0\0\0\n",
+             b"Subject: 8\n\n\xe9\xff", b"Subject: long\n\n" + b"." * 70000, b"Subject: lines\n\n" + b".\n" * 50000 + b"x", b"\n\n\n\n")
+    for n, text in enumerate(texts):
+        with open(os.path.join(d.path, "cur", "%d.M%dP1.h:2," % (1600000000 + n, n)), "wb") as out:
+            out.write(text)
+    status, said = i.json("maildir", d.path, user)
+    c.same("odd messages come", (status, said["messages"]), (0, len(texts)))
+    p = poplib.POP3("127.0.0.1", c.port("pop3"), timeout=60)
+    poplib._MAXLINE = 1 << 20
+    p.user(user)
+    p.pass_(c.password(user))
+    sizes, total = [int(line.split()[1]) for line in p.list()[1]], p.stat()
+    for n, text in enumerate(texts):
+        want = text if text.endswith(b"\n") or not text else text + b"\n"
+        want = want.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+        got = b"".join(line + b"\r\n" for line in p.retr(n + 1)[1])
+        c.ok("message %d as it was" % (n + 1), got == want, (got[:60], want[:60]))
+        c.same("message %d is as long as LIST says" % (n + 1), len(got), sizes[n])
+        top = b"".join(line + b"\r\n" for line in p.top(n + 1, 10 ** 9)[1])
+        c.ok("message %d: TOP of all" % (n + 1), top == want, (top[:60], want[:60]))
+    c.same("STAT says the same", total, (len(texts), sum(sizes)))
+    p.quit()
 
 
 def odd_names(i):
