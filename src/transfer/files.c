@@ -120,8 +120,8 @@ static bool read_all(int fd, struct reading *r, char *piece, struct fail *why)
         enum unpack_kind kind = first ? unpack_kind_of(slice_make(piece, got), &packed) : UNPACK_NONE;
         if (kind == UNPACK_UNKNOWN)
             return fail_set(why, FAIL_PERM, FAIL_INVALID, "compressed (%s), which cannot be read here", packed);
-        if (kind != UNPACK_NONE)
-            unpack = unpack_create(kind);
+        if (kind != UNPACK_NONE && (unpack = unpack_create(kind, why)) == NULL)
+            return false;
         first = false;
         ok = (unpack != NULL ? unpack_add(unpack, slice_make(piece, got), add_lines, r, why)
                              : add_lines(r, slice_make(piece, got), why)) &&

@@ -10,12 +10,15 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include "transfer/unpack_loaded.h"
+
 enum { OUT = 64 * 1024, WINDOW_GZIP = 16 + MAX_WBITS, WINDOW_ZSTD_LOG = 27 };
 
 struct unpack {
     enum unpack_kind kind;
     z_stream         gzip;
     ZSTD_DStream    *zstd;
+    struct unpack_loaded *loaded; /* of the others */
     bool             ended; /* at the end of a stream (another may follow) */
     unsigned char    out[OUT];
 };
@@ -29,9 +32,9 @@ enum unpack_kind unpack_kind_of(struct slice first, const char **name)
     } kinds[] = {
         {SLICE("\x1f\x8b"), UNPACK_GZIP, "gzip"},
         {SLICE("\x28\xb5\x2f\xfd"), UNPACK_ZSTD, "zstd"},
-        {SLICE("BZh"), UNPACK_UNKNOWN, "bzip2"},
-        {SLICE("\xfd" "7zXZ"), UNPACK_UNKNOWN, "xz"},
-        {SLICE("Dovecot-LZ4\r*\x9b\xc5"), UNPACK_UNKNOWN, "lz4"},
+        {SLICE("BZh"), UNPACK_BZIP2, "bzip2"},
+        {SLICE("\xfd" "7zXZ"), UNPACK_XZ, "xz"},
+        {SLICE("Dovecot-LZ4\r*\x9b\xc5"), UNPACK_LZ4, "lz4"},
         {SLICE("CRYPTED\x03\x07"), UNPACK_UNKNOWN, "encrypted by Dovecot's mail_crypt"},
     };
 
@@ -45,11 +48,17 @@ enum unpack_kind unpack_kind_of(struct slice first, const char **name)
     return UNPACK_NONE;
 }
 
-struct unpack *unpack_create(enum unpack_kind kind)
+struct unpack *unpack_create(enum unpack_kind kind, struct fail *why)
 {
     struct unpack *u = xcalloc(1, sizeof *u);
 
     u->kind = kind;
+    if (kind != UNPACK_GZIP && kind != UNPACK_ZSTD) {
+        u->loaded = unpack_loaded_create(kind, why);
+        if (u->loaded == NULL)
+            unpack_destroy(&u);
+        return u;
+    }
     if (kind == UNPACK_GZIP && inflateInit2(&u->gzip, WINDOW_GZIP) != Z_OK)
         die_no_memory(sizeof u->gzip);
     if (kind == UNPACK_ZSTD) {
@@ -70,6 +79,7 @@ void unpack_destroy(struct unpack **unpack)
     if (u->kind == UNPACK_GZIP)
         (void)inflateEnd(&u->gzip);
     (void)ZSTD_freeDStream(u->zstd);
+    unpack_loaded_destroy(&u->loaded);
     free(u);
     *unpack = NULL;
 }
@@ -130,6 +140,8 @@ bool unpack_add(struct unpack *u, struct slice in, bool (*take)(void *ctx, struc
 {
     if (in.len == 0)
         return true;
+    if (u->loaded != NULL)
+        return unpack_loaded_add(u->loaded, in, &u->ended, take, ctx, why);
     return u->kind == UNPACK_GZIP ? add_gzip(u, in, take, ctx, why) : add_zstd(u, in, take, ctx, why);
 }
 

@@ -116,7 +116,8 @@ static void packings(void)
 
     CHECK("gzip", unpack_kind_of(SLICE("\x1f\x8b\x08"), &name) == UNPACK_GZIP);
     CHECK("zstd", unpack_kind_of(SLICE("\x28\xb5\x2f\xfd\x24"), &name) == UNPACK_ZSTD);
-    CHECK("bzip2", unpack_kind_of(SLICE("BZh9"), &name) == UNPACK_UNKNOWN);
+    CHECK("bzip2", unpack_kind_of(SLICE("BZh9"), &name) == UNPACK_BZIP2);
+    CHECK("encrypted", unpack_kind_of(SLICE("CRYPTED\x03\x07"), &name) == UNPACK_UNKNOWN);
     CHECK("mail", unpack_kind_of(SLICE("From: "), &name) == UNPACK_NONE && unpack_kind_of(SLICE(""), &name) == UNPACK_NONE);
 }
 
