@@ -24,7 +24,7 @@ struct conn {
     size_t there; /* of `in` has arrived */
     struct buf out;
     struct session_way way;
-    bool started_tls, compresses, tick;
+    bool started_tls, compresses, tick, broken;
     unsigned turns, tick_seconds;
     _Atomic bool woken; /* by threads of the store too */
 };
@@ -144,10 +144,12 @@ bool conn_take_line(struct conn *c, size_t max, struct slice *line, bool *crlf, 
 /* In pieces of odd sizes, some of them read twice: a slow reader's. */
 void conn_send_source(struct conn *c, struct conn_source source, uint64_t offset, uint64_t len)
 {
-    while (len > 0) {
+    while (len > 0 && !c->broken) {
         size_t n = len < 65536 ? (size_t)len : 65536, taken = n > 40000 ? n - 12345 : n;
         char *to = buf_room(&c->out, n);
-        FUZZ_CHECK(to != NULL && source.read(source.ctx, offset, to, n));
+        bool got = source.read(source.ctx, offset, to, n);
+        FUZZ_CHECK(to != NULL && (got || c->way.damaged));
+        c->broken = c->broken || !got;
         buf_grew(&c->out, taken);
         offset += taken;
         len -= taken;
@@ -184,7 +186,7 @@ struct session_end session_play(const struct conn_protocol *protocol, void *serv
     buf_init(&c.out, SAID_MAX);
     void *session = protocol->open(service, &c);
     take_output(&c, said);
-    for (; turns < TURNS_MAX && session != NULL && t != TURN_CLOSE && t != TURN_ABORT; turns++) {
+    for (; turns < TURNS_MAX && session != NULL && !c.broken && t != TURN_CLOSE && t != TURN_ABORT; turns++) {
         if (t == TURN_PARK && turns > 0 && !wait_for_input(&c))
             break;
         if (t == TURN_WAIT && !c.woken)
@@ -194,9 +196,9 @@ struct session_end session_play(const struct conn_protocol *protocol, void *serv
         FUZZ_CHECK(!c.out.failed);
         bool in_line = conn_in_line(&c);
         take_output(&c, said);
-        FUZZ_CHECK(!in_line || t != TURN_PARK); /* whoever waits for the client has said what it had to say */
+        FUZZ_CHECK(!in_line || t != TURN_PARK || c.broken); /* whoever waits for the client has said what it had to say */
     }
-    struct session_end end = {.whole = t == TURN_CLOSE || t == TURN_PARK, .started_tls = c.started_tls, .busy = turns == TURNS_MAX};
+    struct session_end end = {.whole = !c.broken && (t == TURN_CLOSE || t == TURN_PARK), .started_tls = c.started_tls, .busy = turns == TURNS_MAX};
     if (session != NULL) {
         if (t == TURN_PARK && protocol->last_words != NULL)
             protocol->last_words(session, CONN_CLOSE_DEADLINE);

@@ -17,6 +17,7 @@ struct account;
 struct session_way {
     size_t step;     /* octets that arrive at a time */
     bool tls, local; /* at the beginning; from loopback */
+    bool damaged;    /* what is to be sent may turn out unreadable: then the connection ends */
 };
 
 /* How it ended. */

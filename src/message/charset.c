@@ -27,6 +27,7 @@ enum charset_kind { KIND_UTF8, KIND_WINDOWS_1252, KIND_ICONV };
 struct charset_decoder {
     enum charset_kind kind;
     iconv_t iconv;
+    bool byte_by_byte;
     char held[HELD_MAX]; /* the start of a character whose rest has not come */
     size_t held_len;
 };
@@ -55,6 +56,8 @@ struct charset_decoder *charset_decoder_create(struct slice charset)
     } else {
         d->iconv = iconv_open("UTF-8", name);
         d->kind = d->iconv != (iconv_t)-1 ? KIND_ICONV : KIND_UTF8; /* a machine may lack a module */
+        /* Where a lone surrogate lies glibc says by what it was given at once; what comes out must not depend on that. */
+        d->byte_by_byte = strcmp(name, CHARSET_UTF7) == 0;
     }
     return d;
 }
@@ -144,7 +147,7 @@ static size_t convert(struct charset_decoder *d, struct slice in, struct buf *ou
     return wait;
 }
 
-void charset_decoder_feed(struct charset_decoder *d, struct slice in, struct buf *out)
+static void feed(struct charset_decoder *d, struct slice in, struct buf *out)
 {
     while (d->held_len > 0 && in.len > 0) {
         size_t taken = HELD_MAX - d->held_len < in.len ? HELD_MAX - d->held_len : in.len;
@@ -166,6 +169,15 @@ void charset_decoder_feed(struct charset_decoder *d, struct slice in, struct buf
     size_t wait = convert(d, in, out);
     memcpy(d->held, in.ptr + (in.len - wait), wait);
     d->held_len = wait;
+}
+
+void charset_decoder_feed(struct charset_decoder *d, struct slice in, struct buf *out)
+{
+    if (!d->byte_by_byte)
+        feed(d, in, out);
+    else
+        for (size_t i = 0; i < in.len; i++)
+            feed(d, slice_sub(in, i, 1), out);
 }
 
 void charset_decoder_finish(struct charset_decoder *d, struct buf *out)

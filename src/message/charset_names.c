@@ -221,7 +221,7 @@ static const struct {
     {"utf-16be", "UTF-16BE"},
     {"utf-16le", "UTF-16LE"},
     {"utf-32", "UTF-32"},
-    {"utf-7", "UTF-7"},
+    {"utf-7", CHARSET_UTF7},
     {"utf-8", CHARSET_UTF8},
     {"utf8", CHARSET_UTF8},
     {"viscii", "VISCII"},

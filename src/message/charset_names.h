@@ -8,9 +8,10 @@
 
 #include "base/slice.h"
 
-/* The two that need no iconv. */
+/* Two that need no iconv, and one that needs care. */
 #define CHARSET_UTF8         "UTF-8"
 #define CHARSET_WINDOWS_1252 "CP1252"
+#define CHARSET_UTF7         "UTF-7"
 
 /*
  * The C library's name for what `label` means, blanks around it and case
