@@ -66,12 +66,15 @@ static struct deliver *deliver_new(struct store *st, struct volumes *v, struct d
     d->volumes = v;
     d->directory = dir;
     d->limits = *limits;
+    d->tries = limits->outbound != NULL && limits->outbound->attempt != NULL && limits->outbound->outcomes != NULL;
     (void)pthread_mutex_init(&d->lock, NULL);
     init_cond(&d->work);
     init_cond(&d->room);
     init_cond(&d->done);
     init_cond(&d->keep);
     init_cond(&d->leave);
+    init_cond(&d->tried.any);
+    idmap_init(&d->tried.jobs);
     d->outbound.last = &d->outbound.first;
     idmap_init(&d->queues);
     d->last_ready = &d->first_ready;
@@ -86,18 +89,20 @@ static void deliver_free(struct deliver *d)
     domain_end(d);
     rows_finish(d);
     outbound_finish(d);
+    tried_finish(d);
     crash_note_close(&d->note);
     (void)pthread_cond_destroy(&d->work);
     (void)pthread_cond_destroy(&d->room);
     (void)pthread_cond_destroy(&d->done);
     (void)pthread_cond_destroy(&d->keep);
     (void)pthread_cond_destroy(&d->leave);
+    (void)pthread_cond_destroy(&d->tried.any);
     (void)pthread_mutex_destroy(&d->lock);
     free(d->placers);
     free(d);
 }
 
-static void stop_threads(struct deliver *d, bool leaver, bool keeper)
+static void stop_threads(struct deliver *d, bool leaver, bool asker, bool keeper)
 {
     (void)pthread_mutex_lock(&d->lock);
     __atomic_store_n(&d->stopping, true, __ATOMIC_RELAXED);
@@ -106,11 +111,14 @@ static void stop_threads(struct deliver *d, bool leaver, bool keeper)
     (void)pthread_cond_broadcast(&d->done);
     (void)pthread_cond_broadcast(&d->keep);
     (void)pthread_cond_broadcast(&d->leave);
+    (void)pthread_cond_broadcast(&d->tried.any);
     (void)pthread_mutex_unlock(&d->lock);
     for (unsigned i = 0; i < d->placer_count; i++)
         (void)pthread_join(d->placers[i], NULL);
     if (leaver)
         (void)pthread_join(d->leaver, NULL);
+    if (asker)
+        (void)pthread_join(d->asker, NULL);
     if (keeper)
         (void)pthread_join(d->keeper, NULL);
 }
@@ -127,11 +135,14 @@ static bool start_threads(struct deliver *d, struct fail *why)
     if (failed == 0)
         failed = pthread_create(&d->leaver, NULL, outbound_run, d);
     const bool leaver = failed == 0;
+    if (failed == 0 && d->tries)
+        failed = pthread_create(&d->asker, NULL, tried_run, d);
+    const bool asker = failed == 0 && d->tries;
     if (failed == 0)
         failed = pthread_create(&d->keeper, NULL, keeper_run, d);
     if (failed == 0)
         return true;
-    stop_threads(d, leaver, false);
+    stop_threads(d, leaver, asker, false);
     return fail_errno(why, failed, "starting the placers");
 }
 
@@ -173,7 +184,7 @@ void deliver_close(struct deliver **out, unsigned seconds)
          left = until - clock_mono_ms())
         deliver_wait(d, &d->done, left);
     (void)pthread_mutex_unlock(&d->lock);
-    stop_threads(d, true, true);
+    stop_threads(d, true, d->tries, true);
     keeper_save_mark(d);
     deliver_free(d);
     *out = NULL;
@@ -339,7 +350,7 @@ void deliver_stats(struct deliver *d, struct deliver_stats *out)
     *out = d->stats;
     out->waiting = d->waiting;
     out->retrying = d->retrying;
-    out->leaving = d->outbound.count;
+    out->leaving = d->outbound.count + d->tried.jobs.count - d->tried.calling;
     (void)pthread_mutex_unlock(&d->lock);
 }
 

@@ -15,18 +15,22 @@
 #include "base/map.h"
 #include "base/waker.h"
 #include "directory/directory.h"
-#include "queue/envelope.h"
+#include "queue/queue.h"
 #include "store/quota.h"
 
 struct deliver;
-struct queue_message;
 struct srs;
 struct store;
 struct volumes;
 
-/* Who takes over what must leave: queue_client_take(), which see. */
+/*
+ * Who takes over what must leave: queue_client_take(), _try() and _outcomes(), which see.  Without the last two (NULL) nothing is tried
+ * before it is spooled.
+ */
 struct deliver_outbound {
     bool (*take)(void *ctx, const struct queue_message *messages, size_t count, bool *taken, struct fail *why);
+    bool (*attempt)(void *ctx, const struct queue_message *messages, size_t count, enum queue_tried *fates, struct fail *why);
+    bool (*outcomes)(void *ctx, struct queue_over *out, size_t most, size_t *count, struct fail *why);
     void *ctx;
 };
 

@@ -48,6 +48,8 @@ struct job {
     size_t item_count, outbound_count;
     unsigned owners;               /* of the record: accounts, and the queue role; 0: not known */
     struct job *next_outbound;
+    bool handed, calling;          /* handed over before; being handed over to be tried: see tried.c */
+    enum { WORD_NONE, WORD_TAKEN, WORD_AGAIN } word; /* what became of it, heard before that call had ended */
     int64_t hold_until;            /* its rows are not written before (RFC 4865); 0: at once */
     struct job *next_held;
     struct message_facts facts;    /* where there are items */
@@ -77,8 +79,19 @@ struct outbound_queue {
     struct job *first, **last;
     size_t count;
     bool failing; /* then none of it counts as waiting */
+    bool gathers;
+    int64_t gathers_until; /* clock_mono_ms */
     int64_t retry_at;
     unsigned back_off;
+};
+
+/* What the queue role tries from memory; with the lock. */
+struct tried {
+    struct idmap jobs; /* by delivery id */
+    size_t calling;    /* of them, those that are being handed over: in the list of outbound.c still */
+    struct job *late;  /* those whose word came early: to be released */
+    pthread_cond_t any;
+    bool waits; /* for `any`, for ever */
 };
 
 struct deliver {
@@ -86,6 +99,7 @@ struct deliver {
     struct volumes *volumes;
     struct directory *directory;
     struct deliver_limits limits;
+    bool tries; /* the queue role may be asked to try what comes for the first time */
     struct crash_note *note;
     struct quota_source quotas;
     struct quota_warnings warnings;
@@ -101,6 +115,7 @@ struct deliver {
     struct account_queue *retries;
     struct job *first_job, *last_job; /* by floor: the first one's is the low-water mark */
     struct outbound_queue outbound;
+    struct tried tried;
     struct job *held; /* whose rows wait for their time, in no order */
     int64_t next_held; /* seconds since 1970: the soonest of them */
     uint64_t next_number;
@@ -111,7 +126,7 @@ struct deliver {
 
     pthread_t *placers;
     unsigned placer_count;
-    pthread_t keeper, leaver;
+    pthread_t keeper, leaver, asker;
     volume_ref saved_mark;
     volume_ref replay_end; /* records of earlier processes are below this */
     struct job replay;     /* the job that stands for all that a crash left */
@@ -188,6 +203,14 @@ size_t outbound_senders(const struct record *record, struct slice senders[JOB_SE
 bool outbound_is_full(const struct deliver *d);
 void outbound_finish(struct deliver *d);
 
+/* ---- tried.c; with the lock held ---- */
+
+/* It is about to be handed over to be tried. */
+void tried_begin(struct deliver *d, struct job *j);
+/* It was; not `tried`: nobody will say anything of it. */
+void tried_end(struct deliver *d, struct job *j, bool tried);
+void tried_finish(struct deliver *d);
+
 /* ---- notice.c ---- */
 
 /* Who asked to hear of success (NOTIFY=SUCCESS) does, of what ended here. */
@@ -197,6 +220,7 @@ bool notice_give_up(struct deliver *d, struct item *i, const struct fail *reason
 
 /* ---- outbound.c, placer.c, keeper.c ---- */
 void *outbound_run(void *deliver);
+void *tried_run(void *deliver);
 void *placer_run(void *deliver);
 void *keeper_run(void *deliver);
 /* Saves the low-water mark if it moved. */

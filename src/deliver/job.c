@@ -336,6 +336,7 @@ struct job *job_recover(struct deliver *d, volume_ref ref, const struct record *
     struct envelope_options options;
 
     j->ref = j->floor = ref;
+    j->handed = true; /* perhaps: an earlier process may have */
     j->record.internal_date = rec->internal_date;
     j->record.internal_zone = rec->internal_zone;
     j->record.size = rec->size;

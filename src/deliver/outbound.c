@@ -22,6 +22,7 @@ enum {
     BATCH_BYTES = 4 << 20,  /* of messages; one at least */
     BATCH_ARENA = 1 << 30,
     BACK_OFF_MAX = 60,      /* seconds */
+    GATHER_MS = 4,          /* since the last hand-over: who comes alone goes at once, a stream in batches */
     REF_BITS_FREE = 3,      /* records begin at multiples of 8 */
 };
 _Static_assert(JOB_SENDERS <= 1 << REF_BITS_FREE, "the parts of a record have ids of their own");
@@ -35,7 +36,8 @@ void outbound_queue_job(struct deliver *d, struct job *j)
     q->last = &j->next_outbound;
     q->count++;
     d->waiting += !q->failing;
-    (void)pthread_cond_signal(&d->leave);
+    if (!q->gathers || q->count == BATCH_MAX / 4)
+        (void)pthread_cond_signal(&d->leave);
 }
 
 bool outbound_is_full(const struct deliver *d)
@@ -65,13 +67,15 @@ void deliver_queue_is_back(struct deliver *d)
 struct batch {
     struct arena arena;
     struct job *jobs[BATCH_MAX];
-    enum { JOB_LATER, JOB_TAKEN, JOB_UNREADABLE } fate[BATCH_MAX];
+    enum { JOB_LATER, JOB_TAKEN, JOB_UNREADABLE, JOB_TRIED } fate[BATCH_MAX];
     struct body *bodies[BATCH_MAX];
     size_t count;
     struct queue_message messages[BATCH_MAX * JOB_SENDERS];
     size_t job_of[BATCH_MAX * JOB_SENDERS]; /* whose message it is */
     bool taken[BATCH_MAX * JOB_SENDERS];
     size_t message_count;
+    bool first; /* none of them was handed over before, and the queue role may try them */
+    enum queue_tried tried[BATCH_MAX];
 };
 
 /* As much as makes a good batch, from the front; with the lock held. */
@@ -82,8 +86,9 @@ static void batch_take(struct deliver *d, struct batch *b)
     b->count = b->message_count = 0;
     for (struct job *j = d->outbound.first; j != NULL && b->count < BATCH_MAX; j = j->next_outbound) {
         bytes += j->record.size;
-        if (b->count > 0 && bytes > BATCH_BYTES)
+        if (b->count > 0 && (bytes > BATCH_BYTES || j->handed == b->first))
             break;
+        b->first = !j->handed;
         b->fate[b->count] = JOB_LATER;
         b->jobs[b->count++] = j;
     }
@@ -195,9 +200,10 @@ static void batch_fill(struct deliver *d, struct batch *b)
 static void judge(struct batch *b)
 {
     for (size_t i = 0; i < b->message_count; i++)
-        b->fate[b->job_of[i]] = JOB_TAKEN;
+        if (b->fate[b->job_of[i]] != JOB_TRIED)
+            b->fate[b->job_of[i]] = JOB_TAKEN;
     for (size_t i = 0; i < b->message_count; i++)
-        if (!b->taken[i])
+        if (!b->taken[i] && b->fate[b->job_of[i]] != JOB_TRIED)
             b->fate[b->job_of[i]] = JOB_LATER;
 }
 
@@ -213,6 +219,24 @@ static bool batch_release(struct deliver *d, struct batch *b, struct fail *why)
     return count == 0 || store_release(d->store, STORE_OWNER_QUEUE, list, count, why);
 }
 
+/* To be tried from memory; settle() lets those go that are. */
+static bool hand_over_first(struct deliver *d, struct batch *b, struct fail *why)
+{
+    const struct deliver_outbound *to = d->limits.outbound;
+
+    (void)pthread_mutex_lock(&d->lock);
+    for (size_t i = 0; i < b->count; i++)
+        tried_begin(d, b->jobs[i]);
+    (void)pthread_mutex_unlock(&d->lock);
+    if (!to->attempt(to->ctx, b->messages, b->message_count, b->tried, why))
+        return false;
+    for (size_t i = 0; i < b->count; i++) {
+        b->taken[i] = b->tried[i] == QUEUE_TAKEN;
+        b->fate[i] = b->tried[i] == QUEUE_TRIED ? JOB_TRIED : JOB_LATER;
+    }
+    return true;
+}
+
 /* true: the queue role takes things (not each of them, perhaps). */
 static bool hand_over(struct deliver *d, struct batch *b, struct fail *why)
 {
@@ -223,6 +247,8 @@ static bool hand_over(struct deliver *d, struct batch *b, struct fail *why)
     batch_fill(d, b);
     if (to == NULL)
         ok = fail_set(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "there is no queue to give it to");
+    else if (b->first && d->tries && b->message_count == b->count) /* one message of each */
+        ok = hand_over_first(d, b, why);
     else if (b->message_count > 0)
         ok = to->take(to->ctx, b->messages, b->message_count, b->taken, why);
     if (ok) {
@@ -254,6 +280,11 @@ static void settle(struct deliver *d, struct batch *b)
         q->count--;
         if (!q->failing)
             d->waiting--;
+        if (j->calling)
+            tried_end(d, j, b->fate[i] == JOB_TRIED);
+        j->handed = true;
+        if (b->fate[i] == JOB_TRIED)
+            continue; /* tried.c has it, and may be done with it as soon as the lock is let go */
         if (b->fate[i] == JOB_LATER) {
             outbound_queue_job(d, j);
             continue;
@@ -310,10 +341,19 @@ static void run_batch(struct deliver *d, struct batch *b)
     (void)pthread_mutex_unlock(&d->lock);
     bool ok = hand_over(d, b, &why);
     (void)pthread_mutex_lock(&d->lock);
+    d->outbound.gathers_until = clock_mono_ms() + GATHER_MS;
     for (size_t i = 0; i < b->count; i++)
         progress = progress || b->fate[i] != JOB_LATER;
     settle(d, b);
     after(d, ok, progress, &why);
+}
+
+/* What comes in these milliseconds is no reason to wake for, unless it is much. */
+static void gather(struct deliver *d, int64_t ms)
+{
+    d->outbound.gathers = true;
+    deliver_wait(d, &d->leave, ms);
+    d->outbound.gathers = false;
 }
 
 void *outbound_run(void *deliver)
@@ -328,6 +368,8 @@ void *outbound_run(void *deliver)
             deliver_wait(d, &d->leave, -1);
         else if (left > 0)
             deliver_wait(d, &d->leave, left);
+        else if (d->outbound.count < BATCH_MAX / 4 && (left = d->outbound.gathers_until - clock_mono_ms()) > 0)
+            gather(d, left);
         else
             run_batch(d, b);
     }

@@ -56,6 +56,9 @@ const struct config_limit config_limits[] = {
     COUNT(queue, source_per_minute, 0, MANY),
     COUNT(queue, future_release_seconds, 0, 365 * DAY),
     COUNT(queue, undo_seconds, 0, 3600),
+    COUNT(queue, first_try_messages, 0, 1000000),
+    BYTES(queue, first_try_bytes, 0, 64 * GB),
+    COUNT(queue, first_try_seconds, 1, 3600),
     BYTES(queue, fresh_bytes, 0, 64 * GB),
 
     COUNT(relay, hosts, 1, 1000),

@@ -228,6 +228,16 @@ static bool hand_over(void *ctx, const struct queue_message *messages, size_t co
     return queue_client_take(ctx, messages, count, taken, why);
 }
 
+static bool hand_over_first(void *ctx, const struct queue_message *messages, size_t count, enum queue_tried *fates, struct fail *why)
+{
+    return queue_client_try(ctx, messages, count, fates, why);
+}
+
+static bool ask_outcomes(void *ctx, struct queue_over *out, size_t most, size_t *count, struct fail *why)
+{
+    return queue_client_outcomes(ctx, out, most, count, why);
+}
+
 /* With what it needs to give mail away. */
 static bool open_deliver(struct mail_work *w, struct config *c, struct fail *why)
 {
@@ -239,7 +249,7 @@ static bool open_deliver(struct mail_work *w, struct config *c, struct fail *why
     w->queue = queue_client_create(&c->ipc, why);
     if (w->queue == NULL)
         return false;
-    w->outbound = (struct deliver_outbound){.take = hand_over, .ctx = w->queue};
+    w->outbound = (struct deliver_outbound){.take = hand_over, .attempt = hand_over_first, .outcomes = ask_outcomes, .ctx = w->queue};
     c->deliver.outbound = &w->outbound;
     return deliver_open(w->store, w->volumes, w->directory, &c->deliver, &w->deliver, why);
 }

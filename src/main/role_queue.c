@@ -71,9 +71,9 @@ static void queue_stop(void *work)
     struct queue_work *w = work;
 
     control_stop(&w->control);
-    ipc_server_destroy(&w->mail);
     if (w->queue != NULL)
-        queue_stop_claims(w->queue);
+        queue_stop_claims(w->queue); /* who waits to hear what became of something waits no longer */
+    ipc_server_destroy(&w->mail);
     /* A web server that does not answer must not hold up the end; and what ends so is nobody's fault to be reported. */
     relay_stop_begin(w->relay);
     if (w->sts != NULL)

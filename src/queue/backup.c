@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #include "base/block.h"
-#include "queue/internal.h"
+#include "queue/direct.h"
 
 enum { STEP_PAGES = 512, SOME = 256, WAIT_MS = 1000 };
 
@@ -19,6 +19,9 @@ void queue_lease_begin(struct queue *q)
     while (q->home_busy && !q->stopping)
         queue_wait(&q->home_work, &q->lock, WAIT_MS);
     (void)pthread_mutex_unlock(&q->lock);
+    if (direct_spool_older(q, 0)) /* from here on nothing leaves but what a row says */
+        queue_settle(q);
+    direct_remember(q);
 }
 
 static void let_go_home(struct queue *q)

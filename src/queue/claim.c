@@ -9,7 +9,7 @@
 #include "base/block.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "queue/internal.h"
+#include "queue/direct.h"
 
 struct queue_claim *claim_create(void)
 {
@@ -23,6 +23,7 @@ void claim_free(struct queue *q, struct queue_claim *c)
 {
     if (c == NULL)
         return;
+    direct_free(c->direct);
     if (c->charged > 0)
         (void)__atomic_sub_fetch(&q->fresh_bytes, c->charged, __ATOMIC_RELAXED);
     arena_finish(&c->arena);
@@ -222,12 +223,18 @@ void queue_stop_claims(struct queue *q)
     (void)pthread_mutex_lock(&q->lock);
     q->stop_claims = true;
     (void)pthread_cond_broadcast(&q->claims);
+    (void)pthread_cond_broadcast(&q->overs);
     (void)pthread_mutex_unlock(&q->lock);
 }
 
 bool queue_read(struct queue *q, const struct queue_claim *c, uint64_t offset, void *out, size_t n, struct fail *why)
 {
-    return volume_read(q->volumes, c->message, offset, out, n, why);
+    size_t got = 0;
+
+    if (c->direct == NULL)
+        return volume_read(q->volumes, c->message, offset, out, n, why);
+    return body_read(c->direct->body, offset, out, n, &got, why) &&
+           (got == n || fail_set(why, FAIL_PERM, FAIL_OTHER, "the message ends too soon"));
 }
 
 bool queue_peek(struct queue *q, uint64_t message, uint64_t offset, void *out, size_t n, struct fail *why)

@@ -17,6 +17,7 @@
 enum {
     INSIDE_MAX = 48 << 10, /* a pack that travels in the message itself */
     PIECE = 256 << 10,
+    SMALL = 16 << 10,      /* bodies that are written together */
     TAKE_SECONDS = 120,    /* a batch waits for the disk of the other side */
 };
 
@@ -104,25 +105,46 @@ static bool write_body(int fd, uint64_t to, const struct body *body, struct buf 
     return true;
 }
 
-/* Details and bodies into a file in memory, which is the caller's; -1 and *why. */
-static int write_pack(struct slice details, const struct queue_message *messages, size_t count, struct fail *why)
+static bool flush(int fd, struct buf *pending, uint64_t *at, struct fail *why)
+{
+    bool ok = pending->len == 0 || io_pwrite_all(fd, buf_slice(pending), *at, why);
+
+    *at += pending->len;
+    buf_reset(pending);
+    return ok;
+}
+
+/* Small ones gather in `pending`, large ones go from where they are. */
+static bool write_bodies(int fd, struct buf *pending, const struct queue_message *messages, size_t count, struct fail *why)
+{
+    struct buf scratch;
+    uint64_t at = 0;
+    bool ok = true;
+
+    buf_init(&scratch, PIECE);
+    for (size_t i = 0; ok && i < count; i++) {
+        uint64_t size = body_size(messages[i].body);
+        if (size <= SMALL) {
+            ok = add_body(pending, messages[i].body, why) && (pending->len < PIECE || flush(fd, pending, &at, why));
+            continue;
+        }
+        ok = flush(fd, pending, &at, why) && write_body(fd, at, messages[i].body, &scratch, why);
+        at += size;
+    }
+    buf_finish(&scratch);
+    return ok && flush(fd, pending, &at, why);
+}
+
+/* Details (`pack`, used up) and bodies into a file in memory, which is the caller's; -1 and *why. */
+static int write_pack(struct buf *pack, const struct queue_message *messages, size_t count, struct fail *why)
 {
     int fd = memfd_create("posthorn mail", MFD_CLOEXEC);
-    struct buf scratch;
-    uint64_t at = details.len;
 
     if (fd < 0) {
         (void)fail_errno(why, errno, "memory for mail that leaves");
         return -1;
     }
-    buf_init(&scratch, PIECE);
-    bool ok = io_pwrite_all(fd, details, 0, why);
-    for (size_t i = 0; ok && i < count; i++) {
-        ok = write_body(fd, at, messages[i].body, &scratch, why);
-        at += body_size(messages[i].body);
-    }
-    buf_finish(&scratch);
-    if (ok)
+    if (write_bodies(fd, pack, messages, count, why))
         return fd;
     (void)close(fd);
     return -1;
@@ -145,7 +167,7 @@ static bool add_pack(struct ipc_message *m, struct buf *pack, const struct queue
         ipc_add_bytes(m, buf_slice(pack));
         return true;
     }
-    *fd = write_pack(buf_slice(pack), messages, count, why);
+    *fd = write_pack(pack, messages, count, why);
     ipc_add_bytes(m, SLICE(""));
     ipc_add_fd(m, *fd);
     return *fd >= 0;
@@ -158,17 +180,34 @@ static bool malformed(struct fail *why)
     return fail_set(why, FAIL_TEMP, FAIL_OTHER, "the queue role's answer cannot be read");
 }
 
-static bool take(struct queue_client *c, const struct ipc_message *m, size_t count, bool *taken, struct fail *why)
+/* Hands them over; fates[i] is the byte of the answer. */
+static bool hand_over(struct queue_client *c, enum queue_request type, const struct queue_message *messages, size_t count, unsigned char *fates,
+                      struct fail *why)
 {
+    struct ipc_message m;
     struct ipc_call *call = NULL;
     struct ipc_reader answer;
+    struct buf pack;
+    SCOPED(scoped_close) int fd = -1;
 
-    if (!ask(c, m, &call, &answer, why))
+    if (count == 0 || count > PACK_MESSAGES_MAX)
+        bug("%zu messages to be taken at once", count);
+    ipc_message_init(&m, (uint16_t)type);
+    buf_init(&pack, PACK_DETAILS_MAX);
+    for (size_t i = 0; i < count; i++)
+        pack_write(&pack, &messages[i]);
+    ipc_add_u64(&m, count);
+    ipc_add_u64(&m, pack.len);
+    bool ok = !pack.failed || fail_set(why, FAIL_TEMP, FAIL_TOO_BIG, "too many recipients to be handed over at once");
+    ok = ok && add_pack(&m, &pack, messages, count, &fd, why) && ask(c, &m, &call, &answer, why);
+    buf_finish(&pack);
+    ipc_message_finish(&m);
+    if (!ok)
         return false;
     struct slice which = ipc_get_bytes(&answer);
-    bool ok = ipc_end(&answer) && which.len == count;
-    for (size_t i = 0; ok && i < count; i++)
-        taken[i] = which.ptr[i] == 1;
+    ok = ipc_end(&answer) && which.len == count;
+    if (ok)
+        memcpy(fates, which.ptr, count);
     ipc_call_end(&call);
     return ok || malformed(why);
 }
@@ -176,21 +215,38 @@ static bool take(struct queue_client *c, const struct ipc_message *m, size_t cou
 bool queue_client_take(struct queue_client *c, const struct queue_message *messages, size_t count, bool *taken,
                        struct fail *why)
 {
-    struct ipc_message m;
-    struct buf pack;
-    SCOPED(scoped_close) int fd = -1;
+    SCOPED(scoped_free) unsigned char *fates = xcalloc(count + 1, 1);
+    bool ok = hand_over(c, QUEUE_MSG_TAKE, messages, count, fates, why);
 
-    if (count == 0 || count > PACK_MESSAGES_MAX)
-        bug("%zu messages to be taken at once", count);
-    ipc_message_init(&m, QUEUE_MSG_TAKE);
-    buf_init(&pack, PACK_DETAILS_MAX);
-    for (size_t i = 0; i < count; i++)
-        pack_write(&pack, &messages[i]);
-    ipc_add_u64(&m, count);
-    ipc_add_u64(&m, pack.len);
-    bool ok = !pack.failed || fail_set(why, FAIL_TEMP, FAIL_TOO_BIG, "too many recipients to be handed over at once");
-    ok = ok && add_pack(&m, &pack, messages, count, &fd, why) && take(c, &m, count, taken, why);
-    buf_finish(&pack);
+    for (size_t i = 0; ok && i < count; i++)
+        taken[i] = fates[i] == 1;
+    return ok;
+}
+
+bool queue_client_try(struct queue_client *c, const struct queue_message *messages, size_t count, enum queue_tried *fates,
+                      struct fail *why)
+{
+    SCOPED(scoped_free) unsigned char *said = xcalloc(count + 1, 1);
+    bool ok = hand_over(c, QUEUE_MSG_TRY, messages, count, said, why);
+
+    for (size_t i = 0; ok && i < count; i++)
+        fates[i] = said[i] == QUEUE_TAKEN || said[i] == QUEUE_TRIED ? (enum queue_tried)said[i] : QUEUE_NOT_TRIED;
+    return ok;
+}
+
+bool queue_client_outcomes(struct queue_client *c, struct queue_over *out, size_t most, size_t *count, struct fail *why)
+{
+    struct ipc_message m;
+    struct ipc_call *call = NULL;
+    struct ipc_reader answer;
+
+    ipc_message_init(&m, QUEUE_MSG_OVER);
+    bool ok = ask(c, &m, &call, &answer, why);
+    if (ok) {
+        struct slice text = ipc_get_bytes(&answer);
+        ok = (ipc_end(&answer) && over_read(text, out, most, count)) || malformed(why);
+        ipc_call_end(&call);
+    }
     ipc_message_finish(&m);
     return ok;
 }

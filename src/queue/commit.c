@@ -43,16 +43,21 @@ void queue_db_unlock(struct queue *q)
     (void)pthread_mutex_unlock(&q->db_lock);
 }
 
-void commit_start(struct queue *q, struct op *o)
+void commit_start_locked(struct queue *q, struct op *o)
 {
     o->next = NULL;
-    (void)pthread_mutex_lock(&q->lock);
     *q->last_op = o;
     q->last_op = &o->next;
     q->op_count++;
     q->hurried += !o->waits;
     if (!o->waits || q->op_count == 1 || q->op_count == BATCH)
         (void)pthread_cond_signal(&q->commits);
+}
+
+void commit_start(struct queue *q, struct op *o)
+{
+    (void)pthread_mutex_lock(&q->lock);
+    commit_start_locked(q, o);
     (void)pthread_mutex_unlock(&q->lock);
 }
 

@@ -4,6 +4,7 @@
  * Layer: queue, private.
  *
  *     take.c      messages come in          claim.c   a group is handed to whoever sends
+ *     direct.c    the first attempt, from memory
  *     schedule.c  which group is next       settle.c  what became of it: rows, notifications
  *     rebuild.c   rows from the records, if the database was lost
  *     refill.c    from the database into    commit.c  one thread, one transaction for all that gathered
@@ -31,13 +32,14 @@
 
 enum {
     GROUP_MAX = 100,      /* recipients of one transaction: RFC 5321 section 4.5.3.1.8 lets us hope for so many */
-    LANE_MOST = 512,      /* items of one lane in memory */
+    LANE_MOST = 2048,     /* items of one lane in memory */
     REFILL_GROUPS = 64,   /* lanes looked at in one go */
     REFILL_ITEMS = 64,    /* of one lane */
     HUNGRY_BELOW = 16,    /* items at a destination: then more are read */
     DESTINATIONS_FED = 20000, /* in memory before no more are read in */
     OPS_WAITING = 1024,   /* reports that are not written yet before reporters wait */
     CLAIM_ARENA = 1 << 30,
+    DESTINATION_NAME_MAX = 1000,
 };
 
 enum { SQL_COUNTS, SQL_SET_COUNTS, SQL_IS_TAKEN, SQL_ADD_TAKEN, SQL_TRIM_TAKEN, SQL_ADD_MESSAGE, SQL_MESSAGE, SQL_LEFT,
@@ -136,7 +138,8 @@ struct queue {
 
     pthread_mutex_t lock; /* over all that follows */
     unsigned claimers, called; /* that wait for `claims`; of these, told and not yet running */
-    pthread_cond_t claims, tend, commits, room, idle, home_work;
+    pthread_cond_t claims, tend, commits, room, idle, home_work, overs;
+    struct direct_all *direct;
     struct map names;    /* to struct destination */
     struct idmap ids;    /* the same by number */
     struct idmap items;  /* by group */
@@ -226,6 +229,13 @@ void take_schedule(struct queue *q, const struct due_list *l);
 bool take_destination(struct queue *q, struct slice name, int64_t next, uint64_t *id, struct destination **at, struct fail *why);
 /* The same, in memory also while it rests: for whoever is about to claim something of it. */
 bool take_destination_here(struct queue *q, struct slice name, int64_t next, uint64_t *id, struct destination **at, struct fail *why);
+/* Until when it is held, 0: it may leave at once; when it is given up. */
+int64_t take_hold_until(const struct queue *q, const struct queue_message *m, int64_t now);
+int64_t take_expires(const struct queue *q, const struct queue_message *m, int64_t hold);
+/* Whose it is, as far as fair shares go. */
+uint64_t take_source_of(const struct queue_message *m);
+/* A claim of a group as it came, in memory; NULL: there is no room for it. */
+struct queue_claim *take_fresh_claim(struct queue *q, const struct due *g);
 /* When a message is to be looked at after `after`: a warning, the end. */
 int64_t take_look(const struct queue *q, int64_t received, int64_t expires, const struct envelope_options *o, int64_t after);
 
@@ -237,6 +247,8 @@ int64_t take_look(const struct queue *q, int64_t received, int64_t expires, cons
  */
 enum settle_kind { SETTLE_REPORT, SETTLE_SILENT, SETTLE_WARN };
 void settle_start(struct queue *q, struct queue_claim *c, const struct queue_outcome *outcomes, enum settle_kind kind, int64_t not_before);
+/* The same outcomes for as long as the claim lives. */
+struct queue_outcome *settle_keep_outcomes(struct queue_claim *c, const struct queue_outcome *outcomes);
 /* What becomes of a recipient that the administrator returns. */
 extern const struct queue_outcome settle_returned;
 /* Seconds to wait after so many attempts have failed, with jitter. */
@@ -244,6 +256,7 @@ int64_t settle_back_off(const struct queue *q, unsigned attempts);
 
 /* ---- commit.c ---- */
 void commit_start(struct queue *q, struct op *o);
+void commit_start_locked(struct queue *q, struct op *o);
 /* Waits; `after` is not called. */
 bool commit_wait(struct queue *q, struct op *o, struct fail *why);
 void *commit_run(void *queue);

@@ -16,6 +16,9 @@ void queue_limits_default(struct queue_limits *l)
         .destination_sessions = 20,
         .sessions = 200,
         .cold_sessions = 50,
+        .first_try_messages = 2000,
+        .first_try_bytes = 64u << 20,
+        .first_try_seconds = 3,
         .fresh_bytes = 16u << 20,
         .future_release_seconds = 7 * 24 * 3600,
     };

@@ -147,3 +147,27 @@ bool pack_read(struct slice details, size_t count, struct arena *a, struct queue
         return fail_set(why, FAIL_PERM, FAIL_INVALID, "malformed message");
     return true;
 }
+
+/* ---- what is over ---- */
+
+void over_write(struct buf *out, const struct queue_over *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        put_number(out, list[i].id, 8);
+        put_number(out, list[i].taken, 1);
+    }
+}
+
+bool over_read(struct slice text, struct queue_over *list, size_t most, size_t *count)
+{
+    struct reader r = {.rest = text};
+
+    *count = text.len / OVER_BYTES;
+    if (text.len % OVER_BYTES != 0 || *count > most)
+        return false;
+    for (size_t i = 0; i < *count; i++) {
+        list[i].id = get_number(&r, 8);
+        list[i].taken = get_number(&r, 1) == 1;
+    }
+    return !r.failed;
+}

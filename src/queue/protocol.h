@@ -4,6 +4,8 @@
  * Layer: queue, private to it.  Fields in order; <x> is one field.
  *
  *   TAKE  <count> <details' length> <pack>      answered by <a byte for each message: 1 taken, 0 not>
+ *   TRY   as TAKE, for what comes for the first time   <a byte for each message: 0 not, 1 taken, 2 tried from memory>
+ *   OVER  waits a second at most                <of each that is over: its id, 8 bytes little-endian, and 1 taken, 0 not>
  *   UNDO  <account> <trace>                     answered by nothing, or refused
  *
  * A pack is a text (net/ipc_text.h): first the details of all messages, then their bodies one after the other.  Details
@@ -20,14 +22,20 @@
 #include "net/ipc_text.h"
 #include "queue/queue.h"
 
-enum queue_request { QUEUE_MSG_TAKE = 1, QUEUE_MSG_UNDO = 2 };
+enum queue_request { QUEUE_MSG_TAKE = 1, QUEUE_MSG_UNDO = 2, QUEUE_MSG_TRY = 3, QUEUE_MSG_OVER = 4 };
 
 enum {
     PACK_MESSAGES_MAX = 8192,
     PACK_DETAILS_MAX = 64 << 20,
+    OVER_MOST = 4096, /* in one answer */
+    OVER_BYTES = 9,
     PACK_ADDRESS_MAX = 2048, /* longer than any that comes by SMTP; without control characters, which would be commands elsewhere */
     PACK_TRACE_MAX = 64,
 };
+
+/* What is over; false: that is none. */
+void over_write(struct buf *out, const struct queue_over *list, size_t count);
+bool over_read(struct slice text, struct queue_over *list, size_t most, size_t *count);
 
 /* Appends one message's details. */
 void pack_write(struct buf *out, const struct queue_message *m);

@@ -36,6 +36,9 @@ struct queue_limits {
     unsigned sessions;             /* at once in all; default 200 */
     unsigned cold_sessions;        /* of them to destinations that do not answer, at most; default 50 */
     uint64_t source_per_minute; /* messages of one sender a minute; 0: no limit */
+    unsigned first_try_messages; /* tried from memory, before they are spooled, at once; 0: none are; default 2000 */
+    uint64_t first_try_bytes;    /* of them all; default 64 MB */
+    unsigned first_try_seconds;  /* not delivered by then, they are spooled; default 3 */
     uint64_t fresh_bytes;      /* of memory for what has just come, so that it need not be read again; default 16 MB */
     uint64_t destination_per_minute; /* messages to one destination a minute; 0: no limit */
     unsigned future_release_seconds; /* HOLDFOR's most; default 7 days */
@@ -100,6 +103,21 @@ void queue_close(struct queue **q);
  */
 bool queue_take(struct queue *q, const struct queue_message *messages, size_t count, bool *taken, struct fail *why);
 
+/*
+ * The same for what comes for the first time: what may leave at once is tried from memory, and QUEUE_TRIED says that queue_outcomes will
+ * tell what became of it.  The bodies (of messages[i], here to be changed) of these are the queue's own from then on, and bodies[i] NULL.
+ */
+enum queue_tried { QUEUE_NOT_TRIED /* nor taken */, QUEUE_TAKEN, QUEUE_TRIED };
+bool queue_try(struct queue *q, const struct queue_message *messages, struct body **bodies, size_t count, enum queue_tried *fates,
+               struct fail *why);
+/* By delivery id: taken says that it is delivered or on stable storage here; else it is to be handed over again. */
+struct queue_over { uint64_t id; bool taken; };
+/*
+ * Waits a second for the first of them, and a moment for more; how many.  By asking again the caller says that it has heard the last
+ * answer: what nobody has heard of is told no second time, but queue_take knows the id.  One caller at a time.
+ */
+size_t queue_outcomes(struct queue *q, struct queue_over *out, size_t most);
+
 /* ---- sending: for relay ---- */
 
 struct queue_attempt { /* one recipient of a claim */
@@ -122,6 +140,7 @@ struct queue_claim {
     bool                    afresh;  /* somebody wants it tried now: what is remembered of dead hosts does not count */
     /* The queue's own. */
     struct item            *item;
+    struct direct          *direct; /* it is in memory; NULL: in the spool */
     uint64_t                head, delivery;
     size_t                  charged, held_rows;
 };

@@ -551,7 +551,7 @@ bool item_forget(struct queue *q, uint64_t head)
 
     if (i == NULL)
         return true;
-    if (i->active)
+    if (i->active || (i->fresh != NULL && i->fresh->direct != NULL)) /* or its rows have only just come to be */
         return false;
     unlink_item(q, i);
     (void)idmap_remove(&q->items, head);

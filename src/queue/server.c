@@ -15,6 +15,7 @@
 enum {
     BODY_MEMORY = 1 << 20, /* larger ones lie in a file */
     PIECE = 256 << 10,
+    WHOLE_MOST = 512 << 10, /* a pack that is read at once */
     ARENA_MAX = 1 << 30,
 };
 
@@ -71,11 +72,18 @@ static bool read_details(struct pack *p, struct fail *why)
     struct slice details = slice_sub(p->text.inside, 0, (size_t)p->details_len);
 
     if (p->text.fd >= 0) {
-        char *room = buf_room(&p->details, (size_t)p->details_len);
-        if (room == NULL || !pack_copy(p, 0, room, (size_t)p->details_len, why))
+        const bool whole = p->text.len <= WHOLE_MOST;
+        const size_t n = (size_t)(whole ? p->text.len : p->details_len);
+        char *room = buf_room(&p->details, n);
+        if (room == NULL || !pack_copy(p, 0, room, n, why))
             return false;
-        buf_grew(&p->details, (size_t)p->details_len);
-        details = buf_slice(&p->details);
+        buf_grew(&p->details, n);
+        details = slice_sub(buf_slice(&p->details), 0, (size_t)p->details_len);
+        if (whole) {
+            p->text.inside = buf_slice(&p->details);
+            scoped_close(&p->text.fd);
+            p->text.fd = -1;
+        }
     }
     return pack_read(details, p->count, &p->arena, &p->messages, &p->sizes, why);
 }
@@ -140,17 +148,22 @@ static bool pack_take(const struct queue_server *s, struct ipc_reader *request, 
     return read_details(p, why) && read_bodies(s, p, why);
 }
 
-static bool take(const struct queue_server *s, struct ipc_reader *request, struct ipc_message *answer, struct fail *why)
+/* TAKE; or TRY. */
+static bool take(const struct queue_server *s, struct ipc_reader *request, bool first, struct ipc_message *answer, struct fail *why)
 {
     struct pack p = {0};
     bool ok = pack_take(s, request, &p, why);
     SCOPED(scoped_free) bool *taken = xcalloc(p.count + 1, sizeof *taken);
+    SCOPED(scoped_free) enum queue_tried *fates = xcalloc(p.count + 1, sizeof *fates);
     struct buf which;
 
     buf_init(&which, PACK_MESSAGES_MAX);
-    ok = ok && queue_take(s->queue, p.messages, p.count, taken, why);
+    if (ok && first)
+        ok = queue_try(s->queue, p.messages, p.bodies, p.count, fates, why);
+    else if (ok)
+        ok = queue_take(s->queue, p.messages, p.count, taken, why);
     for (size_t i = 0; ok && i < p.count; i++)
-        buf_add_char(&which, taken[i] ? 1 : 0);
+        buf_add_char(&which, (char)(first ? (int)fates[i] : taken[i]));
     if (ok)
         ipc_add_bytes(answer, buf_slice(&which));
     buf_finish(&which);
@@ -158,12 +171,28 @@ static bool take(const struct queue_server *s, struct ipc_reader *request, struc
     return ok;
 }
 
+static bool tell_over(const struct queue_server *s, struct ipc_reader *request, struct ipc_message *answer, struct fail *why)
+{
+    SCOPED(scoped_free) struct queue_over *list = xcalloc(OVER_MOST, sizeof *list);
+    struct buf text;
+
+    if (!ipc_end(request))
+        return malformed(why);
+    buf_init(&text, OVER_MOST * OVER_BYTES);
+    over_write(&text, list, queue_outcomes(s->queue, list, OVER_MOST));
+    ipc_add_bytes(answer, buf_slice(&text));
+    buf_finish(&text);
+    return true;
+}
+
 static bool handle(void *ctx, struct ipc_reader *request, struct ipc_message *answer, struct fail *why)
 {
     struct queue_server *s = ctx;
 
-    if (request->type == QUEUE_MSG_TAKE)
-        return take(s, request, answer, why);
+    if (request->type == QUEUE_MSG_TAKE || request->type == QUEUE_MSG_TRY)
+        return take(s, request, request->type == QUEUE_MSG_TRY, answer, why);
+    if (request->type == QUEUE_MSG_OVER)
+        return tell_over(s, request, answer, why);
     if (request->type != QUEUE_MSG_UNDO)
         return malformed(why);
     uint64_t account = ipc_get_u64(request);

@@ -9,7 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "queue/internal.h"
+#include "queue/direct.h"
 
 #define SETTLE_RETURNED "the administrator of this server has returned the message"
 
@@ -295,6 +295,14 @@ static bool run_settling(struct queue *q, struct op *o, struct fail *why)
 
 /* ---- after it ---- */
 
+static void tell_gone(struct queue *q, const struct queue_claim *c, size_t i, const struct queue_outcome *o, bool removed, int64_t delay)
+{
+    (void)__atomic_add_fetch(&q->sent, !removed, __ATOMIC_RELAXED);
+    log_event(LOG_INFO, removed ? "queue.removed" : "queue.sent", LOG_TEXT("trace", c->trace), LOG_HEX("queue_id", c->message),
+              LOG_TEXT("to", c->recipients[i].address), LOG_TEXT("destination", c->destination), LOG_TEXT("remote", o->remote),
+              LOG_U64("code", o->code), LOG_TEXT("reply", o->text), LOG_I64("delay", delay));
+}
+
 static void tell(struct queue *q, const struct settling *s, size_t i)
 {
     const struct queue_claim   *c = s->claim;
@@ -304,10 +312,7 @@ static void tell(struct queue *q, const struct settling *s, size_t i)
     switch (s->verdicts[i]) {
     case VERDICT_KEEP: return;
     case VERDICT_DONE:
-        (void)__atomic_add_fetch(&q->sent, !s->silent[i], __ATOMIC_RELAXED);
-        log_event(LOG_INFO, s->silent[i] ? "queue.removed" : "queue.sent", LOG_TEXT("trace", c->trace), LOG_HEX("queue_id", c->message),
-                  LOG_TEXT("to", c->recipients[i].address), LOG_TEXT("destination", c->destination), LOG_TEXT("remote", o->remote),
-                  LOG_U64("code", o->code), LOG_TEXT("reply", o->text), LOG_I64("delay", delay));
+        tell_gone(q, c, i, o, s->silent[i], delay);
         return;
     case VERDICT_FAILED:
         (void)__atomic_add_fetch(&q->bounced, 1, __ATOMIC_RELAXED);
@@ -378,6 +383,19 @@ static bool after_settling(struct queue *q, struct op *o, bool ok, const struct 
 
 /* ---- reporting ---- */
 
+struct queue_outcome *settle_keep_outcomes(struct queue_claim *c, const struct queue_outcome *outcomes)
+{
+    struct queue_outcome *kept = arena_new_array(&c->arena, struct queue_outcome, c->recipient_count);
+
+    for (size_t i = 0; i < c->recipient_count; i++) {
+        kept[i] = outcomes[i];
+        kept[i].status = arena_keep(&c->arena, outcomes[i].status);
+        kept[i].remote = arena_keep(&c->arena, outcomes[i].remote);
+        kept[i].text = arena_keep(&c->arena, cut(outcomes[i].text, REASON_MOST));
+    }
+    return kept;
+}
+
 void settle_start(struct queue *q, struct queue_claim *c, const struct queue_outcome *outcomes, enum settle_kind kind, int64_t not_before)
 {
     struct settling *s = xcalloc(1, sizeof *s);
@@ -387,18 +405,12 @@ void settle_start(struct queue *q, struct queue_claim *c, const struct queue_out
     s->claim = c;
     s->kind = kind;
     s->not_before = not_before;
-    s->outcomes = arena_new_array(&c->arena, struct queue_outcome, n);
+    s->outcomes = settle_keep_outcomes(c, outcomes);
     s->verdicts = arena_new_array(&c->arena, enum verdict, n);
     s->next = arena_new_array(&c->arena, int64_t, n);
     s->expired = arena_new_array(&c->arena, bool, n);
     s->silent = arena_new_array(&c->arena, bool, n);
     s->hold = arena_new_array(&c->arena, bool, n);
-    for (size_t i = 0; i < n; i++) {
-        s->outcomes[i] = outcomes[i];
-        s->outcomes[i].status = arena_keep(&c->arena, outcomes[i].status);
-        s->outcomes[i].remote = arena_keep(&c->arena, outcomes[i].remote);
-        s->outcomes[i].text = arena_keep(&c->arena, cut(outcomes[i].text, REASON_MOST));
-    }
     due_init(&s->due);
     commit_start(q, &s->op);
 }
@@ -418,8 +430,19 @@ static void report(struct queue *q, struct queue_claim **claim, enum queue_healt
     not_before = health == QUEUE_DEAD ? d->not_before : 0;
     q->active_recipients -= c->recipient_count;
     schedule_leave(q, c->item, offers);
+    struct direct  *direct = c->direct;
+    enum direct_end end = direct_report(q, c, outcomes, not_before);
     (void)pthread_mutex_unlock(&q->lock);
-    settle_start(q, c, outcomes, SETTLE_REPORT, not_before);
+    switch (end) {
+    case DIRECT_NOT: settle_start(q, c, outcomes, SETTLE_REPORT, not_before); break;
+    case DIRECT_SPOOL: direct_start_spooling(q, direct); break;
+    case DIRECT_LATER: break;
+    case DIRECT_OVER:
+        for (size_t i = 0; i < c->recipient_count; i++)
+            tell_gone(q, c, i, &outcomes[i], false, now - c->received);
+        claim_free(q, c);
+        break;
+    }
 }
 
 void queue_report(struct queue *q, struct queue_claim **claim, enum queue_health health, const struct queue_outcome *outcomes)

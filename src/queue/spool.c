@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
-#include "queue/internal.h"
+#include "queue/direct.h"
 
 enum { FREE_AFTER_MOST = 60, CACHE_PAGES = 4096, BODY_MEMORY = 256 << 10 };
 
@@ -74,7 +74,7 @@ static bool start_threads(struct queue *q, struct fail *why)
 
 static void init_conditions(struct queue *q)
 {
-    pthread_cond_t    *all[] = {&q->claims, &q->tend, &q->commits, &q->room, &q->idle, &q->home_work};
+    pthread_cond_t    *all[] = {&q->claims, &q->tend, &q->commits, &q->room, &q->idle, &q->home_work, &q->overs};
     pthread_condattr_t monotonic;
 
     (void)pthread_condattr_init(&monotonic);
@@ -103,6 +103,7 @@ bool queue_open(const struct queue_setting *setting, struct queue **out, struct 
     q->last_hungry = &q->first_hungry;
     q->last_op = &q->first_op;
     q->feed_next = INT64_MIN;
+    direct_init(q);
     bool                ok = open_files(q, why);
     const struct counts found = q->counts;
     if (!ok || !start_threads(q, why)) {
@@ -121,6 +122,7 @@ static void stop_threads(struct queue *q)
     (void)pthread_cond_broadcast(&q->claims);
     (void)pthread_cond_broadcast(&q->tend);
     (void)pthread_cond_broadcast(&q->home_work);
+    (void)pthread_cond_broadcast(&q->overs);
     (void)pthread_mutex_unlock(&q->lock);
     if (q->has_homer)
         (void)pthread_join(q->homer, NULL);
@@ -128,6 +130,8 @@ static void stop_threads(struct queue *q)
         (void)pthread_join(q->scanner, NULL);
     if (q->has_tender)
         (void)pthread_join(q->tender, NULL);
+    if (q->has_committer && !q->setting.offline)
+        direct_remember(q);
     (void)pthread_mutex_lock(&q->lock);
     q->stop_commits = true;
     (void)pthread_cond_broadcast(&q->commits);
@@ -173,6 +177,7 @@ static void free_memory(struct queue *q)
     idmap_finish(&q->sources);
     free(q->wakes);
     free(q->made.list);
+    direct_finish(q);
 }
 
 void queue_close(struct queue **qp)
@@ -186,7 +191,7 @@ void queue_close(struct queue **qp)
     db_close(&q->db);
     volumes_close(&q->volumes);
     free_memory(q);
-    pthread_cond_t *all[] = {&q->claims, &q->tend, &q->commits, &q->room, &q->idle, &q->home_work};
+    pthread_cond_t *all[] = {&q->claims, &q->tend, &q->commits, &q->room, &q->idle, &q->home_work, &q->overs};
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         (void)pthread_cond_destroy(all[i]);
     (void)pthread_mutex_destroy(&q->lock);
@@ -201,10 +206,11 @@ void queue_stats(struct queue *q, struct queue_stats *out)
 {
     (void)pthread_mutex_lock(&q->lock);
     uint64_t busy = q->active_recipients + (uint64_t)q->shown.held;
+    const uint64_t recipients = (uint64_t)q->shown.recipients + q->direct->recipients;
     *out = (struct queue_stats){
-        .messages = (uint64_t)q->shown.messages,
-        .recipients = (uint64_t)q->shown.recipients,
-        .waiting = (uint64_t)q->shown.recipients > busy ? (uint64_t)q->shown.recipients - busy : 0,
+        .messages = (uint64_t)q->shown.messages + q->direct->count,
+        .recipients = recipients,
+        .waiting = recipients > busy ? recipients - busy : 0,
         .active = q->active_recipients,
         .held = (uint64_t)q->shown.held,
         .taken = __atomic_load_n(&q->taken, __ATOMIC_RELAXED),

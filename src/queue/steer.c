@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/scoped.h"
-#include "queue/internal.h"
+#include "queue/direct.h"
 
 enum { STEP = 64, TEXT_ARENA = 1 << 30, ROUNDS = 4 /* for what changes hands just then */ };
 
@@ -206,6 +206,8 @@ static bool walk(struct queue *q, const struct walk *w, uint64_t after, struct f
     size_t       count = STEP;
     bool         more = true, ok = true;
 
+    if (direct_spool_older(q, 0)) /* what is in memory is seen and steered like all else */
+        queue_settle(q);
     if (w->filter->message > 0 && after < w->filter->message)
         after = w->filter->message - 1;
     while (ok && more && count == STEP) {

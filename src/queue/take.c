@@ -9,18 +9,17 @@
 #include "base/block.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "queue/internal.h"
+#include "queue/direct.h"
 
 enum {
     TAKEN_KEPT = 1000000, /* delivery ids remembered, at least */
     TAKEN_TRIM = 10000,
-    NAME_MAX_BYTES = 1000,
-    FRESH_MESSAGE_MOST = 256 << 10, /* of addresses and options; larger groups are read again */
+        FRESH_MESSAGE_MOST = 256 << 10, /* of addresses and options; larger groups are read again */
 };
 
 /* ---- times ---- */
 
-static int64_t hold_until(const struct queue *q, const struct queue_message *m, int64_t now)
+int64_t take_hold_until(const struct queue *q, const struct queue_message *m, int64_t now)
 {
     const struct queue_limits *l = &q->setting.limits;
     int64_t hold = m->options.hold_until, most = now + (int64_t)l->future_release_seconds;
@@ -32,7 +31,7 @@ static int64_t hold_until(const struct queue *q, const struct queue_message *m, 
     return hold > now ? hold : 0;
 }
 
-static int64_t expires(const struct queue *q, const struct queue_message *m, int64_t hold)
+int64_t take_expires(const struct queue *q, const struct queue_message *m, int64_t hold)
 {
     const struct queue_limits *l = &q->setting.limits;
     int64_t from = hold > m->received ? hold : m->received;
@@ -191,7 +190,7 @@ static struct named *name_all(struct queue *q, const struct queue_message *m, bo
     struct named *list = arena_new_array(a, struct named, m->recipient_count);
     struct buf    name;
 
-    buf_init(&name, NAME_MAX_BYTES);
+    buf_init(&name, DESTINATION_NAME_MAX);
     for (size_t i = 0; i < m->recipient_count; i++) {
         const struct queue_recipient *r = &m->recipients[i];
         buf_reset(&name);
@@ -210,7 +209,7 @@ static struct named *name_all(struct queue *q, const struct queue_message *m, bo
     return list;
 }
 
-static uint64_t source_of(const struct queue_message *m)
+uint64_t take_source_of(const struct queue_message *m)
 {
     return hash_for_good(m->options.source.len > 0 ? m->options.source : m->sender);
 }
@@ -263,7 +262,7 @@ static bool write_recipient(struct queue *q, const struct queue_message *m, cons
 bool take_write(struct queue *q, const struct queue_message *m, uint64_t ref, uint64_t size, enum take_to to, struct due_list *out,
                 struct fail *why)
 {
-    int64_t now = clock_now(), hold = to == TAKE_HELD ? 0 : hold_until(q, m, now), end = expires(q, m, hold);
+    int64_t now = clock_now(), hold = to == TAKE_HELD ? 0 : take_hold_until(q, m, now), end = take_expires(q, m, hold);
     struct named *names = name_all(q, m, to == TAKE_HOME, &out->arena);
     size_t *order = arena_new_array(&out->arena, size_t, m->recipient_count);
 
@@ -271,7 +270,7 @@ bool take_write(struct queue *q, const struct queue_message *m, uint64_t ref, ui
         return false;
     for (size_t i = 0, n = 0; i < m->recipient_count; i += n) {
         struct due *g = next_due(out);
-        *g = (struct due){.head = (uint64_t)q->last_row + 1, .source = source_of(m), .next = to == TAKE_HELD ? NEVER_DUE : hold > 0 ? hold : now,
+        *g = (struct due){.head = (uint64_t)q->last_row + 1, .source = take_source_of(m), .next = to == TAKE_HELD ? NEVER_DUE : hold > 0 ? hold : now,
                           .message = m, .ref = ref, .size = size, .expires = end, .name = names[i].name, .order = order + i};
         if (!take_destination(q, g->name, g->next, &g->id, &g->at, why))
             return false;
@@ -290,7 +289,7 @@ bool take_write(struct queue *q, const struct queue_message *m, uint64_t ref, ui
 
 /* ---- after the commit ---- */
 
-static struct queue_claim *fresh_claim(struct queue *q, const struct due *g)
+struct queue_claim *take_fresh_claim(struct queue *q, const struct due *g)
 {
     const struct queue_message *m = g->message;
     struct queue_claim         *c;
@@ -331,7 +330,7 @@ void take_schedule(struct queue *q, const struct due_list *l)
         const struct due *g = &l->list[i];
         if (g->at == NULL)
             continue;
-        struct queue_claim *c = g->next <= now ? fresh_claim(q, g) : NULL;
+        struct queue_claim *c = g->next <= now ? take_fresh_claim(q, g) : NULL;
         (void)pthread_mutex_lock(&q->lock);
         bool         full = false;
         struct item *it = g->next <= now ? schedule_add(q, g->at, g->head, g->ref, g->source, -g->message->options.priority, &full) : NULL;
@@ -356,6 +355,7 @@ struct taking {
     const struct queue_message *messages;
     volume_ref *refs; /* 0: could not be appended */
     bool *known;      /* taken before */
+    bool *here;       /* ... or being tried from memory */
     bool *taken;
     size_t count;
     struct due_list due;
@@ -391,7 +391,11 @@ static bool run_taking(struct queue *q, struct op *o, struct fail *why)
             continue;
         if (!take_is_known(q, m->id, &t->known[i], why))
             return false;
-        if (t->known[i])
+        (void)pthread_mutex_lock(&q->lock);
+        t->known[i] = t->known[i] || direct_was(q, m->id);
+        t->here[i] = direct_has(q, m->id) && !t->known[i];
+        (void)pthread_mutex_unlock(&q->lock);
+        if (t->known[i] || t->here[i])
             continue;
         if (!db_run(q->db, SQL_ADD_TAKEN, why, "i", (int64_t)m->id) || !take_write(q, m, t->refs[i], body_size(m->body), TAKE_AWAY, &t->due, why))
             return false;
@@ -415,8 +419,8 @@ static bool after_taking(struct queue *q, struct op *o, bool ok, const struct fa
     for (size_t i = 0; i < t->count; i++) {
         if (t->refs[i] == 0)
             continue;
-        t->taken[i] = ok;
-        if (ok && !t->known[i])
+        t->taken[i] = ok && !t->here[i];
+        if (ok && !t->known[i] && !t->here[i])
             note_taken(q, &t->messages[i], t->refs[i]);
         else if (ok)
             volume_release(q->volumes, t->refs[i], body_size(t->messages[i].body));
@@ -488,12 +492,15 @@ bool queue_take(struct queue *q, const struct queue_message *messages, size_t co
         return true;
     t.refs = xcalloc(count, sizeof *t.refs);
     t.known = xcalloc(count, sizeof *t.known);
+    t.here = xcalloc(count, sizeof *t.here);
     due_init(&t.due);
+    direct_spool_these(q, messages, count);
     block_begin();
     ok = append_all(q, &t, why) > 0 && commit_wait(q, &t.op, why);
     block_end();
     due_finish(&t.due);
     free(t.refs);
     free(t.known);
+    free(t.here);
     return ok;
 }

@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/scoped.h"
-#include "queue/internal.h"
+#include "queue/direct.h"
 
 enum { TICK_MS = 1000, LOOKS_STEP = 64, LOOK_AGAIN = 600, RECLAIM_SECONDS = 60, LAST_TRY_SECONDS = 1800 };
 
@@ -273,6 +273,7 @@ static void feed_the_hungry(struct queue *q)
 
 static void tick(struct queue *q, int64_t now)
 {
+    (void)direct_spool_older(q, (int64_t)q->setting.limits.first_try_seconds * 1000);
     refill_feed(q, now);
     refill_evict(q, now);
     sweep_all(q, now);

@@ -88,6 +88,63 @@ static bool take(void *ctx, const struct queue_message *messages, size_t count, 
     return ok || fail_set(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "away");
 }
 
+/* What is tried from memory: `early`: its end is told while the hand-over is still on its way. */
+static struct queue_over over[TAKEN_MAX];
+static size_t over_count, tried_count;
+static bool early, told_early, gone; /* gone: as if its process had ended */
+
+static void tell(uint64_t id, bool was_taken)
+{
+    (void)pthread_mutex_lock(&lock);
+    over[over_count++] = (struct queue_over){.id = id, .taken = was_taken};
+    (void)pthread_cond_broadcast(&changed);
+    (void)pthread_mutex_unlock(&lock);
+}
+
+static bool attempt(void *ctx, const struct queue_message *messages, size_t count, enum queue_tried *fates, struct fail *why)
+{
+    (void)ctx;
+    (void)pthread_mutex_lock(&lock);
+    const bool ok = !away;
+    for (size_t i = 0; ok && i < count; i++) {
+        remember(&messages[i]);
+        fates[i] = QUEUE_TRIED;
+        tried_count++;
+        if (early) {
+            over[over_count++] = (struct queue_over){.id = messages[i].id, .taken = true};
+            told_early = false;
+            (void)pthread_cond_broadcast(&changed);
+            while (!told_early)
+                (void)pthread_cond_wait(&changed, &lock);
+        }
+    }
+    offered++;
+    (void)pthread_cond_broadcast(&changed);
+    (void)pthread_mutex_unlock(&lock);
+    return ok || fail_set(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "away");
+}
+
+static bool outcomes(void *ctx, struct queue_over *out, size_t most, size_t *count, struct fail *why)
+{
+    struct timespec until;
+
+    (void)ctx;
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec++;
+    (void)pthread_mutex_lock(&lock);
+    int waited = 0;
+    while (over_count == 0 && !gone && waited == 0)
+        waited = pthread_cond_timedwait(&changed, &lock, &until);
+    *count = over_count < most ? over_count : most;
+    memcpy(out, over, *count * sizeof *out);
+    told_early = over_count > 0;
+    over_count = 0;
+    (void)pthread_cond_broadcast(&changed);
+    const bool ok = !gone;
+    (void)pthread_mutex_unlock(&lock);
+    return ok || fail_set(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "gone");
+}
+
 static size_t taken_messages(void)
 {
     (void)pthread_mutex_lock(&lock);
@@ -96,7 +153,8 @@ static size_t taken_messages(void)
     return count;
 }
 
-static const struct deliver_outbound outbound = {.take = take};
+static const struct deliver_outbound outbound = {.take = take}, trying = {.take = take, .attempt = attempt, .outcomes = outcomes};
+static bool tries;
 
 static struct world {
     char              dir[64];
@@ -134,7 +192,7 @@ static void start(void)
     limits.retry_seconds = 1;
     limits.backlog = 5;
     limits.outbound_backlog = 8;
-    limits.outbound = &outbound;
+    limits.outbound = tries ? &trying : &outbound;
     CHECK("volumes", volumes_open(in_dir(path, "volumes"), &vl, &w.volumes, &why));
     CHECK("store", store_open(w.dir, w.volumes, &sl, &w.store, &why));
     CHECK("directory", directory_open(in_dir(path, "directory.db"), &dl, &w.directory, &why));
@@ -265,6 +323,70 @@ static void test_away(void)
     end();
 }
 
+static bool is_released(size_t i)
+{
+    bool        released = false;
+    struct fail why;
+
+    return store_is_released(w.store, 0, taken[i].id, &released, &why) && released;
+}
+
+/* Tried from memory: the record stays until the queue says that it need not. */
+static void test_tried(void)
+{
+    struct deliver_stats s;
+
+    tries = true;
+    tried_count = over_count = 0;
+    early = gone = false;
+    make();
+    send_ok("ann@x.test", "b1@far.test", 0);
+    wait_for_offer(1);
+    deliver_stats(w.deliver, &s);
+    CHECK("tried, and not given away", tried_count == 1 && !is_released(0) && s.leaving == 1 && s.outbound == 0);
+    tell(taken[0].id + 8, true); /* of another life */
+    tell(taken[0].id, true);
+    deliver_settle(w.deliver);
+    deliver_stats(w.deliver, &s);
+    CHECK("released", is_released(0) && s.leaving == 0 && s.outbound == 1);
+    send_ok("ann@x.test", "b2@far.test", 0);
+    wait_for_offer(2);
+    tell(taken[1].id, false);
+    deliver_settle(w.deliver);
+    CHECK("not to be had there: handed over in the other way", tried_count == 2 && offered == 3 && is_released(1) && taken_messages() == 2);
+    early = true;
+    send_ok("ann@x.test", "b3@far.test", 0);
+    deliver_settle(w.deliver);
+    CHECK("told before the hand-over had returned", tried_count == 3 && offered == 4 && is_released(2));
+    early = false;
+    end();
+}
+
+/* The queue role ends, and then this one, while something is tried. */
+static void test_tried_and_gone(void)
+{
+    make();
+    tried_count = over_count = 0;
+    send_ok("ann@x.test", "b1@far.test", 0);
+    wait_for_offer(1);
+    (void)pthread_mutex_lock(&lock);
+    gone = true;
+    (void)pthread_cond_broadcast(&changed);
+    (void)pthread_mutex_unlock(&lock);
+    deliver_settle(w.deliver);
+    CHECK("handed over again, as one that may be known", tried_count == 1 && offered == 2 && is_released(0) && taken_messages() == 1);
+    gone = false;
+    send_ok("ann@x.test", "b2@far.test", 0);
+    wait_for_offer(3);
+    CHECK("tried", tried_count == 2 && !is_released(1));
+    stop();
+    start();
+    deliver_settle(w.deliver);
+    CHECK("found again", tried_count == 2 && offered == 4 && is_released(1) && taken_messages() == 2);
+    end();
+    tries = false;
+}
+
 static void test_forward(void)
 {
     struct fail why;
@@ -383,6 +505,8 @@ int main(void)
     log_set_level(LOG_ERROR);
     test_simple();
     test_away();
+    test_tried();
+    test_tried_and_gone();
     test_forward();
     test_list();
     test_given_up();

@@ -121,9 +121,26 @@ static void test_malformed(void)
     arena_finish(&a);
 }
 
+static void test_over(void)
+{
+    const struct queue_over list[] = {{.id = 8, .taken = true}, {.id = UINT64_MAX, .taken = false}};
+    struct queue_over got[2];
+    size_t count = 0;
+    struct buf text;
+
+    buf_init(&text, 100);
+    over_write(&text, list, 2);
+    CHECK("read", over_read(buf_slice(&text), got, 2, &count) && count == 2 && got[0].id == 8 && got[0].taken && got[1].id == UINT64_MAX && !got[1].taken);
+    CHECK("none", over_read(SLICE(""), got, 2, &count) && count == 0);
+    CHECK("more than there is room for", !over_read(buf_slice(&text), got, 1, &count));
+    CHECK("cut", !over_read(slice_sub(buf_slice(&text), 0, 17), got, 2, &count));
+    buf_finish(&text);
+}
+
 int main(void)
 {
     test_round_trip();
+    test_over();
     test_lines();
     test_malformed();
     return check_done();
