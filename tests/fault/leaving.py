@@ -186,6 +186,16 @@ def hurt(server, part):
     return True
 
 
+def wait_for_more(senders, least=20, seconds=60):
+    """Until so many more were acknowledged: the server is up, and mail is on its way."""
+    def count():
+        return sum(len(s.acknowledged) for s in senders)
+
+    target, deadline = count() + least, time.monotonic() + seconds
+    while count() < target and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
 def wait_for(sink, acknowledged, seconds):
     deadline = time.monotonic() + seconds
     while missing := acknowledged - sink.counts().keys():
@@ -203,9 +213,10 @@ def run_part(server, sink, numbers, rng, part, rounds):
         s.start()
     done = 0
     for _ in range(rounds):
-        time.sleep(rng.uniform(0.2, 1.0))
+        wait_for_more(senders)
+        time.sleep(rng.uniform(0, 0.5))
         done += hurt(server, part)
-    time.sleep(1)
+    wait_for_more(senders)
     for s in senders:
         s.over = True
     for s in senders:
