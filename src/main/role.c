@@ -165,13 +165,14 @@ static char *number_text(int n)
 }
 
 /*
- * Ours; for `auth` the C library is told to overwrite what is freed (mallopt(3), M_PERTURB; what it keeps for each thread
+ * Ours; for `auth`, and `fetch` through which tokens go, the C library is told to overwrite what is freed (mallopt(3), M_PERTURB; what it keeps for each thread
  * would be left out, so it keeps nothing so).  Libraries copy keys and passwords where nobody else can wipe them.
  */
 static char **role_environment(enum role role)
 {
     static const char name[] = "GLIBC_TUNABLES=", wiping[] = "glibc.malloc.perturb=165:glibc.malloc.tcache_count=0";
     const char       *given = getenv("GLIBC_TUNABLES");
+    const bool        wipes = role == ROLE_AUTH || role == ROLE_FETCH;
     size_t            count = 0, kept = 0;
     struct buf        text;
 
@@ -179,9 +180,9 @@ static char **role_environment(enum role role)
         count++;
     char **out = xcalloc(count + 2, sizeof *out);
     for (size_t i = 0; i < count; i++)
-        if (role != ROLE_AUTH || strncmp(environ[i], name, sizeof name - 1) != 0)
+        if (!wipes || strncmp(environ[i], name, sizeof name - 1) != 0)
             out[kept++] = xstrdup(environ[i]);
-    if (role != ROLE_AUTH)
+    if (!wipes)
         return out;
     buf_init(&text, SIZE_MAX);
     buf_addf(&text, "%s%s%s%s", name, given != NULL ? given : "", given != NULL ? ":" : "", wiping);
