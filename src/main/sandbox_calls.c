@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <linux/netlink.h>
 #include <linux/sched.h>
 
 #include "base/slice.h"
@@ -28,7 +30,7 @@ static const char *const every_role[] = {
     "read", "readv", "pread64", "preadv", "preadv2", "write", "writev", "pwrite64", "pwritev", "pwritev2", "close",
     "close_range", "lseek", "fstat", "newfstatat", "stat", "lstat", "statx", "access", "faccessat", "faccessat2", "open",
     "openat", "readlink", "readlinkat", "getdents64", "getcwd", "dup", "dup2", "dup3", "pipe2",
-    "munmap", "mremap", "madvise", "brk", "memfd_create",
+    "munmap", "mremap", "madvise", "brk", "memfd_create", "mseal", "map_shadow_stack", /* C libraries newer than Debian 12's */
     "rt_sigprocmask", "rt_sigreturn", "rt_sigtimedwait", "sigaltstack", "restart_syscall", "exit", "exit_group",
     "futex", "set_robust_list", "get_robust_list", "rseq", "membarrier", "sched_yield", "sched_getaffinity",
     "getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid", "getrusage", "getrlimit",
@@ -182,13 +184,19 @@ static int allow_descriptors(scmp_filter_ctx f)
  */
 static int allow_sockets(scmp_filter_ctx f, unsigned reaches)
 {
-    static const int internet[] = {AF_INET, AF_INET6, AF_NETLINK}; /* the last: which addresses this machine has */
-    int              result = (reaches & LOCAL) != 0
+    /* TCP, UDP; and by netlink, which addresses this machine has.  Other protocols are modules that the kernel would load. */
+    static const struct { int family, protocol; } internet[] = {
+        {AF_INET, 0}, {AF_INET, IPPROTO_TCP}, {AF_INET, IPPROTO_UDP}, {AF_INET6, 0}, {AF_INET6, IPPROTO_TCP}, {AF_INET6, IPPROTO_UDP},
+        {AF_NETLINK, NETLINK_ROUTE}};
+    int result = (reaches & LOCAL) != 0
                      ? allow_if(f, "socket", SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0))
                      : seccomp_rule_add(f, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0));
 
-    for (size_t i = 0; i < ARRAY_LEN(internet) && result == 0 && (reaches & INTERNET) != 0; i++)
-        result = allow_if(f, "socket", SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)internet[i], 0));
+    for (size_t i = 0; i < ARRAY_LEN(internet) && result == 0 && (reaches & INTERNET) != 0; i++) {
+        const struct scmp_arg_cmp both[] = {SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)internet[i].family, 0),
+                                            SCMP_A2(SCMP_CMP_EQ, (scmp_datum_t)internet[i].protocol, 0)};
+        result = allow(f, "socket", ARRAY_LEN(both), both);
+    }
     return result == 0 && (reaches & INTERNET) != 0 ? allow_all(f, connects, ARRAY_LEN(connects)) : result;
 }
 

@@ -112,6 +112,16 @@ static bool try_listen(struct config *c, enum role role)
     return fd >= 0 && listen(fd, 1) == 0;
 }
 
+/* Kernel code that mail has no use for. */
+static bool try_family(struct config *c, enum role role)
+{
+    SCOPED(scoped_close) int fd = socket(AF_ALG, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+    (void)c;
+    (void)role;
+    return fd >= 0;
+}
+
 static bool try_trace(struct config *c, enum role role)
 {
     (void)c;
@@ -234,6 +244,7 @@ const struct sandbox_attempt sandbox_attempts[] = {
     {"local", "reach another process by a Unix socket", stays_alone, true, try_local},
     {"connect", "connect to another server", keeps_to_itself, false, try_connect},
     {"listen", "listen on a port", NULL, true, try_listen},
+    {"family", "make a socket of another family", NULL, true, try_family},
     {"trace", "trace the supervisor", NULL, true, try_trace},
     {"memory", "read the supervisor's memory", NULL, true, try_memory},
     {"signal", "signal the supervisor", NULL, false, try_signal},
