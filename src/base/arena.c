@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/budget.h"
 #include "base/fail.h"
 
 struct arena_chunk {
@@ -29,10 +30,24 @@ void arena_init(struct arena *a, size_t limit)
     *a = (struct arena){.limit = limit};
 }
 
-static void free_chunks(struct arena_chunk *c)
+void arena_charge_to(struct arena *a, struct budget *b)
+{
+    a->budget = b;
+}
+
+bool arena_may_have(const struct arena *a, size_t size)
+{
+    if (!budget_take(a->budget, a->used, size))
+        return false;
+    budget_give_back(a->budget, size);
+    return true;
+}
+
+static void free_chunks(const struct arena *a, struct arena_chunk *c)
 {
     while (c != NULL) {
         struct arena_chunk *next = c->next;
+        budget_give_back(a->budget, c->size);
         free(c);
         c = next;
     }
@@ -49,7 +64,7 @@ void arena_reset(struct arena *a)
             break;
         }
     }
-    free_chunks(a->head);
+    free_chunks(a, a->head);
     if (kept != NULL) {
         memset(kept->bytes, 0, kept->used);
         kept->used = 0;
@@ -62,8 +77,8 @@ void arena_reset(struct arena *a)
 
 void arena_finish(struct arena *a)
 {
-    free_chunks(a->head);
-    arena_init(a, a->limit);
+    free_chunks(a, a->head);
+    *a = (struct arena){.limit = a->limit, .budget = a->budget};
 }
 
 void arena_wipe(struct arena *a)
@@ -72,8 +87,15 @@ void arena_wipe(struct arena *a)
         explicit_bzero(c->bytes, c->used);
 }
 
-static struct arena_chunk *chunk_create(size_t size)
+/* The first one, which an idle session keeps, is never refused. */
+static struct arena_chunk *chunk_create(struct arena *a, size_t size)
 {
+    if (size <= CHUNK_FIRST) {
+        budget_add(a->budget, size);
+    } else if (!budget_take(a->budget, a->used, size)) {
+        a->failed = true;
+        return NULL;
+    }
     struct arena_chunk *c = xcalloc(1, sizeof *c + size); /* size <= limit, far from wrapping */
 
     c->size = size;
@@ -88,12 +110,16 @@ static struct arena_chunk *chunk_for(struct arena *a, size_t size)
     if (next_size > CHUNK_MAX)
         next_size = CHUNK_MAX;
     if (size > next_size / 2 && a->head != NULL) {
-        struct arena_chunk *own = chunk_create(size);
+        struct arena_chunk *own = chunk_create(a, size);
+        if (own == NULL)
+            return NULL;
         own->next = a->head->next;
         a->head->next = own;
         return own;
     }
-    struct arena_chunk *c = chunk_create(size > next_size ? size : next_size);
+    struct arena_chunk *c = chunk_create(a, size > next_size ? size : next_size);
+    if (c == NULL)
+        return NULL;
     c->next = a->head;
     a->head = c;
     return c;
@@ -118,6 +144,8 @@ void *arena_alloc(struct arena *a, size_t size)
     struct arena_chunk *c = a->head;
     if (c == NULL || size > c->size - c->used)
         c = chunk_for(a, size);
+    if (c == NULL)
+        return NULL;
     void *p = c->bytes + c->used;
     c->used += size;
     a->used += size;

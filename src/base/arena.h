@@ -19,9 +19,15 @@ struct arena {
     size_t              used;  /* bytes handed out since the last reset */
     size_t              limit; /* `used` never passes this */
     bool                failed;
+    struct budget      *budget;  /* that its chunks come from; NULL: none */
 };
 
 void arena_init(struct arena *a, size_t limit);
+/* Right after arena_init: its memory counts there, and what is not free there counts as past the limit. */
+struct budget;
+void arena_charge_to(struct arena *a, struct budget *b);
+/* Would the budget let it have so much more now? */
+bool arena_may_have(const struct arena *a, size_t size);
 /* Gives everything back but keeps one small chunk for the next use. */
 void arena_reset(struct arena *a);
 /* Gives everything back to the system; the arena may be used again. */

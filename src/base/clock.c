@@ -73,3 +73,10 @@ int clock_zone_minutes(int64_t seconds)
 {
     return (int)(local_time(seconds).tm_gmtoff / 60);
 }
+
+int64_t clock_thread_us(void)
+{
+    struct timespec t = read_clock(CLOCK_THREAD_CPUTIME_ID);
+
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}

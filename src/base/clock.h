@@ -15,6 +15,8 @@ int64_t clock_now_us(void);
 int64_t clock_now(void);
 /* Milliseconds of a clock that never jumps; only differences mean something. */
 int64_t clock_mono_ms(void);
+/* Processor time of the calling thread, in microseconds. */
+int64_t clock_thread_us(void);
 
 /* RFC 5322 date-time in the local zone: "Sun, 22 Nov 2026 10:51:07 +0000". */
 struct date_text { char text[40]; };

@@ -44,7 +44,7 @@ static void logged_in(struct imap_session *s, const struct login *login, const s
     struct buf caps;
 
     conn_set_account(s->conn, account->id); /* from here on a change ends the session */
-    if (!login_stands(login, &why) || !store_account(s->service->store, account->id, &s->account, &why)) {
+    if (!login_stands(login, s->conn, &why) || !store_account(s->service->store, account->id, &s->account, &why)) {
         conn_set_account(s->conn, 0);
         imap_no_because(s, &why);
         return;

@@ -12,6 +12,7 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/fail.h"
 #include "net/foreign.h"
 
@@ -34,6 +35,7 @@ void imap_limits_default(struct imap_limits *l)
         .contexts = 16,
         .saved_ranges = 100000,
         .idle_tick_seconds = 120,
+        .command_cpu_seconds = 120,
         .compress = true,
         .jmap_url = "",
     };
@@ -56,6 +58,7 @@ static void *session_open(void *service, struct conn *c)
     s->waker = conn_waker(c);
     s->state = IMAP_FRESH;
     arena_init(&s->arena, ARENA_MAX);
+    arena_charge_to(&s->arena, conn_budget(c));
     conn_set_phase(c, CONN_BEFORE_LOGIN, 0);
 
     struct buf *out = conn_out(c);
@@ -79,6 +82,8 @@ static void end_command(struct imap_session *s)
     s->step_data = NULL;
     s->command = NULL;
     s->by_uid = s->holds_gone = false;
+    s->cpu_us = 0;
+    s->goes_on = false;
     s->tag = s->answer = (struct slice){0};
     s->news = NULL;
     s->news_done = false;
@@ -303,7 +308,7 @@ struct slice imap_take_text(struct imap_session *s, size_t length)
     return text;
 }
 
-static void refuse_command(struct imap_session *s, size_t length, const char *text)
+static void refuse_command(struct imap_session *s, size_t length, bool bad, const char *text)
 {
     struct slice line =
         arena_keep(&s->arena, slice_sub(conn_input(s->conn), 0, length < 1000 ? length : 1000));
@@ -314,7 +319,10 @@ static void refuse_command(struct imap_session *s, size_t length, const char *te
     s->tag = imap_read_tag(&args);
     if (args.failed)
         s->tag = SLICE("*");
-    imap_bad(s, "%s", text);
+    if (bad)
+        imap_bad(s, "%s", text);
+    else
+        imap_no(s, "%s", text);
 }
 
 /* Begins the next command; false: there is none yet. */
@@ -328,7 +336,12 @@ static bool next_command(struct imap_session *s)
     switch (frame_next(&s->frame, in, imap_command_limit(s), &found)) {
     case FRAME_PARTIAL: return false;
     case FRAME_INVITE: conn_write(s->conn, SLICE("+ Go on\r\n")); return true;
-    case FRAME_COMMAND: run_command(s, imap_take_text(s, found.length), NULL); return true;
+    case FRAME_COMMAND:
+        if (arena_may_have(&s->arena, 2 * found.length)) /* what it says, and what is made of it */
+            run_command(s, imap_take_text(s, found.length), NULL);
+        else
+            refuse_command(s, found.length, false, "[LIMIT] The server has no memory for so large a command now");
+        return true;
     case FRAME_MESSAGE: {
         struct slice text = imap_take_text(s, found.length);
         run_command(s, slice_sub(text, 0, found.announced), &found);
@@ -336,9 +349,9 @@ static bool next_command(struct imap_session *s)
             imap_refuse_message(s, &found);
         return true;
     }
-    case FRAME_TOO_LARGE: refuse_command(s, found.length, "[TOOBIG] The literal is too large"); return true;
+    case FRAME_TOO_LARGE: refuse_command(s, found.length, true, "[TOOBIG] The literal is too large"); return true;
     case FRAME_OVERRUN:
-        refuse_command(s, in.len, "[TOOBIG] The command is too large");
+        refuse_command(s, in.len, true, "[TOOBIG] The command is too large");
         imap_bye(s, "The command is too large");
         return true;
     }
@@ -368,6 +381,30 @@ static bool has_left(const struct imap_session *s)
     return s->state == IMAP_FRESH && s->account != NULL;
 }
 
+/*
+ * The processor time of a command that takes more than a turn.  It can be cut short between two responses only:
+ * a response that was begun is written to its end, which is bounded.
+ */
+static bool spent_too_much(struct imap_session *s, int64_t began_us)
+{
+    uint64_t limit = (uint64_t)s->service->limits.command_cpu_seconds * 1000000;
+    uint64_t spent = s->cpu_us + (uint64_t)(clock_thread_us() - began_us);
+
+    s->cpu_us = spent < UINT32_MAX ? (uint32_t)spent : UINT32_MAX;
+    return limit > 0 && spent > limit && s->answer.len == 0 && s->step != NULL && !conn_in_line(s->conn);
+}
+
+/* The step of a command that goes on, its time taken. */
+static enum turn run_step(struct imap_session *s)
+{
+    int64_t began = s->goes_on ? clock_thread_us() : 0; /* most are done within their first turn */
+    enum turn t = s->step(s);
+
+    if (began != 0 && s->command != NULL && spent_too_much(s, began))
+        imap_no(s, "[LIMIT] The command took %u seconds of processor time; ask for fewer messages at a time", s->cpu_us / 1000000);
+    return t;
+}
+
 static enum turn run(struct imap_session *s)
 {
     const struct account *entered = s->account;
@@ -385,7 +422,7 @@ static enum turn run(struct imap_session *s)
                 return TURN_AGAIN; /* or logged in or out just now: the account's gate comes first */
         } else if (s->step != NULL) {
             imap_step *step = s->step;
-            enum turn t = step(s);
+            enum turn t = run_step(s);
             if (s->answer.len == 0 && s->step == step)
                 return s->closing ? TURN_CLOSE : t;
         } else if (!next_command(s)) {
@@ -437,6 +474,7 @@ static enum turn session_input(void *session)
         }
         account_leave(account);
     }
+    s->goes_on = s->step != NULL && s->kept_tag == NULL;
     account_release(&other);
     if (has_left(s))
         account_release(&s->account);

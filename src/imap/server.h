@@ -26,6 +26,7 @@ struct imap_limits {
     bool     compress;        /* COMPRESS=DEFLATE is offered; default true */
     unsigned message_limit;   /* messages one command works on (RFC 9738); 0, the default: no limit */
     unsigned save_limit;      /* and that one COPY or APPEND puts away; 0, the default: no limit */
+    unsigned command_cpu_seconds; /* processor time of one command; default 120; 0: any */
     unsigned idle_tick_seconds; /* "* OK Still here"; default 120 */
 };
 void imap_limits_default(struct imap_limits *l);

@@ -74,6 +74,7 @@ struct imap_session {
     struct imap_lasting       *lasting; /* NULL in most sessions (lasting.h) */
     bool                       closing;      /* after the present answer */
     bool                       starting_tls;
+    bool                       news_done; /* of the command: all was told, the tagged line is next */
     bool                       skip_line;    /* what is left of a refused APPEND: */
     uint64_t                   skip;         /* so many octets, then the rest of the command */
     struct frame               frame;
@@ -83,6 +84,8 @@ struct imap_session {
     const struct imap_command *command;
     bool                       by_uid; /* its UID form */
     bool                       holds_gone; /* no EXPUNGE before its end, though it is one */
+    bool                       goes_on; /* it is beyond its first turn; since then: */
+    uint32_t                   cpu_us;
     struct slice               tag, answer;
     char                      *kept_tag; /* IDLE: outlives the arena; in tag_room where it fits */
     char                       tag_room[24];
@@ -90,7 +93,6 @@ struct imap_session {
     void                      *step_data;
     void                     (*cleanup)(struct imap_session *s); /* of what lies outside the arena */
     struct imap_news          *news; /* being told */
-    bool                       news_done; /* all was told, the tagged line is next */
 };
 
 /* A command, and what the rest of the session must know about it. */

@@ -28,6 +28,9 @@ const struct config_limit config_limits[] = {
     COUNT(net, connections_max, 0, MANY),
     COUNT(net, connections_per_address, 1, MANY),
     COUNT(net, connections_per_second_per_address, 1, MANY),
+    COUNT(net, connections_per_network, 1, MANY),
+    COUNT(net, sessions_per_account, 1, MANY),
+    BYTES(net, memory_bytes, 0, 1024 * GB),
     COUNT(net, command_seconds, 1, DAY),
     COUNT(net, before_login_seconds, 1, DAY),
     COUNT(net, body_seconds, 1, DAY),
@@ -103,6 +106,7 @@ const struct config_limit config_limits[] = {
     COUNT(imap, message_limit, 0, 1000000000),
     COUNT(imap, save_limit, 0, 1000000000),
     TEXT(imap, jmap_url),
+    COUNT(imap, command_cpu_seconds, 0, 3600),
     COUNT(imap, idle_tick_seconds, 10, 1740), /* RFC 2177: clients expect a word within 29 minutes */
 
     BYTES(pop3, line_bytes, 255, MB), /* RFC 2449 section 4: at least 255 */

@@ -232,8 +232,11 @@ void conn_set_label(struct conn *c, struct slice who)
 
 void conn_set_account(struct conn *c, uint64_t account_id)
 {
+    uint64_t before = c->account_id;
+
     (void)pthread_mutex_lock(&c->net->lock);
     c->account_id = account_id;
     (void)pthread_mutex_unlock(&c->net->lock);
+    crowd_sign(c, before, account_id);
     slow_set_bucket(c);
 }

@@ -39,7 +39,8 @@ enum turn {
     X(CONN_CLOSE_DEADLINE, "took too long")                     \
     X(CONN_CLOSE_TLS, "TLS failed")                             \
     X(CONN_CLOSE_SHUTDOWN, "server is stopping")                \
-    X(CONN_CLOSE_KICKED, "ended by the administrator")
+    X(CONN_CLOSE_KICKED, "ended by the administrator")          \
+    X(CONN_CLOSE_CROWDED, "too many are here, try again later")
 
 enum conn_close {
 #define X(id, text) id,
@@ -211,6 +212,12 @@ bool conn_binding(const struct conn *c, struct conn_binding *out); /* false: the
  */
 #define CONN_ROOM ((size_t)384)
 void *conn_room(struct conn *c);
+
+/* Once conn_set_account has named one: has it more sessions than it may, this one among them? */
+bool conn_account_is_full(const struct conn *c);
+/* What commands need counts there, with all else that sessions hold (base/budget.h). */
+struct budget;
+struct budget *conn_budget(struct conn *c);
 
 /* Bytes in and out so far. */
 void conn_counts(const struct conn *c, uint64_t *in, uint64_t *out);

@@ -59,6 +59,7 @@ bool conn_count_peer(struct conn *c)
     switch (peers_enter(c->net->peers, &peer, clock_mono_ms())) {
     case PEERS_OK: c->counted = true; return true;
     case PEERS_TOO_MANY: refuse(c, "too many connections from this address"); return false;
+    case PEERS_NETWORK_FULL: refuse(c, "too many connections from this network"); return false;
     case PEERS_TOO_FAST: refuse(c, "connections from this address come too fast"); return false;
     }
     bug("no such verdict");
@@ -89,7 +90,10 @@ struct conn *conn_create(struct net *n, int fd, const struct net_listener *row,
     conn_set_peer(c, peer);
     struct sockaddr_storage plain = conn_peer(c);
     bool proxied = row->proxy && in_blocks(row->proxy_sources, row->proxy_source_count, &plain);
-    if (!proxied && !conn_count_peer(c)) {
+    bool room = crowd_has_room(n);
+    if (!room)
+        refuse(c, "no memory for more");
+    if (!room || (!proxied && !conn_count_peer(c))) {
         (void)close(fd);
         slot_give_back(c);
         return NULL;
@@ -100,6 +104,9 @@ struct conn *conn_create(struct net *n, int fd, const struct net_listener *row,
     deadline_start(c);
     list(c);
     slow_set_bucket(c);
+    (void)crowd_charge(c);
+    if (!proxied)
+        crowd_enter(c);
     return c;
 }
 
@@ -129,6 +136,8 @@ void conn_finish(struct conn *c)
     if (c->session != NULL)
         c->row->protocol->close(c->session, c->why);
     c->session = NULL;
+    crowd_sign(c, c->account_id, 0);
+    crowd_leave(c);
     log_end(c);
     unlist(c);
     timer_remove(n->timers, &c->timer);
@@ -141,6 +150,7 @@ void conn_finish(struct conn *c)
     buffers_give_back(c);
     compress_finish(c);
     SSL_free(c->ssl);
+    crowd_uncharge(c);
     (void)close(c->fd); /* takes it out of the epoll as well */
     if (c->row_is_ours)
         free((void *)(uintptr_t)c->row);

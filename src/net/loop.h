@@ -6,6 +6,7 @@
  *   net.c      creating, starting, stopping; the administrator's view
  *   slots.c    the table of connections: type-stable memory, states, marks
  *   loop.c     workers: epoll, the queue of woken connections
+ *   crowd.c    when it is too full: memory, sessions of an account, who has to go
  *   slow.c     workers for those who want more than their share
  *   accept.c   listeners
  *   life.c     a connection begins, and ends
@@ -29,6 +30,7 @@
 #include <stdatomic.h>
 #include <sys/uio.h>
 
+#include "base/budget.h"
 #include "base/fail.h"
 #include "net/conn.h"
 #include "net/hush.h"
@@ -66,7 +68,8 @@ enum {
     MARK_KICK = 1 << 6,     /* the administrator */
     MARK_STOP = 1 << 7,     /* net_stop: end when no command runs */
     MARK_KILL = 1 << 8,     /* net_stop: end at once */
-    CONN_MARKS = 0x1fc,
+    MARK_CROWDED = 1 << 9,  /* crowd.c: its place is needed */
+    CONN_MARKS = 0x3fc,
 };
 
 /* Where a connection is in its life. */
@@ -117,12 +120,18 @@ struct conn {
     bool ticked, tick_seen;
     bool broken;       /* the socket or a source failed */
     bool late;         /* a deadline has passed */
-    bool kicked, stopping, killed; /* those marks came */
+    bool kicked, stopping, killed, crowded; /* those marks came */
     bool start_tls;
     bool tls_wants_out; /* TLS cannot go on reading before it has written */
     bool tls_partial;   /* TLS holds part of a record */
     bool consumed;      /* in this turn */
     bool counted;       /* by peers */
+    uint16_t hello_need; /* bytes of the handshake's first record that are waited for; 0: none */
+
+    /* crowd.c's */
+    bool is_stranger;
+    uint32_t held; /* bytes charged to net.memory */
+    struct conn *older, *newer; /* under its lock */
 
     /* in */
     char    *in;
@@ -200,6 +209,8 @@ struct net {
     struct conn    *queue, **queue_end;
     _Atomic bool    queued; /* queue is not empty; a hint */
     struct slow    *slow;
+    struct crowd   *crowd;
+    struct budget   memory;
 
     pthread_mutex_t lock;   /* slots, listeners, the administrator's view */
     pthread_cond_t  fewer;  /* `open` went down */
@@ -248,6 +259,19 @@ int64_t      loop_beat(void *net);
 #define NUMBER_QUIT        (UINT64_MAX - 1)
 #define NUMBER_IS_LISTENER ((uint64_t)0xffffff00 << 32) /* and its index */
 
+/* ---- crowd.c ---- */
+
+struct crowd *crowd_create(void);
+void crowd_destroy(struct crowd **w);
+uint64_t crowd_memory_default(void);
+void crowd_enter(struct conn *c); /* its address is known; again: nothing */
+void crowd_leave(struct conn *c);
+/* Before a newcomer is let in: may make room by sending somebody away.  false: the memory is used up. */
+bool crowd_has_room(struct net *n);
+void crowd_sign(struct conn *c, uint64_t before, uint64_t now);
+bool crowd_charge(struct conn *c);
+void crowd_uncharge(struct conn *c);
+
 /* ---- slow.c ---- */
 
 struct slow *slow_create(struct net *n);
@@ -256,8 +280,7 @@ void slow_stop(struct slow *s);
 void slow_destroy(struct slow **s);
 /* Whose time it uses: its account's; before login its address's. */
 void slow_set_bucket(struct conn *c);
-/* The connection has used its worker's processor since `*mark_us` (of slow_clock()), which moves on. */
-int64_t slow_clock(void);
+/* The connection has used its worker's processor since `*mark_us` (of clock_thread_us()), which moves on. */
 void slow_charge(const struct conn *c, int64_t *mark_us);
 /* By a worker that has just become the owner: runs the connection, or lets a slow worker do it. */
 void slow_run_or_defer(struct worker *w, struct conn *c);

@@ -24,6 +24,8 @@ void net_limits_default(struct net_limits *l)
         .workers_max = 64,
         .connections_max = 0,
         .connections_per_address = 100,
+        .connections_per_network = 1000,
+        .sessions_per_account = 200,
         .connections_per_second_per_address = 100,
         .command_seconds = 60,
         .before_login_seconds = 60,
@@ -52,6 +54,8 @@ static void fill_limits(struct net_limits *l)
         l->workers = cores > 0 ? (unsigned)cores : 1;
     if (l->workers_max < l->workers + 1)
         l->workers_max = l->workers + 1;
+    if (l->memory_bytes == 0)
+        l->memory_bytes = crowd_memory_default();
     if (l->connections_max == 0 || l->connections_max > connections_for_files())
         l->connections_max = connections_for_files();
 }
@@ -88,8 +92,11 @@ struct net *net_create(const struct net_limits *limits, struct fail *why)
         n->worker[i].net = n;
     n->workers = workers_create(n->limits.workers, n->limits.workers_max, loop_run, n);
     n->slow = slow_create(n);
+    n->crowd = crowd_create();
+    n->memory.max = n->limits.memory_bytes;
     n->timers = timers_create(fire, loop_beat, n);
-    n->peers = peers_create(n->limits.connections_per_address, n->limits.connections_per_second_per_address);
+    n->peers = peers_create(n->limits.connections_per_address, n->limits.connections_per_second_per_address,
+                            n->limits.connections_per_network);
     n->hush = hush_create();
     n->queue_event = n->quit_event = -1;
     n->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -236,6 +243,7 @@ void net_destroy(struct net **n_)
     timers_destroy(&n->timers);
     workers_destroy(&n->workers);
     slow_destroy(&n->slow);
+    crowd_destroy(&n->crowd);
     peers_destroy(&n->peers);
     hush_destroy(&n->hush);
     while (n->listeners != NULL) {

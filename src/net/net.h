@@ -20,6 +20,9 @@ struct net_limits {
     unsigned workers_max;             /* with those that wait; default 64 */
     unsigned connections_max;         /* 0, or more than open files allow: as many as they allow */
     unsigned connections_per_address; /* default 100 (IPv6: per /64); loopback is exempt */
+    unsigned connections_per_network; /* default 1000: /24, IPv6 /48; loopback exempt */
+    unsigned sessions_per_account;    /* signed in; default 200 */
+    uint64_t memory_bytes;            /* of all sessions together; 0: a third of the machine's */
     unsigned connections_per_second_per_address; /* new ones; default 100, loopback exempt */
     unsigned command_seconds;         /* default 60 */
     unsigned before_login_seconds;    /* default 60 */

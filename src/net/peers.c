@@ -23,20 +23,23 @@ struct peer {
 
 struct peers {
     pthread_mutex_t lock;
-    struct idmap map;
+    struct idmap map;      /* of struct peer, by address */
+    struct idmap networks; /* of numbers of connections, above 0 */
     size_t sweep_at; /* entries in the map when those that say nothing are to be dropped */
-    unsigned connections_max, per_second_max;
+    unsigned connections_max, per_second_max, network_max;
 };
 
-struct peers *peers_create(unsigned connections_max, unsigned per_second_max)
+struct peers *peers_create(unsigned connections_max, unsigned per_second_max, unsigned network_max)
 {
     struct peers *p = xcalloc(1, sizeof(*p));
 
     (void)pthread_mutex_init(&p->lock, NULL);
     idmap_init(&p->map);
+    idmap_init(&p->networks);
     p->sweep_at = SWEEP_FIRST;
     p->connections_max = connections_max;
     p->per_second_max = per_second_max;
+    p->network_max = network_max;
     return p;
 }
 
@@ -52,6 +55,7 @@ void peers_destroy(struct peers **p_)
     while (idmap_next(&p->map, &at, &key, &value))
         free(value);
     idmap_finish(&p->map);
+    idmap_finish(&p->networks);
     (void)pthread_mutex_destroy(&p->lock);
     free(p);
     *p_ = NULL;
@@ -107,6 +111,25 @@ uint64_t peers_key(const struct sockaddr_storage *address)
     return key;
 }
 
+/* Likewise of its network: /24, /48. */
+static uint64_t network_key(uint64_t key)
+{
+    return key >> 56 == 0xff ? key & ~(uint64_t)0xff : key >> 16;
+}
+
+static uintptr_t network_count(const struct peers *p, uint64_t network)
+{
+    return (uintptr_t)idmap_get(&p->networks, network);
+}
+
+static void network_set(struct peers *p, uint64_t network, uintptr_t count)
+{
+    if (count > 0)
+        (void)idmap_put(&p->networks, network, (void *)count); /* NOLINT(performance-no-int-to-ptr): a number, not a place */
+    else
+        (void)idmap_remove(&p->networks, network);
+}
+
 static bool says_nothing(const struct peer *e, int64_t now)
 {
     return e->open == 0 && now - e->window_at >= WINDOW_MS;
@@ -139,7 +162,7 @@ enum peers_verdict peers_enter(struct peers *p, const struct sockaddr_storage *a
     (void)pthread_mutex_lock(&p->lock);
     if (p->map.count >= p->sweep_at)
         sweep(p, now);
-    uint64_t key = peers_key(address);
+    uint64_t key = peers_key(address), network = network_key(key);
     struct peer *e = idmap_get(&p->map, key);
     if (e == NULL) {
         e = xcalloc(1, sizeof(*e));
@@ -154,8 +177,12 @@ enum peers_verdict peers_enter(struct peers *p, const struct sockaddr_storage *a
         verdict = PEERS_TOO_FAST;
     else if (e->open >= p->connections_max)
         verdict = PEERS_TOO_MANY;
-    else
+    else if (network_count(p, network) >= p->network_max)
+        verdict = PEERS_NETWORK_FULL;
+    if (verdict == PEERS_OK) {
         e->open++;
+        network_set(p, network, network_count(p, network) + 1);
+    }
     if (verdict != PEERS_TOO_FAST)
         e->recent++;
     (void)pthread_mutex_unlock(&p->lock);
@@ -171,6 +198,7 @@ void peers_leave(struct peers *p, const struct sockaddr_storage *address, int64_
     struct peer *e = idmap_get(&p->map, key);
     if (e != NULL && e->open > 0) {
         e->open--;
+        network_set(p, network_key(key), network_count(p, network_key(key)) - 1);
         if (says_nothing(e, now))
             free(idmap_remove(&p->map, key));
     } else {

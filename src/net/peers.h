@@ -2,7 +2,7 @@
  * net/peers.h - how many connections an address has, and how fast it makes them.
  *
  * Layer: net, private.  An IPv4 address counts for itself, an IPv6 address for
- * its /64.  Loopback and Unix sockets are not counted.
+ * its /64; and both for their network, /24 and /48.  Loopback and Unix sockets are not counted.
  */
 #ifndef NET_PEERS_H
 #define NET_PEERS_H
@@ -13,9 +13,9 @@
 
 struct peers;
 
-enum peers_verdict { PEERS_OK, PEERS_TOO_MANY, PEERS_TOO_FAST };
+enum peers_verdict { PEERS_OK, PEERS_TOO_MANY, PEERS_TOO_FAST, PEERS_NETWORK_FULL };
 
-struct peers *peers_create(unsigned connections_max, unsigned per_second_max);
+struct peers *peers_create(unsigned connections_max, unsigned per_second_max, unsigned network_max);
 void          peers_destroy(struct peers **p);
 
 /* One more from there; PEERS_OK: it is counted until peers_leave().  `now` in ms. */

@@ -109,7 +109,10 @@ static void slot_clear(struct conn *c)
     c->late = c->kicked = c->stopping = c->killed = false;
     c->tls_wants_out = c->tls_partial = c->consumed = c->counted = false;
     c->want = 0;
-    c->bucket = 0;
+    c->crowded = c->is_stranger = false;
+    c->hello_need = 0;
+    c->bucket = c->held = 0;
+    c->older = c->newer = NULL;
     c->phase_at = c->phase_since = c->idle_at = c->command_at = 0;
     c->output_at = c->tick_at = c->delay_at = 0;
     c->tick_seconds = 0;

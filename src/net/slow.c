@@ -13,7 +13,6 @@
  */
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -41,14 +40,6 @@ struct slow {
 
 /* ---- who is slow ---- */
 
-int64_t slow_clock(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
 void slow_set_bucket(struct conn *c)
 {
     const struct sockaddr_storage peer = conn_peer(c);
@@ -75,7 +66,7 @@ void slow_charge(const struct conn *c, int64_t *mark_us)
     _Atomic uint64_t *bucket = &c->net->slow->buckets[c->bucket];
     uint64_t old = atomic_load_explicit(bucket, memory_order_relaxed), new;
     uint32_t now_ms = (uint32_t)c->now;
-    int64_t now = slow_clock();
+    int64_t now = clock_thread_us();
 
     do {
         /* Another worker's look at the clock may have been a little later. */

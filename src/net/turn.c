@@ -74,6 +74,8 @@ static enum next end_from_outside(struct conn *c)
         return NEXT_STAGE;
     if (c->late)
         return end(c, CONN_CLOSE_DEADLINE, true);
+    if (c->crowded && !(talking && c->account_id != 0))
+        return talking && out_pending(c) == 0 ? end(c, CONN_CLOSE_CROWDED, true) : gone(c, CONN_CLOSE_CROWDED);
     if (c->kicked)
         return talking ? end(c, CONN_CLOSE_KICKED, true) : gone(c, CONN_CLOSE_KICKED);
     if (c->stopping && !talking)
@@ -128,12 +130,39 @@ static enum next stage_proxy(struct conn *c)
     }
     if (!conn_count_peer(c))
         return gone(c, CONN_CLOSE_ERROR);
+    crowd_enter(c);
     c->stage = c->row->tls == NET_TLS_IMPLICIT ? STAGE_HANDSHAKE : STAGE_OPEN;
     return c->stage == STAGE_HANDSHAKE ? NEXT_AGAIN : NEXT_STAGE; /* others shake hands (slow.c) */
 }
 
+/*
+ * Is the first record, which holds the ClientHello, here to its end?  Until then there is nothing to shake hands
+ * about, and OpenSSL's object would cost 40 KB: the bytes stay in the socket, which wakes us when all are there.
+ */
+static bool hello_is_here(struct conn *c)
+{
+    enum { HANDSHAKE = 22, HEAD = 5, HELLO_MAX = 4096 };
+    unsigned char seen[HELLO_MAX];
+    int need = HEAD, one = 1;
+    ssize_t n = recv(c->fd, seen, sizeof(seen), MSG_PEEK | MSG_DONTWAIT);
+
+    if (n < 0 && errno == EAGAIN)
+        return false;
+    if (n >= HEAD)
+        need = HEAD + (seen[3] << 8 | seen[4]);
+    bool whole = n <= 0 || seen[0] != HANDSHAKE || need > HELLO_MAX || n >= need;
+    if (!whole && c->hello_need != need && setsockopt(c->fd, SOL_SOCKET, SO_RCVLOWAT, &need, sizeof(need)) == 0) {
+        c->hello_need = (uint16_t)need; /* woken again without it: that was the end */
+        return false;
+    }
+    (void)setsockopt(c->fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof(one));
+    return true;
+}
+
 static enum next stage_handshake(struct conn *c)
 {
+    if (c->ssl == NULL && !hello_is_here(c))
+        return NEXT_PARK;
     if (c->ssl == NULL && !stream_start_tls(c))
         return gone(c, CONN_CLOSE_TLS);
     switch (stream_handshake(c)) {
@@ -295,6 +324,7 @@ static void see_marks(struct conn *c)
         c->readable = c->readable || (marks & MARK_READABLE) != 0 || c->tls_wants_out;
     }
     c->woken = c->woken || (marks & MARK_WOKEN) != 0;
+    c->crowded = c->crowded || (marks & MARK_CROWDED) != 0;
     c->kicked = c->kicked || (marks & MARK_KICK) != 0;
     c->stopping = c->stopping || (marks & MARK_STOP) != 0;
     c->killed = c->killed || (marks & MARK_KILL) != 0;
@@ -339,7 +369,7 @@ static bool arm(struct conn *c)
 
 void conn_run(struct worker *w, struct conn *c)
 {
-    int64_t mark = slow_clock();
+    int64_t mark = clock_thread_us();
 
     c->worker = w;
     c->turn_began = c->now = clock_mono_ms();
@@ -358,6 +388,12 @@ void conn_run(struct worker *w, struct conn *c)
             compress_park(c, w);
         c->worker = NULL;
         slow_charge(c, &mark);
+        if (!crowd_charge(c) && next == NEXT_PARK) {
+            c->worker = w;
+            (void)gone(c, CONN_CLOSE_CROWDED);
+            conn_finish(c);
+            return;
+        }
         if (next == NEXT_PARK) {
             deadline_park(c);
             if (conn_park(c))

@@ -124,11 +124,13 @@ enum login_state login_poll(struct login *l, struct login_answer *out)
     return l->state;
 }
 
-bool login_stands(const struct login *l, struct fail *why)
+bool login_stands(const struct login *l, const struct conn *c, struct fail *why)
 {
     struct directory_account now;
     struct arena a;
 
+    if (conn_account_is_full(c))
+        return fail_code(why, FAIL_TEMP, FAIL_LIMIT, "4.7.0", "the account has too many sessions; end one of them");
     if (!auth_stands(l->exchange, l->answer.account.id))
         return fail_code(why, FAIL_PERM, FAIL_AUTH, "5.7.8", "the password was changed just now");
     arena_init(&a, LOGIN_BYTES);

@@ -43,9 +43,10 @@ struct login_answer {
 enum login_state login_poll(struct login *l, struct login_answer *out);
 /*
  * After LOGIN_OK, and after conn_set_account: is it still so?  A password that is changed, or an account
- * that is disabled or removed, between auth's word and conn_set_account would not end the session.
+ * that is disabled or removed, between auth's word and conn_set_account would not end the session.  And: has
+ * the account no more sessions than it may?
  */
-bool login_stands(const struct login *l, struct fail *why);
+bool login_stands(const struct login *l, const struct conn *c, struct fail *why);
 void login_respond(struct login *l, struct slice response);
 void login_destroy(struct login **l);
 

@@ -207,7 +207,7 @@ static void signed_in(struct pop3_session *s, const struct directory_account *ac
     struct fail why;
 
     conn_set_account(s->conn, account->id); /* from here on a change ends the session */
-    if (!login_stands(s->login, &why) || !store_account(s->service->store, account->id, &s->account, &why)) {
+    if (!login_stands(s->login, s->conn, &why) || !store_account(s->service->store, account->id, &s->account, &why)) {
         conn_set_account(s->conn, 0);
         end_login(s);
         refused(s, &why);

@@ -113,7 +113,7 @@ static void session_last_words(void *session, enum conn_close why)
     struct pop3_session *s = session;
 
     if (!conn_in_line(s->conn) && s->step == NULL) /* nothing stands in the midst of a list or a message */
-        conn_printf(s->conn, "-ERR %s%s\r\n", why == CONN_CLOSE_SHUTDOWN ? "[SYS/TEMP] " : "", conn_close_text(why));
+        conn_printf(s->conn, "-ERR %s%s\r\n", why == CONN_CLOSE_SHUTDOWN || why == CONN_CLOSE_CROWDED ? "[SYS/TEMP] " : "", conn_close_text(why));
 }
 
 /* RFC 1939 section 6: who does not say QUIT has deleted nothing. */

@@ -109,7 +109,7 @@ static void signed_in(struct smtp_session *s, const struct directory_account *ac
     struct fail why;
 
     conn_set_account(s->conn, account->id); /* from here on a change ends the session */
-    if (!login_stands(s->login, &why)) {
+    if (!login_stands(s->login, s->conn, &why)) {
         conn_set_account(s->conn, 0);
         refused(s, &why);
         return;

@@ -149,6 +149,7 @@ static void session_last_words(void *ctx, enum conn_close why)
     switch (why) {
     case CONN_CLOSE_DEADLINE: smtp_close(s, "4.4.2", "took too long"); break;
     case CONN_CLOSE_SHUTDOWN: smtp_close(s, "4.3.2", "is stopping"); break;
+    case CONN_CLOSE_CROWDED: smtp_close(s, "4.3.2", "too many are here; try again later"); break;
     case CONN_CLOSE_KICKED: smtp_close(s, "4.7.0", "session ended by the administrator"); break;
     case CONN_CLOSE_QUIT:
     case CONN_CLOSE_EOF:

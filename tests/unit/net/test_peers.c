@@ -38,7 +38,7 @@ static void leave(struct peers *p, const char *text, int64_t now)
 
 static void test_peers(void)
 {
-    struct peers *p = peers_create(2, 4);
+    struct peers *p = peers_create(2, 4, 5);
 
     CHECK("first", enter(p, "192.0.2.1", 0) == PEERS_OK);
     CHECK("second", enter(p, "192.0.2.1", 0) == PEERS_OK);
