@@ -8,6 +8,7 @@
  */
 #include "admin/internal.h"
 #include "base/log.h"
+#include "store/import.h"
 #include "transfer/keeper.h"
 #include "transfer/teller.h"
 #include "transfer/wire.h"
@@ -102,6 +103,10 @@ bool admin_transfer_import(struct admin_call *c, struct fail *why)
 
     if (!begin(c, &who, &open, &io, why))
         return false;
+    if (!import_begin(open, why)) {
+        account_release(&open);
+        return false;
+    }
     struct wire_receiver *from = wire_receiver_create(&io, &bodies);
     struct keeper        *keeper = keeper_create(open, &options, note, from);
     struct transfer_into  into = keeper_into(keeper);
@@ -118,6 +123,7 @@ bool admin_transfer_import(struct admin_call *c, struct fail *why)
         put_failure(c, &local);
     keeper_destroy(&keeper);
     wire_receiver_destroy(&from);
+    import_end(open);
     account_release(&open);
     return true;
 }

@@ -5,10 +5,41 @@
  */
 #include "store/import.h"
 
+#include "base/block.h"
 #include "base/clock.h"
 #include "base/encode.h"
 #include "base/map.h"
 #include "store/internal.h"
+
+enum { IMPORT_WAIT_MS = 10000 };
+
+bool import_begin(struct account *a, struct fail *why)
+{
+    const int64_t until = clock_mono_ms() + IMPORT_WAIT_MS;
+    const struct timespec at = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
+    struct store *st = a->store;
+    bool in_time = true;
+
+    block_begin();
+    (void)pthread_mutex_lock(&st->lock);
+    while (a->importing && in_time)
+        in_time = pthread_cond_timedwait(&st->import_ended, &st->lock, &at) == 0;
+    bool ok = !a->importing;
+    a->importing = true;
+    (void)pthread_mutex_unlock(&st->lock);
+    block_end();
+    return ok || fail_set(why, FAIL_TEMP, FAIL_OTHER, "another import into this account is running");
+}
+
+void import_end(struct account *a)
+{
+    struct store *st = a->store;
+
+    (void)pthread_mutex_lock(&st->lock);
+    a->importing = false;
+    (void)pthread_cond_broadcast(&st->import_ended);
+    (void)pthread_mutex_unlock(&st->lock);
+}
 
 struct opening {
     struct slice        source;

@@ -7,7 +7,7 @@
  * however the first one ended.  What is deleted here stays remembered, and does not
  * come back.
  *
- *     import_open -> import_rows (what is there already) -> appender ... -> import_settle -> import_close
+ *     import_begin -> import_open -> import_rows (what is there already) -> appender ... -> import_settle -> import_close -> import_end
  */
 #ifndef STORE_IMPORT_H
 #define STORE_IMPORT_H
@@ -18,6 +18,13 @@ enum {
     IMPORT_DIGEST = 16,
     IMPORT_UID_MOST = 0xf0000000, /* higher UIDs are not kept: there would be none left for new mail */
 };
+
+/*
+ * One import into an account at a time: two that are told the same at once would both not find it.  Waits ten seconds for
+ * one that is about to end, then FAIL_TEMP.
+ */
+bool import_begin(struct account *a, struct fail *why);
+void import_end(struct account *a);
 
 /* Of one message (struct append_item); its record has it too, so that what is made anew from the records knows it. */
 struct import_origin {

@@ -97,6 +97,7 @@ struct account {
     unsigned refs;
     struct account *newer, *older; /* among the open ones, by last use */
     bool is_open;
+    bool importing; /* between import_begin and import_end */
     bool wants_checkpoint;
     _Atomic int64_t used_ms; /* also read without it */
 };
@@ -111,6 +112,7 @@ struct store {
 
     pthread_mutex_t lock;
     pthread_cond_t upkeep_wanted;
+    pthread_cond_t import_ended;
     struct idmap accounts;           /* those in use or open */
     struct idmap clean;              /* files this process closed in service; the keys count */
     bool was_clean;   /* the process before closed all in service, and so did this one whatever it closed */

@@ -71,6 +71,7 @@ static void store_free(struct store *st)
     idmap_finish(&st->accounts);
     idmap_finish(&st->clean);
     (void)pthread_cond_destroy(&st->upkeep_wanted);
+    (void)pthread_cond_destroy(&st->import_ended);
     (void)pthread_cond_destroy(&st->daily_wanted);
     (void)pthread_mutex_destroy(&st->lock);
     (void)pthread_mutex_destroy(&st->node_lock);
@@ -128,6 +129,7 @@ bool store_open(const char *dir, struct volumes *volumes, const struct store_lim
     (void)pthread_condattr_init(&monotonic);
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&st->upkeep_wanted, &monotonic);
+    (void)pthread_cond_init(&st->import_ended, &monotonic);
     (void)pthread_cond_init(&st->daily_wanted, &monotonic);
     (void)pthread_condattr_destroy(&monotonic);
     index_init(st);

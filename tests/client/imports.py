@@ -35,6 +35,7 @@ def run(c):
         links(i, "u70@example.test")
         odd_by_pop3(i, "u71@example.test")
         packed(i, "u72@example.test")
+        at_once(i, "u73@example.test")
         corpus(i, "u69@example.test")
     c.base = base
 
@@ -244,6 +245,21 @@ def links(i, user):
     os.chown(bob.path, 4711, 4711)
     status, said = i.json("maildir", link, user, "--mailbox", "Own")
     c.same("... but to what is his own", (status, said["messages"]), (0, 1))
+
+
+def at_once(i, user):
+    """Three imports of one source into one account at the same time, while mail comes: nothing comes twice."""
+    c, d = i.c, make_many(i, "AtOnce", 3000)
+    running = [subprocess.Popen(i.words("maildir", d.path, user, "--mailbox", "Once"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+               for _ in range(3)]
+    for _ in range(20):
+        c.deliver(user, b"Subject: meanwhile\r\n\r\nx\r\n")
+    for p in running:
+        said = p.communicate(timeout=120)[0]
+        c.ok("it ends, or says that another one runs", p.returncode == 0 or b"another import" in said, said)
+    m = c.imap(user)
+    c.same("each message once", len(uids(m, "Once")), 3000)
+    m.logout()
 
 
 def lz4(text, chunk=1000):
