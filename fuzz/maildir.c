@@ -18,9 +18,9 @@ static bool add(void *ctx, struct slice out, struct fail *why)
 
 static bool unpack(enum unpack_kind kind, struct slice in, size_t step, struct buf *out)
 {
-    struct unpack *u = unpack_create(kind);
     struct fail    why;
-    bool           ok = true;
+    struct unpack *u = unpack_create(kind, &why);
+    bool           ok = u != NULL;
 
     for (size_t at = 0; ok && at < in.len; at += step)
         ok = unpack_add(u, slice_sub(in, at, step), add, out, &why);

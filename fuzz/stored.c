@@ -83,6 +83,14 @@ static const char life[] =
     "k SETMETADATA INBOX (/shared/comment \"x\")\r\nl APPEND INBOX {3+}\r\n\r\nx\r\nm STORE 4 +FLAGS (\\Deleted)\r\nn EXPUNGE\r\n"
     "o SUBSCRIBE nowhere\r\np LOGOUT\r\n";
 
+static struct room_path below(const struct room_path *place, const char *name)
+{
+    struct room_path p;
+
+    room_must(snprintf(p.text, sizeof p.text, "%s/%s", place->text, name) < (int)sizeof p.text, name, NULL);
+    return p;
+}
+
 static bool keep_file(const char *name)
 {
     enum damage d = slice_eq(slice_of(name), SLICE("mail.db")) ? DAMAGE_PAGES :
@@ -91,7 +99,7 @@ static bool keep_file(const char *name)
 
     if (name[0] == '.' || file_count == FILES_MAX)
         return false;
-    (void)snprintf(files[file_count].path.text, sizeof files[0].path.text, "%s/%s", account_folder.text, name);
+    files[file_count].path = below(&account_folder, name);
     files[file_count].bytes = room_read(files[file_count].path.text);
     files[file_count++].damage = d;
     return true;
@@ -159,8 +167,10 @@ static void set_up(void)
     play(st, script, &said); /* makes the views that are kept */
     buf_finish(&said);
     store_close(&st);
-    (void)snprintf(account_folder.text, sizeof account_folder.text, "%s/accounts/%02x/%02x/%016llx", folder.text,
-                   (unsigned)(account & 0xff), (unsigned)(account >> 8 & 0xff), (unsigned long long)account);
+    char name[60];
+    (void)snprintf(name, sizeof name, "accounts/%02x/%02x/%016llx", (unsigned)(account & 0xff), (unsigned)(account >> 8 & 0xff),
+                   (unsigned long long)account);
+    account_folder = below(&folder, name);
     keep_files();
     list_columns();
 }
