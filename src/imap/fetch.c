@@ -74,7 +74,7 @@ static void write_structure(struct imap_session *s, const struct mime_part *root
 }
 
 /* fetch-threadid-resp = "THREADID" SP ( "(" objectid ")" / nil )      RFC 8474 section 5.3 */
-static void write_thread(struct buf *out, uint64_t thread_id)
+static void write_thread(const struct imap_session *s, struct buf *out, uint64_t thread_id)
 {
     buf_add(out, SLICE("THREADID "));
     if (thread_id == 0) { /* a damaged message from before there were threads */
@@ -82,7 +82,7 @@ static void write_thread(struct buf *out, uint64_t thread_id)
         return;
     }
     buf_add_char(out, '(');
-    imap_write_threadid(out, thread_id);
+    imap_write_threadid(out, imap_foreign(s), thread_id);
     buf_add_char(out, ')');
 }
 
@@ -127,10 +127,10 @@ static void write_item(struct imap_session *s, struct fetch *f, const struct fet
         break;
     case ITEM_EMAILID:
         buf_add(out, SLICE("EMAILID ("));
-        imap_write_emailid(out, m->info->message_id);
+        imap_write_emailid(out, imap_foreign(s), m->info->message_id);
         buf_add_char(out, ')');
         break;
-    case ITEM_THREADID: write_thread(out, m->info->thread_id); break;
+    case ITEM_THREADID: write_thread(s, out, m->info->thread_id); break;
     case ITEM_ENVELOPE:
         buf_add(out, SLICE("ENVELOPE "));
         buf_add(out, m->info->envelope.len > 0 ? m->info->envelope

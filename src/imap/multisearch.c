@@ -265,6 +265,7 @@ static struct search_scope scope_of(struct imap_session *s, struct multisearch *
         .recent_count = 1,
         .now = clock_now(),
         .collation = imap_collation(s),
+        .foreign = p->account == s->account ? 0 : account_id(p->account),
         .uid_only = (s->enabled & IMAP_UIDONLY) != 0,
         .any_number = true,
         .filter = imap_filter_find,

@@ -80,6 +80,7 @@ struct search_scope search_scope_selected(struct imap_session *s)
         .saved = imap_saved_uids(s),
         .now = clock_now(),
         .collation = imap_collation(s),
+        .foreign = imap_foreign(s),
         .uid_only = (s->enabled & IMAP_UIDONLY) != 0,
         .filter = imap_filter_find,
         .session = s,

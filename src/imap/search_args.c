@@ -354,7 +354,7 @@ static struct search *object_key(struct reading *g, char kind, enum search_op op
             g->r->at = began;
             imap_fail(g->r, "an object id");
         }
-    bool ours = imap_parse_objectid(id, kind, &number);
+    bool ours = imap_parse_objectid(id, kind, g->scope->foreign, &number);
     struct search *key = new_key(g, ours ? op : SEARCH_NOTHING);
     if (key != NULL && ours)
         key->number = number;

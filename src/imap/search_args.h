@@ -19,6 +19,7 @@ struct search_scope {
     struct imap_set   saved;      /* "$", as UIDs */
     int64_t           now;        /* seconds since 1970 */
     enum collation    collation;  /* how text is compared */
+    uint64_t          foreign;    /* the account of the mailbox if it is not the client's own: its object ids are others */
     bool              uid_only;   /* message numbers are refused (RFC 9586) */
     bool              any_number; /* those above `messages` just match nothing (RFC 7377 section 2) */
     bool              any_filter; /* whatever FILTER names will be there */

@@ -168,12 +168,15 @@ void imap_write_mailboxid(struct buf *b, const struct account *a, uint64_t mailb
 void imap_write_flags(struct buf *b, struct account *a, uint32_t flags, uint32_t keyword_set, bool recent);
 /*
  * An objectid (RFC 8474): "M17" for a message (EMAILID), "T17" for a thread (THREADID); ids of messages
- * and threads are the store's.
+ * and threads are the store's, each account's its own.  `foreign`: the account's if it is not the client's own,
+ * else 0; "M5f_17" then, as one client must not find two messages under one id (section 5.1).
  */
-void imap_write_emailid(struct buf *b, uint64_t message_id);
-void imap_write_threadid(struct buf *b, uint64_t thread_id);
-/* The id in an objectid of that kind ('M', 'T'); false for one that was never ours, which nothing has. */
-bool imap_parse_objectid(struct slice objectid, char kind, uint64_t *id);
+void imap_write_emailid(struct buf *b, uint64_t foreign, uint64_t message_id);
+void imap_write_threadid(struct buf *b, uint64_t foreign, uint64_t thread_id);
+/* The id in an objectid of that kind ('M', 'T') and account; false for one that nothing there has. */
+bool imap_parse_objectid(struct slice objectid, char kind, uint64_t foreign, uint64_t *id);
+/* The selected mailbox's account if it is not the client's own, else 0. */
+uint64_t imap_foreign(const struct imap_session *s);
 /* "22-Nov-2026 10:51:07 +0100", with its quotes; seconds since 1970 */
 void imap_write_date_time(struct buf *b, int64_t seconds, int zone);
 

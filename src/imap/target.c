@@ -151,6 +151,11 @@ static bool find_owner(struct imap_session *s, struct slice address, struct acco
                                           : fail_set(why, local.kind, local.reason, "%s", local.text);
 }
 
+uint64_t imap_foreign(const struct imap_session *s)
+{
+    return s->box.account == s->account ? 0 : account_id(s->box.account);
+}
+
 bool imap_may_stay(struct imap_session *s)
 {
     struct directory_account owner;

@@ -5,6 +5,8 @@
  */
 #include "imap/session.h"
 
+#include <stdio.h>
+
 #include "base/unicode.h"
 
 /* QUOTED-CHAR without escapes, short enough to be read by line readers */
@@ -117,24 +119,39 @@ void imap_write_flags(struct buf *b, struct account *a, uint32_t flags, uint32_t
     buf_add_char(b, ')');
 }
 
-void imap_write_emailid(struct buf *b, uint64_t message_id)
+/* What stands in front of the number. */
+static struct slice objectid_prefix(char room[24], char kind, uint64_t foreign)
 {
-    buf_add_char(b, 'M');
-    buf_add_u64(b, message_id);
+    int n = foreign == 0 ? snprintf(room, 24, "%c", kind) : snprintf(room, 24, "%c%llx_", kind, (unsigned long long)foreign);
+
+    return slice_make(room, (size_t)n);
 }
 
-void imap_write_threadid(struct buf *b, uint64_t thread_id)
+static void write_objectid(struct buf *b, char kind, uint64_t foreign, uint64_t id)
 {
-    buf_add_char(b, 'T');
-    buf_add_u64(b, thread_id);
+    char room[24];
+
+    buf_add(b, objectid_prefix(room, kind, foreign));
+    buf_add_u64(b, id);
 }
 
-bool imap_parse_objectid(struct slice objectid, char kind, uint64_t *id)
+void imap_write_emailid(struct buf *b, uint64_t foreign, uint64_t message_id)
 {
-    struct slice digits = slice_from(objectid, objectid.len > 0 ? 1 : 0);
+    write_objectid(b, 'M', foreign, message_id);
+}
 
-    return objectid.len > 1 && objectid.ptr[0] == kind && digits.ptr[0] != '0' &&
-           slice_to_u64(digits, INT64_MAX, id);
+void imap_write_threadid(struct buf *b, uint64_t foreign, uint64_t thread_id)
+{
+    write_objectid(b, 'T', foreign, thread_id);
+}
+
+bool imap_parse_objectid(struct slice objectid, char kind, uint64_t foreign, uint64_t *id)
+{
+    char room[24];
+    const struct slice prefix = objectid_prefix(room, kind, foreign);
+    const struct slice digits = slice_from(objectid, prefix.len);
+
+    return slice_starts(objectid, prefix) && digits.len > 0 && digits.ptr[0] != '0' && slice_to_u64(digits, INT64_MAX, id);
 }
 
 static char *two_digits(char *p, int64_t n)
