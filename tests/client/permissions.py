@@ -121,6 +121,7 @@ class Session:
     def connect(self):
         """A fresh start, as after BYE."""
         c = self.world.c
+        self.over = False
         self.wire = Wire(c.host, c.port("imap"))
         self.tags, self.box, self.uids, self.read_only = 0, None, {}, False
         self.wire.response()
@@ -135,6 +136,8 @@ class Session:
 
     def say(self, text, literal=None):
         """(status, the whole of what came); "BYE" when the session ended."""
+        if self.over:
+            self.connect()
         self.tags += 1
         tag = b"t%d" % self.tags
         line = text.encode() + (b" {%d+}\r\n" % len(literal) + literal if literal is not None else b"")
@@ -154,6 +157,10 @@ class Session:
             data = b"".join(got)
             self.world.trace.append("%s S: %s (the end)" % (self.name, data[:300]))
             self.world.look(self, data, line)
+            box = self.box
+            if box is None or (box.real and "r" in self.rights() and self.world.boxes.get((box.owner, box.name)) is box):
+                self.world.fault(self, "the session ended at %s: %r" % (line, data[-200:]))
+            self.over = True
             return "BYE", data
         data = b"".join(got)
         self.world.trace.append("%s S: %s" % (self.name, data[-300:]))
@@ -166,10 +173,7 @@ class Session:
     def expect(self, ok, text, literal=None):
         status, data = self.say(text, literal)
         if status == "BYE":
-            if self.box is None or (self.box.real and "r" in self.box.rights(self.user) and self.world.boxes.get((self.box.owner, self.box.name)) is self.box):
-                self.world.fault(self, "the session ended at %s: %r" % (text, data[-200:]))
-            self.connect()
-            return None, data
+            status, data = self.say(text, literal)
         if status != ("OK" if ok else "NO"):
             self.world.fault(self, "%s was answered %s, the model says %s: %r" % (text, status, "OK" if ok else "NO", data[-300:]))
         return status == "OK", data
@@ -187,7 +191,6 @@ class Session:
             for name in (full, other):
                 status, data = self.say(way % name)
                 if status == "BYE":
-                    self.connect()
                     return
                 answers.append(re.sub(rb"t\d+ ", b"", data.replace(name.encode(), b"NAME")))
             if answers[0] != answers[1]:
@@ -211,8 +214,7 @@ def need(s, box, right, only_real=True):
 def select(w, s, box=None):
     box = box or pick(w, s)
     good, _ = s.expect(need(s, box, "r"), "%s %s" % (w.random.choice(["SELECT", "SELECT", "EXAMINE"]), s.full(box)))
-    if good is not None:
-        s.box, s.uids = None, {}
+    s.box, s.uids = None, {}
     if not good:
         return
     s.box = box
@@ -224,7 +226,6 @@ def learn(w, s):
     status, data = s.say("UID FETCH 1:* (FLAGS PREVIEW BODY.PEEK[HEADER.FIELDS (SUBJECT)] EMAILID THREADID)")
     s.uids = {}
     if status == "BYE":
-        s.connect()
         return
     for uid, subject in re.findall(rb"UID (\d+).{0,400}?Subject: (Zc[0-9a-f]{12})", data, re.S):
         s.uids[int(uid)] = subject.decode()
@@ -278,8 +279,6 @@ def copy(w, s):
         good = status == "OK"
         if good != need(s, box, "i") and status != "BYE":
             w.fault(s, "COPY: %s: %r" % (status, data))
-    if status == "BYE":
-        s.connect()
     if not good:
         w.content.update(before)
     elif s.box is not None:
@@ -294,9 +293,7 @@ def replace(w, s):
     status, data = s.say("UID REPLACE %d %s" % (uid, s.full(box)), message(w, word))
     if status == "OK" and not (need(s, box, "i") and {"t", "e"} <= s.rights()):
         w.fault(s, "REPLACE without the rights: %r" % data)
-    if status == "BYE":
-        s.connect()
-    elif s.box is not None:
+    if status != "BYE" and s.box is not None:
         learn(w, s)
 
 
@@ -313,8 +310,6 @@ def store(w, s):
     status, data = s.say("UID STORE %d %sFLAGS (%s)" % (uid, w.random.choice("+-"), flag))
     if status == "OK" and right not in rights and b"None of those" not in data:
         w.fault(s, "STORE without %s: %r" % (right, data))
-    if status == "BYE":
-        s.connect()
 
 
 def expunge(w, s):
@@ -323,9 +318,7 @@ def expunge(w, s):
     status, data = s.say("EXPUNGE")
     if status == "OK" and "e" not in s.rights():
         w.fault(s, "EXPUNGE without e: %r" % data)
-    if status == "BYE":
-        s.connect()
-    else:
+    if status != "BYE":
         learn(w, s)
 
 
@@ -342,7 +335,7 @@ def search(w, s):
                            "UID SORT (SUBJECT) UTF-8 TEXT %s", "UID THREAD REFERENCES UTF-8 TEXT %s"]) % word
     status, data = s.say(way)
     if status == "BYE":
-        return s.connect()
+        return
     found = any(re.search(rb"\b%d\b" % uid, re.sub(rb"\(TAG[^)]*\)|t\d+ ", b"", data)) for uid, what in s.uids.items() if what == word)
     any_found = re.search(rb"(SEARCH|SORT|THREAD|ALL) .*\d", re.sub(rb"\(TAG[^)]*\)|t\d+ ", b"", data)) is not None and b" ALL " in data or re.search(
         rb"\* (SEARCH|SORT|THREAD) [(\d]", data) is not None
@@ -358,7 +351,7 @@ def search_all(w, s):
     command = "ESEARCH IN (%s) RETURN (COUNT ALL) SUBJECT %s" % (where, w.random.choice([word, "Zc"]))
     status, data = s.say(command)
     if status == "BYE":
-        return s.connect()
+        return
     for line in data.split(b"\r\n"):
         named = re.search(rb'MAILBOX "?([^"()]*?)"? UIDVALIDITY', line)
         if line.startswith(b"* ESEARCH") and named:
@@ -374,7 +367,7 @@ def listing(w, s):
                                'LIST (SPECIAL-USE) "" "*"', 'LIST "" (Shared/*)'])
     status, data = s.say(command)
     if status == "BYE":
-        return s.connect()
+        return
     if command.startswith('LIST "" "*"'):
         listed = {line.rpartition(b' "/" ')[2].strip(b'"').decode() for line in data.split(b"\r\n") if line.startswith(b"* LIST") and b"\\NonExistent" not in line}
         want = {s.full(b) for b in w.boxes.values() if "l" in b.rights(s.user)}
@@ -562,7 +555,7 @@ def ids(w, s):
     kind, word, value, owner = w.random.choice(mine)
     status, data = s.say("UID SEARCH %s %s" % (kind, value))
     if status == "BYE":
-        return s.connect()
+        return
     found = re.search(rb"\* SEARCH \d", data) is not None
     if found and (owner != s.box.owner or (kind == "EMAILID" and word not in s.uids.values())):
         w.fault(s, "EMAILID of %s found in %s: %r" % (word, s.box.name, data))
