@@ -165,6 +165,7 @@ class Session:
         data = b"".join(got)
         self.world.trace.append("%s S: %s" % (self.name, data[-300:]))
         self.world.look(self, data, line)
+        self.over = b"* BYE " in data  # the mailbox was deleted; the command has its answer all the same
         verb = line.split(b" ")[0].decode()
         status = response.split(b" ")[1].decode()
         self.world.counts[verb, status] = self.world.counts.get((verb, status), 0) + 1
@@ -181,8 +182,8 @@ class Session:
     def hidden(self, box, *ways):
         """`ways` with the name of what this user may not know of, and with one that is not there: the same answers."""
         if self.box is not None:
-            self.box, self.uids = None, {}
             self.say("UNSELECT")
+            self.box, self.uids = None, {}
         ghost = self.world.word("n")
         full = self.full(box)
         other = full[:-len(ghost)] + ghost if box.name != "INBOX" else full + "/" + ghost
@@ -471,8 +472,8 @@ def delete(w, s):
         if below:
             w.boxes[box.owner, box.name] = Box(box.owner, box.name, box.acl, real=False)
     if s.box is box:
-        s.box, s.uids = None, {}
         s.say("UNSELECT")
+        s.box, s.uids = None, {}
     s.expect(may, "DELETE " + s.full(box))
 
 
