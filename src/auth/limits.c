@@ -34,7 +34,7 @@ void auth_limits_default(struct auth_limits *l)
         .login_failures = 100,
         .failure_seconds = 600,
         .throttled = 65536,
-        .requests = 5000,
+        .requests = 20000,
         .signatures = 5000,
         .exchanges = 10000,
         .exchange_seconds = 120,

@@ -51,7 +51,7 @@ struct auth_limits {
     unsigned failure_seconds; /* failures count half after this; default 600 */
     unsigned throttled;       /* peers, and logins, remembered; default 65,536 */
 
-    unsigned requests;   /* steps of logins, in a second, whoever they are of; default 5000; 0: any number */
+    unsigned requests;   /* steps of logins, in a second, whoever they are of: more than clients can cause; default 20,000; 0: any number */
     unsigned signatures; /* of TLS handshakes, in a second; default 5000; 0: any */
 
     unsigned exchanges;        /* begun and not ended; default 10,000 */
