@@ -60,6 +60,8 @@ void conn_set_phase(struct conn *c, enum conn_phase phase, uint64_t expected)
 
     if (phase != c->phase)
         c->phase_since = now;
+    if (c->phase == CONN_BEFORE_LOGIN && phase != CONN_BEFORE_LOGIN)
+        in_forget(c);
     c->phase = phase;
     c->idle_at = now + idle_ms(c);
     stream_hide(c, phase == CONN_BEFORE_LOGIN);

@@ -19,6 +19,15 @@ static void wipe_secrets(const struct conn *c)
         explicit_bzero(c->in, c->in_cap);
 }
 
+/* When somebody has logged in and more has come behind it, so that the buffer was not given back meanwhile. */
+void in_forget(struct conn *c)
+{
+    if (c->in == NULL)
+        return;
+    explicit_bzero(c->in, c->in_at);
+    explicit_bzero(c->in + c->in_len, c->in_cap - c->in_len);
+}
+
 enum { ROOM_MIN = 512 }; /* free room below which a larger buffer is taken */
 
 static size_t input_max(const struct conn *c)

@@ -351,6 +351,8 @@ void   compress_worker_finish(struct worker *w);
 
 /* Reads once; false: the connection failed, or `input` was shown all it may see and consumed nothing. */
 bool in_read(struct conn *c);
+/* Overwrites what was consumed, and all that is no input: a password may be in it. */
+void in_forget(struct conn *c);
 /* At the end of a turn: the worker's buffers go back to it, and what was not consumed is kept in one of its size. */
 void buffers_give_back(struct conn *c);
 

@@ -136,6 +136,14 @@ def imap_login_pipelined(c, user, password, pieces):
     return said
 
 
+def imap_login_much_behind(c, user, password, pieces):
+    """So much that its buffer is not given back when the login waits."""
+    c.send(b'a LOGIN %s %s\r\n' % (user, password) + b"b NOOP\r\n" * 1500 + b"c NOOP\r\n", pieces)
+    said = c.until(IMAP_END)
+    c.until((b"c OK", b"c NO", b"c BAD"))
+    return said
+
+
 def imap_literal(c, user, password, pieces):
     c.ask(b"a LOGIN {%d}" % len(user), (b"+",))
     c.ask(user + b" {%d}" % len(password), (b"+",))
@@ -188,7 +196,7 @@ def pop3_plain_initial(c, user, password, pieces):
 
 WAYS = [
     (587, 465, [smtp_plain, smtp_plain_asked, smtp_login, smtp_xoauth2]),
-    (143, 993, [imap_login, imap_login_pipelined, imap_literal, imap_nonsync, imap_plain, imap_plain_initial, imap_sasl_login]),
+    (143, 993, [imap_login, imap_login_pipelined, imap_login_much_behind, imap_literal, imap_nonsync, imap_plain, imap_plain_initial, imap_sasl_login]),
     (110, 995, [pop3_pass, pop3_pipelined, pop3_plain, pop3_plain_initial]),
 ]
 GOOD = (b"235", b"a OK", b"+OK")
