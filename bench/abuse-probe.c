@@ -19,6 +19,7 @@ struct line {
     int fd;
     char in[65536];
     size_t len, at;
+    char heard[120]; /* the line that was waited for */
 };
 
 struct times {
@@ -54,8 +55,10 @@ static bool hear(struct line *l, const char *start)
         while ((lf = memchr(l->in + l->at, '\n', l->len - l->at)) != NULL) {
             const char *line = l->in + l->at;
             l->at = (size_t)(lf + 1 - l->in);
-            if ((size_t)(lf - line) >= strlen(start) && memcmp(line, start, strlen(start)) == 0)
-                return true;
+            if ((size_t)(lf - line) < strlen(start) || memcmp(line, start, strlen(start)) != 0)
+                continue;
+            (void)snprintf(l->heard, sizeof l->heard, "%.*s", (int)(lf - line), line);
+            return true;
         }
         memmove(l->in, l->in + l->at, l->len - l->at);
         l->len -= l->at;
@@ -109,11 +112,21 @@ static void show(struct times *t, bool last)
            t->count > 0 ? t->ms[t->count - 1] : 0, t->count, t->failed, last ? "}\n" : ", ");
 }
 
+/* The letter that was delivered before is in the mailbox, and it is open. */
+static bool open_inbox(struct line *l)
+{
+    do {
+        if (!say(l, "m STATUS INBOX (MESSAGES)\r\n") || !hear(l, "* STATUS"))
+            return false;
+    } while (strstr(l->heard, "MESSAGES 0)") != NULL);
+    return say(l, "s SELECT INBOX\r\n") && hear(l, "s OK");
+}
+
 /* Once more where the connection was lost: what failed is counted, and the next may go well. */
 static void again(struct line *l, const struct options *o, bool imap)
 {
     (void)close(l->fd);
-    if (imap ? sign_in(l, o) && say(l, "s SELECT INBOX\r\n") && hear(l, "s OK")
+    if (imap ? sign_in(l, o) && open_inbox(l)
              : line_open(l, o->smtp) && hear(l, "220") && say(l, "EHLO probe.example.net\r\n") && hear(l, "250 "))
         return;
     (void)usleep(100000);
@@ -124,14 +137,12 @@ int probe_run(const struct options *o)
     static struct times noop = {.name = "noop"}, fetch = {.name = "fetch"}, smtp = {.name = "delivery"}, login = {.name = "login"};
     static struct line imap_line, smtp_line, fresh;
     struct line *imap = &imap_line, *mail = &smtp_line;
-    int64_t end = now_us() + (int64_t)o->seconds * 1000000;
-
     imap->fd = mail->fd = -1;
     again(mail, o, false);
     if (!deliver(mail, o))
         die("no message can be delivered");
     again(imap, o, true);
-    while (now_us() < end) {
+    for (int64_t end = now_us() + (int64_t)o->seconds * 1000000; now_us() < end;) {
         int64_t at = now_us();
         bool ok = say(imap, "n NOOP\r\n") && hear(imap, "n OK");
         count(&noop, at, ok);

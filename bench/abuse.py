@@ -37,7 +37,8 @@ OPERATIONS = ("noop", "fetch", "delivery", "login")
 class Server:
     """A demo with the defaults of a real server where the demo has cheaper ones, and PROXY headers believed."""
 
-    def __init__(self, folder, build, base, settings=""):
+    def __init__(self, folder, build, base, settings="", accounts=ACCOUNTS):
+        self.accounts = accounts
         self.folder, self.program, self.base = folder / "abuse", build / "posthorn", base
         self.ports = {"imap": base + 143, "imaps": base + 993, "smtp": base + 25}
         self.settings = settings
@@ -48,7 +49,7 @@ class Server:
         self.folder.mkdir(parents=True)
         self.log = open(self.folder / "log", "ab")
         demo = subprocess.Popen([self.program, "demo", "--dir", self.folder / "data", "--port-base", str(self.base), "--accounts",
-                                 str(ACCOUNTS + 1)], stdout=subprocess.PIPE, stderr=self.log, text=True)
+                                 str(self.accounts + 1)], stdout=subprocess.PIPE, stderr=self.log, text=True)
         for line in demo.stdout:
             if line.strip() == "ready":
                 break
@@ -127,7 +128,7 @@ class Abuse:
         self.program, self.server, self.sources, self.network = program, server, sources, network
 
     def arguments(self, **more):
-        settings = {**self.server.ports, "accounts": ACCOUNTS, **more}
+        settings = {**self.server.ports, "accounts": self.server.accounts, **more}
         return [f"{k}={v}" for k, v in settings.items()]
 
     def probe(self, seconds):
@@ -146,8 +147,8 @@ class Abuse:
                 c.append("INBOX", None, None, body)
         import smtplib
         with smtplib.SMTP("127.0.0.1", self.server.ports["smtp"]) as c:
-            c.sendmail("a@example.net", [f"u{n}@{DOMAIN}" for n in range(1, ACCOUNTS + 1)], body * 50)
-        for n in range(ACCOUNTS + 1):
+            c.sendmail("a@example.net", [f"u{n}@{DOMAIN}" for n in range(1, self.server.accounts + 1)], body * 50)
+        for n in range(self.server.accounts + 1):
             with IMAP4("127.0.0.1", self.server.ports["imap"]) as c:
                 c.login(f"u{n}@{DOMAIN}", f"demo-u{n}")
 
