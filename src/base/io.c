@@ -147,6 +147,20 @@ bool io_replace_file(const char *path, struct slice content, unsigned mode, stru
     return io_sync_dir(folder, why);
 }
 
+/*
+ * The name of a folder that is there already: whoever made it may have been killed before he synced it, and a power cut
+ * would take it away with all that was put into it since.  Those above ours may be nobody's to open or to write.
+ */
+static bool sync_name(const char *path, struct fail *why)
+{
+    SCOPED(scoped_free) char *parent = folder_of(path);
+    SCOPED(scoped_close) int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return errno == EACCES || errno == EPERM || fail_errno(why, errno, "folder %s", parent);
+    return fsync(fd) == 0 || errno == EINVAL || errno == EROFS || fail_errno(why, errno, "folder %s", parent);
+}
+
 /* One folder; it was there already: fine. */
 static bool make_dir(const char *path, unsigned mode, struct fail *why)
 {
@@ -157,7 +171,7 @@ static bool make_dir(const char *path, unsigned mode, struct fail *why)
         return io_sync_dir(parent, why);
     int errnum = errno;
     if (errnum == EEXIST && stat(path, &st) == 0)
-        return S_ISDIR(st.st_mode) || fail_errno(why, ENOTDIR, "folder %s", path);
+        return S_ISDIR(st.st_mode) ? sync_name(path, why) : fail_errno(why, ENOTDIR, "folder %s", path);
     return fail_errno(why, errnum, "folder %s", path);
 }
 
@@ -170,7 +184,7 @@ bool io_make_dirs(const char *path, unsigned mode, struct fail *why)
             continue;
         *at = '\0';
         struct stat st; /* parents may be unwritable or read-only: look before making */
-        if (stat(upto, &st) != 0 && !make_dir(upto, mode, why))
+        if (!(stat(upto, &st) == 0 ? sync_name(upto, why) : make_dir(upto, mode, why)))
             return false;
         *at = '/';
     }

@@ -19,7 +19,7 @@ bool io_read_file(const char *path, struct buf *out, struct fail *why);
 /* Written beside, fsynced, renamed over `path`, folder fsynced.  Mode 0600 or as given. */
 bool io_replace_file(const char *path, struct slice content, unsigned mode, struct fail *why);
 bool io_sync_dir(const char *path, struct fail *why);
-/* mkdir -p with that mode for what is made new; the parents' folders are fsynced. */
+/* mkdir -p with that mode for what is made new; the name of each is on disk then, also of those that were there. */
 bool io_make_dirs(const char *path, unsigned mode, struct fail *why);
 /* Bytes free for this process on the file system of `path`, and its size. */
 bool io_free_space(const char *path, uint64_t *free_bytes, uint64_t *total_bytes, struct fail *why);

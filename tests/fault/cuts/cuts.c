@@ -2,7 +2,7 @@
  * tests/fault/cuts/cuts.c - power cuts, simulated.
  *
  *     cuts [--points N] [--seed S] [--only CASE] [--all-moods] [--keep]
- *     cuts --first-kill N      the first life ends at that entry
+ *     cuts --first-kill N [--lives L] [--upto N]      the first life ends at that entry; cuts only up to that entry
  *     cuts --without .vol
  *     cuts --only CASE --trace FILE --cut M --mood NAME [--seed S]
  *
@@ -37,7 +37,7 @@ enum { WORKERS = 2, CHECK_SECONDS = 120, LIFE_SECONDS = 300, SUBJECTS = 16, SHOW
 
 struct options {
     uint64_t points, seed, cut;
-    uint64_t first_kill;
+    uint64_t first_kill, lives, upto;
     const char *only, *trace, *mood, *without;
     bool all_moods, keep;
 };
@@ -58,7 +58,7 @@ void cuts_die(const char *what, const struct fail *why)
 void cuts_message(uint64_t number, struct buf *out)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/";
-    uint64_t rng = number * 77, kind = rng_below(&rng, 20);
+    uint64_t rng = number * 77, kind = rng_below(&rng, 8);
     size_t size = kind == 0 ? 70000 + rng_below(&rng, 60000) : kind < 3 ? 9000 : 100 + rng_below(&rng, 1500), line = 0;
 
     buf_addf(out, "Message-ID: <%llu@x.test>\r\nSubject: message %llu\r\n\r\n", (unsigned long long)number, (unsigned long long)number);
@@ -111,8 +111,10 @@ static bool make_trace(const struct cuts_case *c, struct trace *t, const char *d
 {
     uint64_t seed = o->seed, rng = seed;
 
-    for (unsigned life = 0; life < c->lives; life++) {
-        bool last = life + 1 == c->lives;
+    unsigned lives = o->lives > 0 ? (unsigned)o->lives : c->lives;
+
+    for (unsigned life = 0; life < lives; life++) {
+        bool last = life + 1 == lives;
         t->kill_at = last || life == 1 ? 0 : t->count + 20 + rng_below(&rng, life == 0 ? 150 : 1500);
         if (life == 0 && o->first_kill > 0)
             t->kill_at = o->first_kill;
@@ -258,8 +260,9 @@ static void choose(const struct options *o, const struct trace *t, unsigned char
     if (o->points == 0)
         for (uint64_t i = 1; i <= t->count; i++)
             wanted[i] = (unsigned char)(o->all_moods ? (1u << MOODS) - 1 : 1u << rng_below(&rng, MOODS));
+    uint64_t upto = o->upto > 0 && o->upto < t->count ? o->upto : t->count;
     for (uint64_t left = o->points; left > 0; left--)
-        wanted[1 + rng_below(&rng, t->count)] |= (unsigned char)(1u << rng_below(&rng, MOODS));
+        wanted[1 + rng_below(&rng, upto)] |= (unsigned char)(1u << rng_below(&rng, MOODS));
 }
 
 static void run_cuts(const struct cuts_case *c, const struct options *o, const struct trace *t, const char *base, uint64_t root,
@@ -313,6 +316,12 @@ static void run_case(const struct cuts_case *c, const struct options *o, struct 
     const struct entry *first = trace_next(t, &at);
     if (o->trace != NULL && first != NULL)
         root = first->a; /* the folder in which the first name was made */
+    if (o->keep && o->trace == NULL) {
+        char path[80];
+        (void)snprintf(path, sizeof path, "%s.trace", base);
+        (void)trace_save(t, path);
+        printf("left behind: %s, %s\n", base, path);
+    }
     run_cuts(c, o, t, base, root, tally);
     printf("%s: seed %llu, %llu entries, %llu cuts, %llu failed, %lld s\n", c->name, (unsigned long long)o->seed,
            (unsigned long long)t->count, (unsigned long long)(tally->checked - checked), (unsigned long long)(tally->failed - failed),
@@ -348,6 +357,10 @@ int main(int argc, char **argv)
             o.seed = number(value), i++;
         else if (strcmp(argv[i], "--first-kill") == 0)
             o.first_kill = number(value), i++;
+        else if (strcmp(argv[i], "--lives") == 0)
+            o.lives = number(value), i++;
+        else if (strcmp(argv[i], "--upto") == 0)
+            o.upto = number(value), i++;
         else if (strcmp(argv[i], "--cut") == 0)
             o.cut = number(value), i++;
         else if (strcmp(argv[i], "--only") == 0)

@@ -27,7 +27,7 @@
 #include "store/past.h"
 #include "store/view.h"
 
-enum { THREADS = 2, ACCOUNTS = 4, STEPS = 14, DATE = 1000000000, SETTLE_SECONDS = 20, NAME_BYTES = 40 };
+enum { THREADS = 2, ACCOUNTS = 4, STEPS = 20, DATE = 1000000000, SETTLE_SECONDS = 20, NAME_BYTES = 40 };
 
 struct world {
     char dir[200];
@@ -56,8 +56,8 @@ static void world_open(struct world *w, const char *dir)
     (void)snprintf(volumes, sizeof volumes, "%s/volumes", dir);
     (void)snprintf(directory, sizeof directory, "%s/directory.db", dir);
     volume_limits_default(&vl);
-    vl.volume_bytes = 300 << 10;
-    vl.prewrite_bytes = 48 << 10;
+    vl.volume_bytes = 128 << 10;
+    vl.prewrite_bytes = 32 << 10;
     vl.reserve_percent = 0;
     vl.reserve_bytes = 0;
     vl.free_after_seconds = 0;
@@ -411,11 +411,17 @@ static bool do_deliver(struct act *t)
 /* What was expunged goes, and its bytes: punched or compacted. */
 static bool do_purge(struct act *t)
 {
+    struct uid_range r = {1, rng_below(t->rng, 2) == 0 ? UINT32_MAX : 10};
     struct purge_result result;
+    struct uid_set gone = {0};
+    uint64_t modseq;
 
     deliver_save_mark(t->w->deliver);
     begin(t->id, "purge", NOTE_LOOSE);
-    return past_purge(t->a, true, &result, &t->why) && release_reclaim(t->w->store, clock_now(), &t->why);
+    bool ok = message_expunge(t->a, t->box, &r, 1, true, &gone, &modseq, &t->why);
+    uid_set_finish(&gone);
+    return ok && past_purge(t->a, true, &result, &t->why) && release_announce(t->w->store, &t->why) &&
+           release_reclaim(t->w->store, clock_now(), &t->why);
 }
 
 static bool do_undelete(struct act *t)
