@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -303,10 +304,28 @@ static bool restore_beside(struct restoring *r, const char *beside, bool release
            config_each_file(r->config, put_named, &p);
 }
 
+/* Held while one is made; -1 and *why. */
+static int lock_data(const struct config *c, struct fail *why)
+{
+    int fd = open(c->data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0) {
+        (void)fail_errno(why, errno, "%s", c->data);
+    } else if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        (void)close(fd);
+        fd = -1;
+        (void)fail_set(why, FAIL_TEMP, FAIL_OTHER, "another restore into %s is running", c->data);
+    }
+    return fd;
+}
+
 bool restore_whole(struct restoring *r, bool release_queue, json_t **result, struct fail *why)
 {
     if (!load_config(r, why) || !nobody_serves(r->config, why) || !data_is_empty(r->config, why) ||
         !io_make_dirs(r->config->data, 0755, why))
+        return false;
+    SCOPED(scoped_close) int lock = lock_data(r->config, why);
+    if (lock < 0 || !data_is_empty(r->config, why))
         return false;
 
     const char *beside = config_data_path(r->config, "restoring");

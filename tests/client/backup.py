@@ -479,6 +479,13 @@ def stopped(b):
     c.same("it verifies", b.verify()["problems"], 0)
     c.ok("a folder with mail is not restored into", "not empty" in b.say(["restore", b.folder], want=1))
     there = Elsewhere(b)
+    shutil.rmtree(os.path.join(c.folder, "other"), ignore_errors=True)
+    both = [subprocess.Popen([b.server.program, "restore", b.folder, "--config", there.config], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            for _ in range(2)]
+    said = [p.communicate(timeout=120)[0] for p in both]
+    c.ok("two at once: one restores, the other says so", sorted(p.returncode for p in both) == [0, 1] and
+         (b"another restore" in said[0] + said[1] or b"not empty" in said[0] + said[1]), said)
+    b.say(["check"], config=there.config)
     said = there.restore()
     c.ok("what would leave is held", "held" in said, said)
     b.say(["check"], config=there.config)
