@@ -273,7 +273,7 @@ static void settle(struct deliver *d, struct batch *b)
     const bool was_full = d->waiting >= enough;
 
     for (size_t i = 0; i < b->count; i++) {
-        struct job *j = q->first; /* as they were taken; others came behind them */
+        struct job *j = b->jobs[i]; /* the first: others came behind them */
         q->first = j->next_outbound;
         if (q->first == NULL)
             q->last = &q->first;
