@@ -114,6 +114,18 @@ bool body_add(struct body *b, struct slice s, struct fail *why)
     return true;
 }
 
+char *body_room(struct body *b, size_t n)
+{
+    if (n > b->limits.size_max - body_size(b) || n > b->memory.max - b->memory.len)
+        return NULL;
+    return buf_room(&b->memory, n);
+}
+
+void body_grew(struct body *b, size_t n)
+{
+    buf_grew(&b->memory, n);
+}
+
 uint64_t body_size(const struct body *b)
 {
     return b->flushed + b->memory.len;

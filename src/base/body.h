@@ -33,6 +33,9 @@ void body_destroy(struct body **b);
 
 /* FAIL_PERM FAIL_TOO_BIG past size_max, FAIL_TEMP when the spool file fails. */
 bool body_add(struct body *b, struct slice s, struct fail *why);
+/* Room for `n` bytes more that are written there and then counted; NULL: they do not fit into memory, use body_add. */
+char *body_room(struct body *b, size_t n);
+void body_grew(struct body *b, size_t n);
 uint64_t body_size(const struct body *b);
 
 /*

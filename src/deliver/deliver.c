@@ -228,6 +228,8 @@ static void recorded(struct deliver *d, struct job *j, const struct delivery *in
     d->stats.records++;
     for (size_t i = 0; i < j->item_count; i++)
         j->items[i].reserved = hold_take(in->hold, j->items[i].target->account);
+    if (j->outbound_count > 0 && in->keep != NULL)
+        outbound_keep_body(d, j, in->keep);
     rows_job(d, j);
 }
 

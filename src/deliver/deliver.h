@@ -114,6 +114,7 @@ struct delivery {
     const struct delivery_recipient *recipients;
     size_t recipient_count;
     const struct body *body; /* with the Received field on top */
+    struct body *keep; /* the same, if it may be shared until what leaves was handed over; NULL: it is read again then */
     int64_t received;        /* seconds since 1970: the internal date */
     struct slice trace;      /* the session's log id */
     struct envelope_options options;

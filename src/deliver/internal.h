@@ -48,6 +48,7 @@ struct job {
     size_t item_count, outbound_count;
     unsigned owners;               /* of the record: accounts, and the queue role; 0: not known */
     struct job *next_outbound;
+    struct body *body;             /* shared with who brought it, for the first hand-over; NULL: in the volume */
     bool handed, calling;          /* handed over before; being handed over to be tried: see tried.c */
     enum { WORD_NONE, WORD_TAKEN, WORD_AGAIN } word; /* what became of it, heard before that call had ended */
     int64_t hold_until;            /* its rows are not written before (RFC 4865); 0: at once */
@@ -120,6 +121,7 @@ struct deliver {
     int64_t next_held; /* seconds since 1970: the soonest of them */
     uint64_t next_number;
     uint64_t waiting, retrying; /* items */
+    uint64_t kept_bytes; /* of the jobs' bodies */
     unsigned idle_placers, busy_placers;
     struct deliver_stats stats;
     bool stopping;
@@ -194,6 +196,8 @@ void rows_finish(struct deliver *d);
 
 /* ---- outbound.c; with the lock held ---- */
 
+/* Its body need not be read again to be handed over, if there is room for it in memory. */
+void outbound_keep_body(struct deliver *d, struct job *j, struct body *body);
 /* All that leaves of `j` waits for the queue role from here on. */
 void outbound_queue_job(struct deliver *d, struct job *j);
 /* The different reverse-paths with which a record leaves, in the order of its targets; more than JOB_SENDERS: too

@@ -83,6 +83,7 @@ void job_destroy(struct job **j)
     if (*j == NULL)
         return;
     struct arena a = (*j)->arena;
+    body_destroy(&(*j)->body);
     arena_finish(&a);
     *j = NULL;
 }

@@ -21,6 +21,7 @@ enum {
     BATCH_MAX = 256,        /* jobs */
     BATCH_BYTES = 4 << 20,  /* of messages; one at least */
     BATCH_ARENA = 1 << 30,
+    KEPT_BYTES = 32 << 20,  /* of bodies that wait in memory; of others the volume has them */
     BACK_OFF_MAX = 60,      /* seconds */
     GATHER_MS = 4,          /* since the last hand-over: who comes alone goes at once, a stream in batches */
     REF_BITS_FREE = 3,      /* records begin at multiples of 8 */
@@ -38,6 +39,24 @@ void outbound_queue_job(struct deliver *d, struct job *j)
     d->waiting += !q->failing;
     if (!q->gathers || q->count == BATCH_MAX / 4)
         (void)pthread_cond_signal(&d->leave);
+}
+
+void outbound_keep_body(struct deliver *d, struct job *j, struct body *body)
+{
+    struct slice text;
+
+    if (!body_in_memory(body, &text) || d->kept_bytes + text.len > KEPT_BYTES)
+        return;
+    d->kept_bytes += text.len;
+    j->body = body_share(body);
+}
+
+static void forget_body(struct deliver *d, struct job *j)
+{
+    if (j->body == NULL)
+        return;
+    d->kept_bytes -= body_size(j->body);
+    body_destroy(&j->body);
 }
 
 bool outbound_is_full(const struct deliver *d)
@@ -185,7 +204,7 @@ static void batch_fill(struct deliver *d, struct batch *b)
         struct fail why = {.kind = FAIL_PERM, .text = "its options cannot be read"};
         const size_t before = b->message_count;
 
-        b->bodies[i] = job_body(d, j->ref, j->record.size, &why);
+        b->bodies[i] = j->body != NULL ? body_share(j->body) : job_body(d, j->ref, j->record.size, &why);
         if (b->bodies[i] != NULL && add_messages(b, i))
             continue;
         b->message_count = before;
@@ -283,6 +302,7 @@ static void settle(struct deliver *d, struct batch *b)
         if (j->calling)
             tried_end(d, j, b->fate[i] == JOB_TRIED);
         j->handed = true;
+        forget_body(d, j);
         if (b->fate[i] == JOB_TRIED)
             continue; /* tried.c has it, and may be done with it as soon as the lock is let go */
         if (b->fate[i] == JOB_LATER) {

@@ -15,7 +15,7 @@
 enum {
     BODY_MEMORY = 1 << 20, /* larger ones lie in a file */
     PIECE = 256 << 10,
-    WHOLE_MOST = 512 << 10, /* a pack that is read at once */
+    WHOLE_MOST = 256 << 10, /* a pack that is read at once */
     ARENA_MAX = 1 << 30,
 };
 
@@ -92,7 +92,14 @@ static bool read_body(const struct pack *p, uint64_t from, uint64_t size, struct
 {
     if (p->text.fd < 0)
         return body_add(out, slice_make(p->text.inside.ptr + from, (size_t)size), why);
-    SCOPED(scoped_free) char *piece = xmalloc(size < PIECE ? (size_t)size + 1 : PIECE);
+    char *room = size <= PIECE ? body_room(out, (size_t)size) : NULL;
+    if (room != NULL) {
+        if (!pack_copy(p, from, room, (size_t)size, why))
+            return false;
+        body_grew(out, (size_t)size);
+        return true;
+    }
+    SCOPED(scoped_free) char *piece = xmalloc(PIECE);
     for (uint64_t at = 0; at < size;) {
         size_t n = size - at < PIECE ? (size_t)(size - at) : PIECE;
         if (!pack_copy(p, from + at, piece, n, why) || !body_add(out, slice_make(piece, n), why))

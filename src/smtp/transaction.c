@@ -283,6 +283,7 @@ static bool deliver(struct smtp_session *s, const struct delivery_recipient *rec
                            .recipients = recipients,
                            .recipient_count = count,
                            .body = tx->body,
+                           .keep = tx->body,
                            .received = tx->received,
                            .trace = slice_of(tx->trace.text),
                            .options = tx->options,

@@ -104,8 +104,28 @@ static void test_room(void)
     body_destroy(&b);
 }
 
+static void test_room(void)
+{
+    struct body_limits limits = {.memory_max = 10, .size_max = 12, .spool_dir = "/nonexistent"};
+    struct body       *b = body_create(&limits);
+    struct slice       all;
+    struct fail        why;
+
+    CHECK("added", body_add(b, SLICE("01"), &why));
+    char *room = body_room(b, 8);
+    CHECK("room", room != NULL);
+    memcpy(room, "23456789", 8);
+    body_grew(b, 8);
+    CHECK("all of it", body_in_memory(b, &all) && slice_eq(all, SLICE("0123456789")) && body_size(b) == 10);
+    CHECK("no more in memory", body_room(b, 1) == NULL);
+    CHECK("nor at all", body_room(b, 3) == NULL);
+    CHECK("and it still says why", !body_add(b, SLICE("012"), &why) && why.reason == FAIL_TOO_BIG);
+    body_destroy(&b);
+}
+
 int main(void)
 {
+    test_room();
     test_room();
     test_sizes();
     test_refusals();
