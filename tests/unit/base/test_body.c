@@ -104,7 +104,8 @@ static void test_room(void)
     body_destroy(&b);
 }
 
-static void test_room(void)
+/* Written into its place. */
+static void test_filled(void)
 {
     struct body_limits limits = {.memory_max = 10, .size_max = 12, .spool_dir = "/nonexistent"};
     struct body       *b = body_create(&limits);
@@ -125,7 +126,7 @@ static void test_room(void)
 
 int main(void)
 {
-    test_room();
+    test_filled();
     test_room();
     test_sizes();
     test_refusals();
