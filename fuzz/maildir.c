@@ -35,7 +35,7 @@ static void check_unpack(struct slice in)
     enum unpack_kind kind = unpack_kind_of(in, &name);
     struct buf       once, pieces;
 
-    if (kind != UNPACK_GZIP && kind != UNPACK_ZSTD)
+    if (kind == UNPACK_NONE || kind == UNPACK_UNKNOWN)
         return;
     buf_init(&once, 1 << 20);
     buf_init(&pieces, 1 << 20);
