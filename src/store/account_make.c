@@ -202,8 +202,43 @@ bool account_walk(struct store *st, const char *behind, bool (*each)(void *ctx, 
     return walk_folder(path, 0, &w, why);
 }
 
+/* Is there a folder, and nothing in it but the beginnings of a file?  Nobody was told that there is an account. */
+static bool is_unfinished(const struct store *st, uint64_t id)
+{
+    char path[STORE_PATH_BYTES];
+    const struct dirent *entry;
+    bool more = false;
+
+    if (!account_path(st, "accounts", id, "mail.db", path, NULL) || access(path, F_OK) == 0 ||
+        !account_path(st, "snapshots", id, "mail.db", path, NULL) || access(path, F_OK) == 0 ||
+        !account_path(st, "accounts", id, "", path, NULL))
+        return false;
+    DIR *dir = opendir(path);
+    while (dir != NULL && (entry = readdir(dir)) != NULL)
+        more = more || (entry->d_name[0] != '.' && !slice_starts(slice_of(entry->d_name), SLICE("mail.db.new")));
+    if (dir == NULL)
+        return false;
+    (void)closedir(dir);
+    return !more;
+}
+
+struct finished {
+    const struct store *store;
+    bool (*each)(void *ctx, uint64_t id);
+    void *ctx;
+};
+
+static bool visit_finished(void *ctx, uint64_t id)
+{
+    const struct finished *f = ctx;
+
+    return is_unfinished(f->store, id) || f->each(f->ctx, id);
+}
+
 bool store_each_account(struct store *st, bool (*each)(void *ctx, uint64_t account_id), void *ctx,
                         struct fail *why)
 {
-    return account_walk(st, "", each, ctx, why);
+    struct finished f = {.store = st, .each = each, .ctx = ctx};
+
+    return account_walk(st, "", visit_finished, &f, why);
 }

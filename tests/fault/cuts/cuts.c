@@ -33,7 +33,8 @@
 #include "base/log.h"
 #include "disk.h"
 
-enum { WORKERS = 2, CHECK_SECONDS = 120, LIFE_SECONDS = 300, SUBJECTS = 16, SHOWN_FAILURES = 3 };
+enum { WORKERS = 2, CHECK_SECONDS = 120, LIFE_SECONDS = 300, SUBJECTS = 16, SHOWN_FAILURES = 3,
+    AGAIN = 4 /* one cut in so many is followed by another, while what the first left is being opened */ };
 
 struct options {
     uint64_t points, seed, cut;
@@ -189,7 +190,23 @@ static void report(const struct work *w, uint64_t cut, enum mood mood, const cha
     (void)fflush(stdout);
 }
 
-static void check_once(const struct work *w, uint64_t cut, const char *dir, const char *log)
+/* `first`: the promises are those that it wrote down when it was recorded, up to `upto`, and the trace's; or NULL. */
+struct again {
+    struct trace *first;
+    uint64_t upto;
+};
+
+static void promise_again(const struct again *a, struct promise p[SUBJECTS])
+{
+    const struct entry *e;
+    uint64_t at = 0;
+
+    for (uint64_t index = 0; index < a->upto && (e = trace_next(a->first, &at)) != NULL; index++)
+        if (e->kind == TRACE_STATE)
+            p[e->a % SUBJECTS] = (struct promise){.before = e};
+}
+
+static void check_once(const struct work *w, uint64_t cut, const char *dir, const char *log, const struct again *again, bool record)
 {
     struct promise p[SUBJECTS];
     int fd = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -198,9 +215,45 @@ static void check_once(const struct work *w, uint64_t cut, const char *dir, cons
         _exit(3);
     (void)alarm(CHECK_SECONDS);
     promises_at(w->t, cut, p);
-    bool ok = w->c->check(dir, p, w->t, cut);
+    if (again != NULL && !record)
+        promise_again(again, p);
+    if (record)
+        record_begin(again->first, dir);
+    bool ok = w->c->check(dir, p, w->t, cut, !record);
+    record_end();
     (void)fflush(stdout);
     _exit(ok ? 0 : 1);
+}
+
+static int check_in_child(const struct work *w, uint64_t cut, const char *dir, const char *log, const struct again *again, bool record)
+{
+    pid_t pid = fork();
+
+    if (pid == 0)
+        check_once(w, cut, dir, log, again, record);
+    return pid > 0 ? wait_for(pid) : -1;
+}
+
+/* What was left is opened, and the power cut a second time while it is being mended, or after it was shown. */
+static int cut_again(const struct work *w, uint64_t cut, const char *dir, const char *log, uint64_t *rng)
+{
+    struct again again = {.first = trace_create((uint64_t)64 << 20)};
+    struct disk *d = disk_load(dir);
+    const struct entry *e;
+    uint64_t at = 0;
+    int status = check_in_child(w, cut, dir, log, &again, true);
+
+    again.upto = again.first->count > 0 ? 1 + rng_below(rng, again.first->count) : 0;
+    for (uint64_t index = 0; index < again.upto && (e = trace_next(again.first, &at)) != NULL; index++)
+        disk_add(d, e, index);
+    if (status == 0) {
+        empty_folder(dir);
+        disk_cut(d, (enum mood)rng_below(rng, MOODS), rng_next(rng), dir);
+        status = check_in_child(w, cut, dir, log, &again, false);
+    }
+    disk_destroy(&d);
+    (void)munmap(again.first, sizeof *again.first + again.first->room);
+    return status;
 }
 
 /* Into `dir`, which is emptied; another one is taken when that is evidence. */
@@ -214,10 +267,8 @@ static void cut_here(const struct work *w, const struct disk *d, uint64_t cut, e
         cuts_die(dir, NULL);
     empty_folder(dir);
     disk_cut(d, mood, w->o->seed * 1000003 + cut * MOODS + mood, dir);
-    pid_t pid = fork();
-    if (pid == 0)
-        check_once(w, cut, dir, log);
-    int status = wait_for(pid);
+    uint64_t rng = w->o->seed + cut;
+    int status = rng_below(&rng, AGAIN) == 0 ? cut_again(w, cut, dir, log, &rng) : check_in_child(w, cut, dir, log, NULL, false);
     atomic_fetch_add(&w->tally->checked, 1);
     if (status == 0)
         return;

@@ -27,9 +27,10 @@ struct cuts_case {
     uint64_t subjects; /* from 1 on */
     /*
      * Opens what a power cut before entry `cut` left and compares; false: something is wrong, and was told on
-     * standard output.  promises[n] are those to subject n.
+     * standard output.  promises[n] are those to subject n.  What it shows it notes, if it is recorded; `use`: then it
+     * is put to use, and changed.
      */
-    bool (*check)(const char *dir, const struct promise *promises, const struct trace *t, uint64_t cut);
+    bool (*check)(const char *dir, const struct promise *promises, const struct trace *t, uint64_t cut, bool use);
 };
 extern const struct cuts_case cuts_store, cuts_queue;
 

@@ -3,7 +3,9 @@
  */
 #include "disk.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -393,13 +395,67 @@ void disk_add(struct disk *d, const struct entry *e, uint64_t index)
     }
 }
 
-/* ---- the cut ---- */
-
 static void die(const char *what)
 {
     perror(what);
     exit(3);
 }
+
+/* ---- a folder as it is ---- */
+
+static void load_file(struct inode *i, int fd, uint64_t size)
+{
+    i->bytes = xmalloc(size + 1);
+    i->size = i->cap = size;
+    for (uint64_t at = 0; at < size;) {
+        ssize_t n = pread(fd, i->bytes + at, size - at, (off_t)at);
+        if (n <= 0)
+            die("reading a file");
+        at += (uint64_t)n;
+    }
+}
+
+static void load_folder(struct disk *d, struct inode *folder, const char *path)
+{
+    DIR *dir = opendir(path);
+    const struct dirent *e;
+    struct stat st;
+
+    while (dir != NULL && (e = readdir(dir)) != NULL) {
+        char below[PATH_MAX];
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+            continue;
+        if (snprintf(below, sizeof below, "%s/%s", path, e->d_name) >= (int)sizeof below || stat(below, &st) != 0)
+            die(below);
+        struct inode *i = inode_new(d, st.st_ino, S_ISDIR(st.st_mode));
+        names_put(&folder->synced, e->d_name, i);
+        names_put(&folder->now, e->d_name, i);
+        if (i->is_folder) {
+            load_folder(d, i, below);
+            continue;
+        }
+        int fd = open(below, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+            die(below);
+        load_file(i, fd, (uint64_t)st.st_size);
+        (void)close(fd);
+    }
+    if (dir == NULL || closedir(dir) != 0)
+        die(path);
+}
+
+struct disk *disk_load(const char *folder)
+{
+    struct stat st;
+
+    if (stat(folder, &st) != 0)
+        die(folder);
+    struct disk *d = disk_create(st.st_ino);
+    load_folder(d, d->root, folder);
+    return d;
+}
+
+/* ---- the cut ---- */
 
 static void write_file(const struct inode *i, enum mood mood, uint64_t *rng, int dir, const char *name)
 {

@@ -16,6 +16,8 @@
 struct disk;
 
 struct disk *disk_create(uint64_t root); /* the inode of the folder, empty */
+/* All that is in the folder, durable. */
+struct disk *disk_load(const char *folder);
 void disk_destroy(struct disk **d);
 /* Entry number `index` (the first is 0) happened. */
 void disk_add(struct disk *d, const struct entry *e, uint64_t index);
