@@ -177,7 +177,7 @@ bool privilege_name_owner(const char *path, const char *user, const char *group)
     char          space[16384];
     struct group  entry, *found = NULL;
     struct user   u = {(uid_t)-1, (gid_t)-1};
-    struct user   named;
+    struct user   named = {0};
     struct stat   st;
 
     if (user != NULL && find_user(user, &named, NULL))

@@ -173,7 +173,8 @@ static void *count_main(void *arg)
         bool ok = make_whole(st, &d, &why);
         struct quota_group *g = group_of(st, d.id, &whole);
         (void)pthread_mutex_lock(&st->quota_scan);
-        g->failed = ok ? (struct fail){0} : why;
+        if (!ok)
+            g->failed = why;
         st->quota_wanted_count--;
         memmove(st->quota_wanted, st->quota_wanted + 1, st->quota_wanted_count * sizeof d);
         (void)pthread_cond_broadcast(&st->quota_news);
