@@ -69,10 +69,13 @@ static enum special_use read_use(struct imap_reader *r, bool *usable)
 static void tell_name(struct imap_session *s, struct account *a, uint64_t id, struct slice old)
 {
     struct mailbox_info info;
+    struct imap_target target;
+    struct fail why;
 
-    if (!(s->enabled & IMAP_REV2) || !mailbox_get(a, id, &s->arena, &info, NULL))
+    if (!(s->enabled & IMAP_REV2) || !mailbox_get(a, id, &s->arena, &info, NULL) ||
+        !imap_find(s, imap_name_of(s, a, info.name), RIGHT_LOOKUP, &target, &why))
         return;
-    struct imap_list_line line = {.name = imap_name_of(s, a, info.name), .old = old, .info = &info};
+    struct imap_list_line line = {.name = target.name, .old = old, .info = &target.info};
     if (!slice_eq(line.name, old))
         imap_write_list_line(s, conn_out(s->conn), &line);
 }

@@ -10,7 +10,10 @@
 #include "imap/qresync.h"
 #include "imap/saved.h"
 
+#include <stdlib.h>
+
 #include "base/fail.h"
+#include "base/map.h"
 
 static void lose_mailbox(struct imap_session *s, const struct fail *why)
 {
@@ -93,10 +96,63 @@ static void write_permanent_flags(struct buf *out, unsigned rights, const struct
     buf_add(out, SLICE(" \\*"));
 }
 
+static int by_text(const void *one, const void *other)
+{
+    return slice_cmp(*(const struct slice *)one, *(const struct slice *)other);
+}
+
+/* Those of the messages in the view. */
+static struct keyword_set keywords_in_view(struct imap_session *s)
+{
+    struct keyword_set out = {.count = 0};
+    struct idmap sets;
+    struct map names;
+    struct view_cursor at;
+    struct view_entry e;
+    struct slice key;
+    size_t walk = 0;
+    void *found;
+
+    idmap_init(&sets);
+    map_init(&names);
+    view_cursor_init(&at, s->box.view, 0);
+    while (view_next(&at, &e)) {
+        if (e.keyword_set == 0 || idmap_put(&sets, e.keyword_set, s) != NULL)
+            continue;
+        struct keyword_set set = account_keyword_set(s->box.account, e.keyword_set);
+        for (size_t i = 0; i < set.count; i++)
+            map_put(&names, set.names[i], s);
+    }
+    struct slice *list = arena_new_array(&s->arena, struct slice, names.count + 1);
+    while (list != NULL && map_next(&names, &walk, &key, &found))
+        list[out.count++] = arena_keep(&s->arena, key);
+    if (out.count > 0)
+        qsort(list, out.count, sizeof *list, by_text);
+    out.names = list;
+    map_finish(&names);
+    idmap_finish(&sets);
+    return out;
+}
+
+/* One's own account's; of another account those in this mailbox alone: the others name what is not shared. */
+static struct keyword_set keywords_of(struct imap_session *s)
+{
+    return s->box.account == s->account ? account_keywords(s->account, &s->arena) : keywords_in_view(s);
+}
+
+static uint32_t mark_of(const struct keyword_set *keywords)
+{
+    uint64_t mark = keywords->count;
+
+    for (size_t i = 0; i < keywords->count; i++)
+        mark += hash_bytes(keywords->names[i]);
+    return (uint32_t)mark;
+}
+
 void imap_tell_flags(struct imap_session *s)
 {
     static const struct slice system_flags = {"\\Answered \\Flagged \\Deleted \\Seen \\Draft", 40};
-    struct keyword_set keywords = account_keywords(s->box.account, &s->arena);
+    struct keyword_set keywords = keywords_of(s);
     struct buf *out = conn_out(s->conn);
 
     buf_add(out, SLICE("* FLAGS ("));
@@ -109,7 +165,7 @@ void imap_tell_flags(struct imap_session *s)
     if (!s->box.read_only)
         write_permanent_flags(out, s->box.rights, &keywords);
     buf_add(out, SLICE(")] These are kept\r\n"));
-    s->box.keywords_told = (uint32_t)keywords.count;
+    s->box.keywords_told = mark_of(&keywords);
 }
 
 /* Keywords that the client has not heard of are told before the messages that have them. */
@@ -123,7 +179,10 @@ static void tell_new_keywords(struct imap_session *s, const struct imap_news *n)
         any = view_at(v, n->diff.changed[i]).keyword_set != 0;
     for (uint32_t i = count - n->diff.added; i < count && !any; i++)
         any = view_at(v, i).keyword_set != 0;
-    if (any && account_keywords(s->box.account, &s->arena).count != s->box.keywords_told)
+    if (!any)
+        return;
+    struct keyword_set keywords = keywords_of(s);
+    if (mark_of(&keywords) != s->box.keywords_told)
         imap_tell_flags(s);
 }
 

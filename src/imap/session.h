@@ -54,7 +54,7 @@ struct imap_selected {
     struct view_token token;
     uint32_t          uidvalidity;
     struct uid_set    recent;        /* UIDs that are \Recent in this session (RFC 3501 section 2.3.2) */
-    uint32_t          keywords_told; /* how many were in the last FLAGS response */
+    uint32_t          keywords_told; /* those of the last FLAGS response, hashed */
     uint16_t          rights; /* RIGHT_ bits of whoever is logged in */
     bool              read_only;
     bool              has_gone;      /* of which the client was not told: the view cannot be a token */

@@ -181,6 +181,24 @@ static bool check_rights(const struct imap_target *t, unsigned rights, struct fa
                                       : not_found(why);
 }
 
+/* Is there a mailbox below it that this client may know of? */
+static bool has_visible_child(struct imap_session *s, struct account *a, struct slice name)
+{
+    const struct mailbox_list *list = NULL;
+    struct slice me = imap_my_address(s);
+    bool any = false;
+
+    if (!mailbox_list(a, &list, NULL))
+        return false;
+    for (size_t i = 0; i < list->count && !any; i++) {
+        const struct mailbox_info *info = &list->items[i];
+        any = info->has_acl && info->name.len > name.len && slice_starts(info->name, name) && info->name.ptr[name.len] == '/' &&
+              (imap_rights_in(s, a, info, me) & RIGHT_LOOKUP);
+    }
+    mailbox_list_release(&list);
+    return any;
+}
+
 static bool find_in(struct imap_session *s, struct account *a, struct slice own, unsigned rights,
                     struct imap_target *out, struct fail *why)
 {
@@ -192,6 +210,7 @@ static bool find_in(struct imap_session *s, struct account *a, struct slice own,
     if (a != s->account) { /* whose use it is, and which one wants to see it, is not the sharer's to say */
         out->info.use = USE_NONE;
         out->info.subscribed = false;
+        out->info.has_children = out->info.has_children && has_visible_child(s, a, out->info.name);
     }
     return check_rights(out, rights, why);
 }

@@ -376,7 +376,12 @@ void quota_of_row(const struct store *st, struct account_state *s, struct db_stm
 
 /* ---- mailbox_change.c ---- */
 
-/* mailbox_create for mail that must go somewhere, whatever the quota says. */
+/*
+ * mailbox_create for mail that was elsewhere before: without the rights of the level above, as those who have them could
+ * not read it there.
+ */
+bool mailbox_create_alone(struct account *a, struct slice name, enum special_use use, uint64_t *id, struct fail *why);
+/* The same for mail that must go somewhere, whatever the quota says. */
 bool mailbox_create_anyway(struct account *a, struct slice name, uint64_t *id, struct fail *why);
 
 /* ---- row.c: a message becomes rows ---- */

@@ -12,6 +12,7 @@ struct restructure {
     struct slice name, to; /* checked */
     enum special_use use;
     bool anyway; /* over quota too */
+    bool alone;  /* shared with nobody, whatever the level above is */
     uint64_t id;
     bool on;
     bool had_acl;
@@ -47,7 +48,7 @@ static bool new_mailbox(struct change *c, uint64_t parent, uint64_t like, struct
 }
 
 /* The levels above `name`, made where they are missing; *leaf is the last one. */
-static bool make_levels(struct change *c, struct slice name, uint64_t *parent, struct slice *leaf,
+static bool make_levels(struct change *c, struct slice name, bool alone, uint64_t *parent, struct slice *leaf,
                         struct fail *why)
 {
     size_t at = 0;
@@ -64,7 +65,7 @@ static bool make_levels(struct change *c, struct slice name, uint64_t *parent, s
         const struct mailbox_row *level = row_named(c, slice_sub(name, 0, at));
         if (level != NULL)
             *parent = level->id;
-        else if (!new_mailbox(c, *parent, *parent, slice_sub(rest, 0, end), USE_NONE, true, parent, why))
+        else if (!new_mailbox(c, *parent, alone ? 0 : *parent, slice_sub(rest, 0, end), USE_NONE, true, parent, why))
             return false;
         at++;
     }
@@ -101,8 +102,8 @@ static bool create(struct change *c, void *ctx, struct fail *why)
                db_run(c->db, SQL_MAILBOX_REVIVE, why, "iiii", (int64_t)there->id, (int64_t)uidvalidity,
                       (int64_t)r->use, (int64_t)change_modseq(c));
     }
-    return make_levels(c, r->name, &parent, &leaf, why) &&
-           new_mailbox(c, parent, parent, leaf, r->use, false, &r->id, why);
+    return make_levels(c, r->name, r->alone, &parent, &leaf, why) &&
+           new_mailbox(c, parent, r->alone ? 0 : parent, leaf, r->use, false, &r->id, why);
 }
 
 static bool has_children(const struct account_state *s, uint64_t id)
@@ -183,13 +184,17 @@ static bool names_below_fit(const struct account *a, struct slice from, struct s
     return true;
 }
 
-/* RFC 3501 section 6.3.5: the messages of INBOX move to a new mailbox, INBOX stays. */
+/*
+ * RFC 3501 section 6.3.5: the messages of INBOX move to a new mailbox, INBOX stays.  As with every other
+ * mailbox that is renamed, who could read them before can afterwards, and nobody else.
+ */
 static bool rename_inbox(struct change *c, const struct mailbox_row *inbox, struct restructure *r,
                          struct fail *why)
 {
     struct restructure made = {.name = r->to};
 
-    if (!create(c, &made, why))
+    if (!create(c, &made, why) || !db_run(c->db, SQL_ACL_BURY, why, "i", (int64_t)made.id) ||
+        !db_run(c->db, SQL_ACL_INHERIT, why, "ii", (int64_t)inbox->id, (int64_t)made.id))
         return false;
     change_events_cut(c, c->event_count - 1); /* it is not told as a new one */
     change_event(c, made.id, WATCH_RENAMED, inbox->name);
@@ -215,7 +220,7 @@ static bool rename_mailbox(struct change *c, void *ctx, struct fail *why)
         return fail_set(why, FAIL_PERM, FAIL_NOT_ALLOWED, "a mailbox cannot move below itself");
     c->restructured = true;
     change_event(c, from->id, WATCH_RENAMED, r->name);
-    return names_below_fit(c->account, r->name, r->to, why) && make_levels(c, r->to, &parent, &leaf, why) &&
+    return names_below_fit(c->account, r->name, r->to, why) && make_levels(c, r->to, false, &parent, &leaf, why) &&
            db_run(c->db, SQL_MAILBOX_PLACE, why, "iiti", (int64_t)from->id, (int64_t)parent, leaf,
                   (int64_t)change_modseq(c));
 }
@@ -261,9 +266,19 @@ bool mailbox_create(struct account *a, struct slice name, enum special_use use, 
     return true;
 }
 
+bool mailbox_create_alone(struct account *a, struct slice name, enum special_use use, uint64_t *id, struct fail *why)
+{
+    struct restructure r = {.use = use, .alone = true};
+
+    if (!restructure(a, name, NULL, create, &r, why))
+        return false;
+    *id = r.id;
+    return true;
+}
+
 bool mailbox_create_anyway(struct account *a, struct slice name, uint64_t *id, struct fail *why)
 {
-    struct restructure r = {.anyway = true};
+    struct restructure r = {.anyway = true, .alone = true};
 
     if (!restructure(a, name, NULL, create, &r, why))
         return false;

@@ -145,7 +145,7 @@ static bool place_for(struct bringing *b, const struct past_box *box, uint64_t *
     if (found) {
         *to = info.id;
     } else if (ok || missing.reason == FAIL_NOT_FOUND) {
-        ok = mailbox_create(b->account, name, use_for(b, box), to, why) &&
+        ok = mailbox_create_alone(b->account, name, use_for(b, box), to, why) &&
              mailbox_subscribe(b->account, name, true, why);
         b->done.mailboxes += ok;
     } else if (why != NULL) {
