@@ -110,6 +110,26 @@ def main():
             check("handshakes: the oldest had to go", did.get("closed", 0) > 0, did)
         finally:
             server.stop()
+        # limit: net.memory_bytes, net.connections_max, imap.command_cpu_seconds
+        # a search that takes longer than it may is told, and the session goes on
+        server = abuse.Server(pathlib.Path(folder), build, free_base(), "imap { command_cpu_seconds = 1 }\n", accounts=1)
+        server.start()
+        try:
+            from imaplib import IMAP4
+            c = IMAP4("127.0.0.1", server.ports["imap"])
+            c.login(f"u1@{abuse.DOMAIN}", "demo-u1")
+            for _ in range(20):
+                c.append("INBOX", None, None, b"Subject: much\r\n\r\n" + b"the same words again and again, and more of them\r\n" * 80000)
+            c.select()
+            try:
+                said = c.search(None, *["NOT BODY zeppelin%d" % n for n in range(45)])[1]
+            except IMAP4.error as why:
+                said = str(why)
+            check("a search of more than its time is told", "[LIMIT]" in str(said), said)
+            check("and the session goes on", c.noop()[0] == "OK")
+        finally:
+            server.stop()
+        # limit: net.sessions_per_account
         # an account's sessions: the third is told
         server = abuse.Server(pathlib.Path(folder), build, free_base(), "net { sessions_per_account = 2 }\n", accounts=2)
         server.start()

@@ -78,7 +78,7 @@ def fill(text, names):
     """What the client sends: known names, <x*600> and <b64:...> put in."""
     for name, value in names.items():
         text = text.replace(f"<{name}>", value)
-    text = re.sub(r"<(.)\*(\d+)>", lambda m: m[1] * int(m[2]), text)
+    text = re.sub(r"<([^<>]+)\*(\d+)>", lambda m: m[1] * int(m[2]), text)
     return re.sub(r"<b64:([^>]*)>", lambda m: base64.b64encode(unescape(m[1])).decode(), text)
 
 

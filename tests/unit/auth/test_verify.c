@@ -129,6 +129,7 @@ static void test_refused_passwords(void)
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         CHECK(cases[i].note, !verifier_set_password(v, 1, cases[i].login, cases[i].password, &why) &&
                                  why.kind == FAIL_PERM && why.reason == FAIL_INVALID);
+    /* limit: auth.password_bytes */
     CHECK("too long",
           !verifier_set_password(v, 1, SLICE("ann@example.org"), slice_make(long_one, 1025), &why));
     CHECK("account 0", !verifier_set_password(v, 0, SLICE("ann@example.org"), SLICE("x"), &why));

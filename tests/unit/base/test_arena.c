@@ -1,5 +1,6 @@
 /* base/arena: alignment, zeroing, the limit, reset. */
 #include "base/arena.h"
+#include "base/budget.h"
 
 #include "tests/unit/check.h"
 
@@ -85,10 +86,33 @@ static void test_text(void)
     arena_finish(&a);
 }
 
+/* Of a budget that many share nobody has more than is left for the others. */
+static void test_budget(void)
+{
+    struct budget budget = {.max = 100 * 1024};
+    struct arena one, other;
+
+    arena_init(&one, 1 << 20);
+    arena_init(&other, 1 << 20);
+    arena_charge_to(&one, &budget);
+    arena_charge_to(&other, &budget);
+    CHECK("half of it", arena_alloc(&one, 40 * 1024) != NULL);
+    CHECK("it is charged", budget.used >= 40 * 1024);
+    CHECK("the greediest is refused", arena_alloc(&one, 40 * 1024) == NULL && one.failed);
+    CHECK("the other is not", arena_may_have(&other, 10 * 1024) && arena_alloc(&other, 10 * 1024) != NULL);
+    CHECK("nor much", !arena_may_have(&other, 60 * 1024));
+    arena_reset(&one);
+    CHECK("after a reset there is room again", arena_alloc(&one, 40 * 1024) != NULL);
+    arena_finish(&one);
+    arena_finish(&other);
+    CHECK("all is given back", budget.used == 0);
+}
+
 int main(void)
 {
     test_pieces();
     test_limit();
     test_text();
+    test_budget();
     return check_done();
 }

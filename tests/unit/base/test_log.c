@@ -53,6 +53,7 @@ static void test_cutting(int fd)
 
     memset(text, 'x', sizeof text);
     log_event(LOG_INFO, "t", LOG_TEXT("v", slice_make(text, 200)));
+    /* limit: a log value */
     CHECK("200 bytes whole", last_line(fd, line, sizeof line).len == strlen("info t v=") + 200 + 1);
     log_event(LOG_INFO, "t", LOG_TEXT("v", slice_make(text, sizeof text)));
     got = last_line(fd, line, sizeof line);
@@ -64,6 +65,7 @@ static void test_cutting(int fd)
         many[i] = LOG_TEXT("v", slice_make(text, 200));
     log_write(LOG_INFO, "t", many, ARRAY_LEN(many));
     got = last_line(fd, line, sizeof line);
+    /* limit: a log line */
     CHECK("line cut, end kept", got.len + 25 == 4096 && slice_ends(got, SLICE("\n")));
 }
 

@@ -81,6 +81,7 @@ static void test_limits(void)
     buf_init(&out, 1 << 20);
     for (int i = 0; i < 60; i++)
         buf_add(&deep, SLICE("<div>x"));
+    /* limit: content.html_depth, content.html_ms */
     CHECK("too deep", !html_to_text(library, buf_slice(&deep), SLICE(""), &low, &out, &why) &&
                           why.kind == FAIL_PERM && why.reason == FAIL_LIMIT);
     buf_reset(&deep);

@@ -134,6 +134,7 @@ static void test_limits(struct world *w)
 {
     CHECK("by descriptor", ask(w, "https", "good.example", secure.port, "/bytes/300000", GET()) && out.len == 300000);
     CHECK("just so long", ask(w, "https", "good.example", secure.port, "/bytes/100", GET(.most = 100)) && out.len == 100);
+    /* limit: fetch.answer_bytes */
     CHECK("too long", !ask(w, "https", "good.example", secure.port, "/bytes/101", GET(.most = 100)) && why.reason == FAIL_TOO_BIG &&
                           why.kind == FAIL_TEMP);
     CHECK("the server's own limit", !ask(w, "https", "good.example", secure.port, "/bytes/2000000", GET()) && why.reason == FAIL_TOO_BIG);

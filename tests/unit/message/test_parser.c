@@ -204,6 +204,7 @@ static void test_limits(void)
     buf_addf(&text, M);
     for (int i = 0; i < 5000; i++)
         buf_addf(&text, "--b\n\n%d\n", i);
+    /* limit: parts, depth, parameters, MIME parts in parts, MIME parts of a message, parameters of a MIME field */
     CHECK("parts", count_parts(tree_parse(&a, &limits, buf_slice(&text), 0, 100000)) == limits.parts);
 
     buf_reset(&text);
@@ -225,6 +226,7 @@ static void test_limits(void)
     buf_reset(&text);
     buf_addf(&text, "Subject: %*s\nX: y\n\nbody", 300000, "x");
     const struct mime_part *root = tree_parse(&a, &limits, buf_slice(&text), 0, 1000);
+    /* limit: header block, header of a message that is looked at */
     CHECK("header cut", root->header.len == limits.header_bytes);
     CHECK("offsets stay exact", root->body_offset == text.len - 4 && root->header_lines == 3);
 

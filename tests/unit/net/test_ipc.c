@@ -242,6 +242,7 @@ static void test_calls(void)
 
     call = start(&w, HUGE_ANSWER, (struct slice){0}, &why);
     ipc_call_wait(call);
+    /* limit: a message between roles */
     CHECK("answer too long", !ipc_call_answer(call, &r, &why) && why.kind == FAIL_TEMP);
     ipc_call_end(&call);
 

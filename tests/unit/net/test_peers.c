@@ -65,6 +65,25 @@ static void test_peers(void)
     peers_destroy(&p);
 }
 
+/* limit: net.connections_per_network */
+static void test_networks(void)
+{
+    struct peers *p = peers_create(2, 100, 3);
+
+    CHECK("three in a /24", enter(p, "198.51.100.1", 0) == PEERS_OK && enter(p, "198.51.100.2", 0) == PEERS_OK &&
+                                enter(p, "198.51.100.2", 0) == PEERS_OK);
+    CHECK("the fourth is too many", enter(p, "198.51.100.3", 0) == PEERS_NETWORK_FULL);
+    CHECK("an address is full before its network", enter(p, "198.51.100.2", 0) == PEERS_TOO_MANY);
+    CHECK("the next /24", enter(p, "198.51.101.3", 0) == PEERS_OK);
+    leave(p, "198.51.100.1", 1);
+    CHECK("one has gone", enter(p, "198.51.100.3", 1) == PEERS_OK);
+    CHECK("three in a /48", enter(p, "2001:db8:1:1::1", 0) == PEERS_OK && enter(p, "2001:db8:1:2::1", 0) == PEERS_OK &&
+                                enter(p, "2001:db8:1:3::1", 0) == PEERS_OK);
+    CHECK("the fourth /64 of it", enter(p, "2001:db8:1:4::1", 0) == PEERS_NETWORK_FULL);
+    CHECK("the next /48", enter(p, "2001:db8:2:4::1", 0) == PEERS_OK);
+    peers_destroy(&p);
+}
+
 /* ---- timers ---- */
 
 struct counted {
@@ -245,6 +264,7 @@ static void test_back_stop(void)
 int main(void)
 {
     test_peers();
+    test_networks();
     test_timers();
     test_workers();
     test_back_stop();
