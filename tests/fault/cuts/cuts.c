@@ -4,6 +4,7 @@
  *     cuts [--points N] [--seed S] [--only CASE] [--all-moods] [--keep]
  *     cuts --first-kill N [--lives L] [--upto N]      the first life ends at that entry; cuts only up to that entry
  *     cuts --without .vol
+ *     cuts --see-it-fail
  *     cuts --only CASE --trace FILE --cut M --mood NAME [--seed S]
  *
  * For each case: a process works on an empty folder until it is killed (record.c), another goes on where it was, and
@@ -11,7 +12,7 @@
  * of it (0: at every one): what a disk may hold then (disk.c) is put into a folder, opened and compared with what was
  * promised up to there.  A failure names the seed and the cut and leaves trace and folder behind, to be repeated by
  * the last form: threads make another trace with the same seed.
- * --without leaves syncs out (record_leave_out): then the cuts must fail.
+ * --without leaves syncs out (record_leave_out): then the cuts must fail; --see-it-fail tries some and says whether they do.
  */
 #include "cuts.h"
 
@@ -40,7 +41,7 @@ struct options {
     uint64_t points, seed, cut;
     uint64_t first_kill, lives, upto;
     const char *only, *trace, *mood, *without;
-    bool all_moods, keep;
+    bool all_moods, keep, must_fail;
 };
 
 struct tally { /* shared by the workers */
@@ -173,10 +174,10 @@ struct work {
 static void report(const struct work *w, uint64_t cut, enum mood mood, const char *dir, const char *log)
 {
     char line[400], path[128];
-    FILE *f = fopen(log, "re");
 
-    if (atomic_fetch_add(&w->tally->failed, 1) >= SHOWN_FAILURES)
+    if (atomic_fetch_add(&w->tally->failed, 1) >= SHOWN_FAILURES || w->o->must_fail)
         return;
+    FILE *f = fopen(log, "re");
     (void)snprintf(path, sizeof path, "%s.trace", w->base);
     if (w->o->trace == NULL)
         (void)trace_save(w->t, path);
@@ -274,7 +275,7 @@ static void cut_here(const struct work *w, const struct disk *d, uint64_t cut, e
         return;
     empty_folder(dir); /* as it was before it was opened */
     disk_cut(d, mood, w->o->seed * 1000003 + cut * MOODS + mood, dir);
-    if (status > 1)
+    if (status > 1 && !w->o->must_fail)
         printf("the check ended with status %d\n", status);
     report(w, cut, mood, dir, log);
     *evidence += *evidence < SHOWN_FAILURES;
@@ -288,7 +289,7 @@ static void run_worker(const struct work *w, unsigned worker, uint64_t root)
     uint64_t at = 0, nth = 0;
     unsigned evidence = 0;
 
-    for (uint64_t index = 0; (e = trace_next(w->t, &at)) != NULL; index++) {
+    for (uint64_t index = 0; (e = trace_next(w->t, &at)) != NULL && !(w->o->must_fail && w->tally->failed > 0); index++) {
         disk_add(d, e, index);
         for (unsigned mood = 0; mood < MOODS; mood++)
             if ((w->wanted[index + 1] >> mood & 1) != 0 && nth++ % WORKERS == worker)
@@ -378,10 +379,35 @@ static void run_case(const struct cuts_case *c, const struct options *o, struct 
            (unsigned long long)t->count, (unsigned long long)(tally->checked - checked), (unsigned long long)(tally->failed - failed),
            (long long)(time(NULL) - began));
     (void)munmap(t, sizeof *t + t->room);
-    if (tally->failed == failed && !o->keep) {
+    if ((tally->failed == failed || o->must_fail) && !o->keep) {
         empty_folder(base);
         (void)rmdir(base);
     }
+}
+
+/* Without each of these syncs the cuts must fail. */
+static void see_it_fail(const struct options *given, struct tally *tally)
+{
+    static const struct {
+        const struct cuts_case *c;
+        const char *without;
+    } breaks[] = {
+        {&cuts_store, ".vol"}, {&cuts_store, "mail.db-wal"}, {&cuts_store, "mail.db"}, {&cuts_store, "node.db"},  {&cuts_store, "/"},
+        {&cuts_queue, ".vol"}, {&cuts_queue, "queue.db-wal"}, {&cuts_queue, "queue.db"}, {&cuts_queue, "/"},
+    };
+    struct options o = *given;
+    uint64_t unseen = 0;
+
+    o.must_fail = true;
+    for (size_t i = 0; i < ARRAY_LEN(breaks); i++) {
+        printf("without syncs of %s: ", breaks[i].without);
+        record_leave_out(breaks[i].without);
+        tally->failed = tally->checked = 0;
+        run_case(breaks[i].c, &o, tally);
+        unseen += tally->failed == 0;
+    }
+    tally->checked = ARRAY_LEN(breaks);
+    tally->failed = unseen;
 }
 
 static uint64_t number(const char *text)
@@ -394,6 +420,8 @@ int main(int argc, char **argv)
     struct options o = {.points = 100, .seed = (uint64_t)time(NULL)};
     struct tally *tally = mmap(NULL, sizeof *tally, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
+    bool blind = false;
+
     if (tally == MAP_FAILED)
         return 3;
     for (int i = 1; i < argc; i++) {
@@ -402,6 +430,8 @@ int main(int argc, char **argv)
             o.all_moods = true;
         else if (strcmp(argv[i], "--keep") == 0)
             o.keep = true;
+        else if (strcmp(argv[i], "--see-it-fail") == 0)
+            blind = true;
         else if (strcmp(argv[i], "--points") == 0)
             o.points = number(value), i++;
         else if (strcmp(argv[i], "--seed") == 0)
@@ -428,7 +458,9 @@ int main(int argc, char **argv)
     log_set_level(LOG_ERROR);
     record_leave_out(o.without);
     printf("seed %llu\n", (unsigned long long)o.seed);
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+    if (blind)
+        see_it_fail(&o, tally);
+    for (size_t i = 0; i < ARRAY_LEN(cases) && !blind; i++)
         if (o.only == NULL || strcmp(o.only, cases[i]->name) == 0)
             run_case(cases[i], &o, tally);
     printf("%llu passed, %llu failed\n", (unsigned long long)(tally->checked - tally->failed), (unsigned long long)tally->failed);
