@@ -110,7 +110,7 @@ bool io_sync_dir(const char *path, struct fail *why)
 {
     SCOPED(scoped_close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-    if (fd < 0 || fsync(fd) != 0)
+    if (fd < 0 || io_fsync(fd) != 0)
         return fail_errno(why, errno, "folder %s", path);
     return true;
 }
@@ -123,7 +123,7 @@ static bool write_new_file(const char *path, struct slice content, unsigned mode
         return fail_errno(why, errno, "create");
     if (!io_write_all(fd, content, why))
         return false;
-    if (fchmod(fd, mode) != 0 || fsync(fd) != 0) /* fchmod: the umask had its say above */
+    if (fchmod(fd, mode) != 0 || io_fsync(fd) != 0) /* fchmod: the umask had its say above */
         return fail_errno(why, errno, "sync");
     return true;
 }
@@ -202,4 +202,22 @@ bool io_free_space(const char *path, uint64_t *free_bytes, uint64_t *total_bytes
     *free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
     *total_bytes = (uint64_t)fs.f_blocks * fs.f_frsize;
     return true;
+}
+
+int io_fsync(int fd)
+{
+    int result;
+
+    while ((result = fsync(fd)) != 0 && errno == EINTR)
+        ;
+    return result;
+}
+
+int io_fdatasync(int fd)
+{
+    int result;
+
+    while ((result = fdatasync(fd)) != 0 && errno == EINTR)
+        ;
+    return result;
 }

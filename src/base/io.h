@@ -24,4 +24,8 @@ bool io_make_dirs(const char *path, unsigned mode, struct fail *why);
 /* Bytes free for this process on the file system of `path`, and its size. */
 bool io_free_space(const char *path, uint64_t *free_bytes, uint64_t *total_bytes, struct fail *why);
 
+/* fsync and fdatasync.  Only an interrupted one is asked for again: one that failed may have lost what it was to keep. */
+int io_fsync(int fd);
+int io_fdatasync(int fd);
+
 #endif

@@ -323,7 +323,9 @@ static enum turn answer_from_store(struct imap_session *s, struct fetch *f)
         s->closing = true;
         return TURN_CLOSE;
     }
-    if (f->missing)
+    if (f->failed.text[0] != '\0')
+        imap_no_because(s, &f->failed); /* a client that believed the NIL would keep an empty message */
+    else if (f->missing)
         imap_no(s, "[EXPUNGEISSUED] Some of the messages are gone");
     else if (f->unknown_cte)
         imap_no(s, "[UNKNOWN-CTE] The Content-Transfer-Encoding of a part is not known");

@@ -30,6 +30,7 @@ struct fetch {
     bool                  missing; /* a message is gone for good */
     const struct fetch_item *resume; /* of the message at batch_at, whose response has been begun */
     bool                  unknown_cte; /* BINARY cannot decode a part */
+    struct fail           failed;  /* why a body could not be read (NIL stands for it); kind and reason of the last */
     bool                  costly;  /* the last message took its time: others have their turn */
 
     struct fetch_entry    batch[FETCH_BATCH];

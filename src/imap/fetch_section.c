@@ -44,7 +44,10 @@ void fetch_write_section(struct imap_session *s, struct fetch *f, const struct f
         f->costly = f->costly || found.costly;
         write_found(s, item, &found);
         return;
-    case SECTION_FAILED: log_event(LOG_ERROR, "imap.body", LOG_FAIL(&why)); break;
+    case SECTION_FAILED:
+        log_event(LOG_ERROR, "imap.body", LOG_FAIL(&why));
+        f->failed = why;
+        break;
     case SECTION_NONE:
     case SECTION_UNKNOWN_CTE: break; /* the latter was looked for before (section_can_decode) */
     }

@@ -244,6 +244,8 @@ enum section_found section_open(struct store *st, struct arena *scratch, const s
         return SECTION_NONE;
     if (m->body == NULL)
         m->body = store_body_open(st, m->info->ref, m->info->prefix, m->info->size);
+    if (!store_body_intact(m->body, why))
+        return SECTION_FAILED;
     if (item->kind != ITEM_SECTION)
         return section_decode(scratch, item, m->body, r, is_leaf(item, part) ? part : NULL, out, why);
     if (item->part == PART_FIELDS || item->part == PART_FIELDS_NOT)

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "main/certificate.h"
 #include "main/command.h"
 #include "main/config.h"
 #include "main/reach.h"
@@ -151,6 +152,23 @@ static void print_status(const json_t *s)
     printf("%lld messages waiting for the search index\n", number_of(s, "index_waiting"));
 }
 
+/* Into the result, and for people as a line: does the certificate end soon?  true: it has ended. */
+static bool warn_of_certificate(const struct cli *cli, json_t *result)
+{
+    struct config *c = NULL;
+
+    if (!cli_config(cli, &c))
+        return false;
+    struct certificate_warning w = certificate_warning(c);
+    if (w.text[0] != '\0') {
+        (void)json_object_set_new(result, "certificate", json_string(w.text));
+        if (!cli->json)
+            printf("%s\n", w.text);
+    }
+    config_destroy(&c);
+    return w.ended;
+}
+
 int command_status(struct cli *cli)
 {
     json_t *result = NULL;
@@ -159,6 +177,7 @@ int command_status(struct cli *cli)
         return FAILED;
     if (!cli->json)
         print_status(result);
+    (void)warn_of_certificate(cli, result);
     int status = cli_done(cli, result, "%s", "");
     json_decref(result);
     return status;
@@ -192,6 +211,7 @@ int command_check(struct cli *cli)
     if (!ok)
         return FAILED;
     long long problems = number_of(result, "problems"), behind = number_of(result, "not_indexed");
+    bool      ended = warn_of_certificate(cli, result);
     char      waiting[80] = "";
 
     if (behind > 0)
@@ -200,7 +220,7 @@ int command_check(struct cli *cli)
                    number_of(result, "accounts"), number_of(result, "mailboxes"), number_of(result, "messages"),
                    number_of(result, "records"), problems, waiting);
     json_decref(result);
-    return problems == 0 ? DONE : FAILED;
+    return problems == 0 && !ended ? DONE : FAILED;
 }
 
 int command_rebuild(struct cli *cli)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/encode.h"
+#include "base/io.h"
 
 #define FIRST_LINE "posthorn-drop 1\n"
 
@@ -112,7 +113,7 @@ bool maildrop_create(const char *folder, struct maildrop_file *out, struct fail 
 bool maildrop_commit(struct maildrop_file *f, struct fail *why)
 {
     /* The mark and the bytes reach the disk with one sync; the name did when the file was made, or with it. */
-    bool ok = fchmod(f->fd, 0740) == 0 && fsync(f->fd) == 0;
+    bool ok = fchmod(f->fd, 0740) == 0 && io_fsync(f->fd) == 0;
     int  errnum = errno;
 
     if (ok) {

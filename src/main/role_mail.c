@@ -13,6 +13,7 @@
 #include "content/client.h"
 #include "deliver/home.h"
 #include "deliver/srs.h"
+#include "main/certificate.h"
 #include "main/config.h"
 #include "main/control.h"
 #include "main/folder_lock.h"
@@ -339,6 +340,14 @@ static bool open_home(struct mail_work *w, struct config *c, struct fail *why)
     return w->home_ipc != NULL;
 }
 
+static void warn_of_certificate(const struct mail_work *w)
+{
+    struct certificate_warning warning = certificate_warning(w->config);
+
+    if (warning.text[0] != '\0')
+        log_event(LOG_WARNING, "tls.certificate", LOG_CSTR("warning", warning.text));
+}
+
 static bool open_network(struct mail_work *w, struct config *c, const struct role_start *start, struct fail *why)
 {
     if (start->listener_count != c->listener_count)
@@ -353,6 +362,7 @@ static bool open_network(struct mail_work *w, struct config *c, const struct rol
         w->tls = w->remote_keys != NULL ? tls_context_create_remote(c->certificate, &w->signer, why) : NULL;
         if (w->tls == NULL)
             return false;
+        warn_of_certificate(w);
     }
     w->net = net_create(&c->net, why);
     if (w->net == NULL)
@@ -397,6 +407,7 @@ static void reload_certificate(struct mail_work *w)
         log_event(LOG_INFO, "tls.reloaded", LOG_CSTR("certificate", w->config->certificate));
     else
         log_event(LOG_ERROR, "tls.reload_failed", LOG_FAIL(&why));
+    warn_of_certificate(w);
 }
 
 /* A role that is there (again); takes the descriptor. */

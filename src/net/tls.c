@@ -9,6 +9,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
+#include <time.h>
 
 #include "base/fail.h"
 #include "net/tls_signer.h"
@@ -147,10 +148,54 @@ struct tls_context *tls_context_create_remote(const char *certificate_path, cons
     return create(certificate_path, NULL, signer, why);
 }
 
+/* Of which key and length of hash is the signature that a handshake by TLS 1.3 would ask for (RFC 8446 section 4.2.3)? */
+static uint16_t scheme_of(const EVP_PKEY *key, size_t *hash_bytes)
+{
+    *hash_bytes = 32;
+    if (EVP_PKEY_get_base_id(key) != EVP_PKEY_EC)
+        return 0x0804; /* rsa_pss_rsae_sha256 */
+    if (EVP_PKEY_get_bits(key) <= 256)
+        return 0x0403;
+    *hash_bytes = EVP_PKEY_get_bits(key) <= 384 ? 48 : 64;
+    return *hash_bytes == 48 ? 0x0503 : 0x0603;
+}
+
+/*
+ * Has who signs the key of this certificate?  Else every handshake would fail from now on.  It looks into its files once
+ * a second at most: so it is asked twice.
+ */
+static bool key_is_there(const struct tls_signer *signer, const SSL_CTX *ctx, struct fail *why)
+{
+    const EVP_PKEY *key = X509_get0_pubkey(SSL_CTX_get0_certificate(ctx));
+    const struct timespec pause = {.tv_sec = 1, .tv_nsec = 200 * 1000 * 1000};
+    unsigned char id[TLS_KEY_ID_BYTES];
+    char hash[TLS_TRANSCRIPT_MAX] = "";
+    size_t hash_bytes;
+    struct tls_signing what = {.kind = TLS_SIGN_CERTIFICATE_VERIFY, .scheme = scheme_of(key, &hash_bytes)};
+    struct buf signature;
+
+    if (!tls_key_id(key, id))
+        return openssl_failed(why, "key");
+    what.key = slice_make((const char *)id, sizeof id);
+    what.input = slice_make(hash, hash_bytes);
+    buf_init(&signature, TLS_SIGNATURE_MAX);
+    bool ok = signer->sign(signer->ctx, &what, &signature, why);
+    if (!ok) {
+        (void)nanosleep(&pause, NULL);
+        ok = signer->sign(signer->ctx, &what, &signature, why);
+    }
+    buf_finish(&signature);
+    return ok || fail_at(why, "its key");
+}
+
 bool tls_context_reload(struct tls_context *t, struct fail *why)
 {
     SSL_CTX *fresh = load(t->certificate_path, t->key_path, t->signer, why);
 
+    if (fresh != NULL && t->signer != NULL && !key_is_there(t->signer, fresh, why)) {
+        SSL_CTX_free(fresh);
+        fresh = NULL;
+    }
     if (fresh == NULL)
         return fail_at(why, "certificate not reloaded");
     (void)pthread_mutex_lock(&t->lock);

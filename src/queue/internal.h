@@ -46,7 +46,7 @@ enum { SQL_COUNTS, SQL_SET_COUNTS, SQL_IS_TAKEN, SQL_ADD_TAKEN, SQL_TRIM_TAKEN, 
        SQL_SET_LEFT, SQL_SET_LOOK, SQL_DROP_MESSAGE, SQL_HAS_MESSAGE, SQL_LOOKS, SQL_ADD_RECIPIENT, SQL_GROUP, SQL_DROP_RECIPIENT,
        SQL_DEFER, SQL_SET_NEXT, SQL_MOVE, SQL_LANES, SQL_LANE_ITEMS, SQL_OF_MESSAGE, SQL_HEADS, SQL_DESTINATION, SQL_DESTINATION_NAME,
        SQL_ADD_DESTINATION, SQL_SET_DESTINATION, SQL_WAKE_DESTINATION, SQL_DROP_DESTINATION, SQL_FEED, SQL_HAS_RECIPIENT, SQL_EACH, SQL_UNDO,
-       SQL_LAST_ID, SQL_COUNT };
+       SQL_LAST_ID, SQL_BACK_TRIED, SQL_BACK_UNTRIED, SQL_BACK_MESSAGES, SQL_BACK_DESTINATIONS, SQL_COUNT };
 extern const struct db_schema queue_schema;
 
 struct destination;
@@ -160,6 +160,7 @@ struct queue {
     int64_t swept, reclaimed;
     volume_ref scan_end;
     int64_t opened;
+    int64_t clock_ahead; /* of the clock that never jumps, in seconds; 0: nobody has looked (clock.c) */
     pthread_t committer, tender, homer, scanner;
     unsigned leases;
     bool home_held, home_busy; /* held: nothing goes home (backup.c) */
@@ -253,6 +254,10 @@ struct queue_outcome *settle_keep_outcomes(struct queue_claim *c, const struct q
 extern const struct queue_outcome settle_returned;
 /* Seconds to wait after so many attempts have failed, with jitter. */
 int64_t settle_back_off(const struct queue *q, unsigned attempts);
+
+/* ---- clock.c ---- */
+/* From time to time, and first before anything is scheduled: was the clock set?  Without a lock. */
+void clock_watch(struct queue *q, int64_t now);
 
 /* ---- commit.c ---- */
 void commit_start(struct queue *q, struct op *o);

@@ -76,6 +76,15 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_FEED] = "SELECT id, name, next, failures, reason FROM destination WHERE (next, id) > (?1, ?2) AND next <= ?3"
                  " ORDER BY next, id LIMIT ?4",
 
+    /* ?1: now; what lies behind ?2 was written when the clock was ahead.  All rows are looked at: it is rare. */
+    [SQL_BACK_TRIED] = "UPDATE recipient SET next = ?1 + (next - last), last = ?1 WHERE attempts > 0 AND last > ?2 AND next >= last"
+                       " AND next < 9223372036854775807",
+    [SQL_BACK_UNTRIED] = "UPDATE recipient SET next = ?1 WHERE attempts = 0 AND next > ?2 AND next <="
+                         " (SELECT received + 5 FROM message m WHERE m.id = recipient.message)",
+    [SQL_BACK_MESSAGES] = "UPDATE message SET received = iif(received > ?2, ?1, received), look = iif(received > ?2, look - (received - ?1), min(look, expires)),"
+                          " expires = iif(received > ?2, expires - (received - ?1), expires)",
+    [SQL_BACK_DESTINATIONS] = "UPDATE destination SET next = ?1 WHERE next > ?2",
+
     [SQL_EACH] = "SELECT id, delivery, size, sender, trace, options, received, expires, first, total, account FROM message WHERE id > ?1 ORDER BY id LIMIT ?2",
 };
 

@@ -291,6 +291,11 @@ void *tend_run(void *queue)
     (void)pthread_mutex_lock(&q->lock);
     while (!q->stopping) {
         int64_t now = clock_now();
+        if (now != ticked) {
+            (void)pthread_mutex_unlock(&q->lock);
+            clock_watch(q, now);
+            (void)pthread_mutex_lock(&q->lock);
+        }
         schedule_wakes_due(q, now);
         for (int p = 0; p < PLACES; p++)
             schedule_unpark(q, (enum place)p);

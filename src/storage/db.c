@@ -48,7 +48,8 @@ bool db_failed(struct db *d, int status, const char *doing, struct fail *why)
         return fail_internal(why, FAIL_TEMP, FAIL_OUT_OF_SERVICE, "", "%s: %s: somebody else has it open",
                              d->path, doing);
     if (primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB) /* it will not be better for waiting */
-        return fail_internal(why, FAIL_PERM, FAIL_DAMAGED, "", "%s: %s: %s", d->path, doing, text);
+        return fail_internal(why, FAIL_PERM, FAIL_DAMAGED, "", "%s: %s; docs/faults.md says what brings it back (%s)",
+                             d->path, text, doing);
     if (primary == SQLITE_IOERR && status != SQLITE_IOERR_READ && status != SQLITE_IOERR_SHORT_READ) {
         d->out_of_service = true;
         db_drop_cached(d->path, false);
@@ -121,7 +122,7 @@ static bool sync_wal(struct db *d, struct fail *why)
 
     if (fd < 0)
         return errno == ENOENT || fail_errno(why, errno, "%s", wal);
-    if (fstat(fd, &st) != 0 || fdatasync(fd) != 0)
+    if (fstat(fd, &st) != 0 || io_fdatasync(fd) != 0)
         return fail_errno(why, errno, "%s", wal);
     d->wal_bytes = (uint64_t)st.st_size;
     return true;

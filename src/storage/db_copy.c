@@ -103,7 +103,7 @@ static bool put_in_place(const struct db_copy *c, struct fail *why)
     SCOPED(scoped_close) int fd = open(c->temp_path, O_RDWR | O_CLOEXEC);
     SCOPED(scoped_free) char *copy = xstrdup(c->to_path);
 
-    if (fd < 0 || fsync(fd) != 0)
+    if (fd < 0 || io_fsync(fd) != 0)
         return fail_errno(why, errno, "%s", c->temp_path);
     if (rename(c->temp_path, c->to_path) != 0)
         return fail_errno(why, errno, "%s", c->to_path);

@@ -97,6 +97,8 @@ bool file_pread(int fd, void *out, size_t n, uint64_t at, size_t *got, struct fa
         ssize_t more = pread(fd, (char *)out + done, n - done, (off_t)(at + done));
         if (more < 0 && errno == EINTR)
             continue;
+        if (more < 0 && errno == EIO) /* a bad sector: not better for trying again at once */
+            return fail_internal(why, FAIL_TEMP, FAIL_DAMAGED, "", "reading a volume: %s", errno_text(EIO));
         if (more < 0)
             return fail_errno(why, errno, "reading a volume");
         if (more == 0)

@@ -144,7 +144,7 @@ static bool tidy(struct volumes *v, uint32_t id, bool *empty, struct fail *why)
     }
     if (!good)
         log_event(LOG_ERROR, "storage.volume.header", LOG_U64("volume", id));
-    if ((end < size && ftruncate(fd, (off_t)end) != 0) || fsync(fd) != 0)
+    if ((end < size && ftruncate(fd, (off_t)end) != 0) || io_fsync(fd) != 0)
         return fail_errno(why, errno, "%s/%s", v->dir, name.text);
     return true;
 }

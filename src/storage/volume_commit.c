@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/block.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "storage/volume_internal.h"
 
@@ -130,7 +131,7 @@ static void lead(struct volumes *v, struct volume *vol)
     vol->syncing = true;
     (void)pthread_mutex_unlock(&v->lock);
     block_begin();
-    int failed = fdatasync(vol->fd) != 0 ? errno : 0;
+    int failed = io_fdatasync(vol->fd) != 0 ? errno : 0;
     block_end();
     (void)pthread_mutex_lock(&v->lock);
     vol->syncing = false;

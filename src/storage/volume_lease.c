@@ -173,7 +173,7 @@ static bool make_marker(const struct volumes *v, uint32_t id, struct fail *why)
     volume_header_put(&h, header);
     return io_pwrite_all(fd, slice_make(header, sizeof header), 0, why) &&
            volume_put_marker(&h.tag, fd, id, VOLUME_HEADER_BYTES, RECORD_BYTES_MIN, VOLUME_HEADER_BYTES, STORED_END, why) &&
-           ((fsync(fd) == 0 && fsync(v->dir_fd) == 0) || fail_errno(why, errno, "%s/%s", v->dir, name.text));
+           ((io_fsync(fd) == 0 && io_fsync(v->dir_fd) == 0) || fail_errno(why, errno, "%s/%s", v->dir, name.text));
 }
 
 bool volumes_skip(const char *dir, uint32_t count, struct fail *why)

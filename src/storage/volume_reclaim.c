@@ -245,7 +245,7 @@ static bool punch(struct reclaim *r, const struct released *rel, struct fail *wh
         buf_init(&header, RECORD_FIXED_BYTES);
         record_header_put(&header, &file->header.tag, &gone, NULL, NULL);
         ok = io_pwrite_all(fd, buf_slice(&header), at, why) &&
-             (fdatasync(fd) == 0 || fail_errno(why, errno, "%s/%s", v->dir, name.text)) &&
+             (io_fdatasync(fd) == 0 || fail_errno(why, errno, "%s/%s", v->dir, name.text)) &&
              (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(at + RECORD_FIXED_BYTES),
                         (off_t)(l.h.record_bytes - RECORD_BYTES_MIN)) == 0 ||
               fail_errno(why, errno, "%s/%s: punching a hole", v->dir, name.text));
@@ -322,7 +322,7 @@ static bool finish_draft(struct draft *d)
     volume_header_put(&h, header);
     return io_pwrite_all(d->fd, buf_slice(&d->table), d->end, d->why) &&
            io_pwrite_all(d->fd, slice_make(header, sizeof header), 0, d->why) &&
-           (fsync(d->fd) == 0 || fail_errno(d->why, errno, "compacting volume %08x", d->file->id));
+           (io_fsync(d->fd) == 0 || fail_errno(d->why, errno, "compacting volume %08x", d->file->id));
 }
 
 /* The draft takes the volume's place; a draft without records removes it. */
@@ -337,7 +337,7 @@ static bool put_draft_in_place(struct volumes *v, const struct draft *d, const c
 
     int failed =
         remove ? unlinkat(v->dir_fd, name.text, 0) : renameat(v->dir_fd, draft_name, v->dir_fd, name.text);
-    if (failed != 0 || fsync(v->dir_fd) != 0)
+    if (failed != 0 || io_fsync(v->dir_fd) != 0)
         return fail_errno(why, errno, "%s/%s", v->dir, name.text);
     files_forget(&v->files, d->file->id);
     return true;

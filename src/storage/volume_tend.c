@@ -44,7 +44,7 @@ static bool make_file(const struct volumes *v, struct volume *vol, struct fail *
     volume_header_put(&h, header);
     if (io_pwrite_all(vol->fd, slice_make(header, sizeof header), 0, why)) {
         vol->zero_fd = openat(v->dir_fd, name.text, O_WRONLY | O_CLOEXEC);
-        if (vol->zero_fd >= 0 && fsync(vol->fd) == 0 && fsync(v->dir_fd) == 0)
+        if (vol->zero_fd >= 0 && io_fsync(vol->fd) == 0 && io_fsync(v->dir_fd) == 0)
             return true;
         (void)fail_errno(why, errno, "%s/%s", v->dir, name.text);
     }
@@ -145,7 +145,7 @@ static void prewrite(struct volumes *v, struct volume *vol, const char *zeros)
         (void)pthread_cond_broadcast(&v->changed);
     }
     (void)pthread_mutex_unlock(&v->lock);
-    bool ok = fdatasync(vol->zero_fd) == 0;
+    bool ok = io_fdatasync(vol->zero_fd) == 0;
     (void)pthread_mutex_lock(&v->lock);
     if (!ok)
         volume_seal(v, vol);
@@ -165,7 +165,7 @@ static void retire(struct volumes *v, struct volume *vol)
         (void)!ftruncate(vol->fd, (off_t)end);
     } else if (!volume_put_marker(&vol->tag, vol->fd, vol->id, end, RECORD_BYTES_MIN, end, STORED_END,
                                   NULL) ||
-               ftruncate(vol->fd, (off_t)(end + RECORD_BYTES_MIN)) != 0 || fsync(vol->fd) != 0) {
+               ftruncate(vol->fd, (off_t)(end + RECORD_BYTES_MIN)) != 0 || io_fsync(vol->fd) != 0) {
         /* Every record in it is on disk already; it only looks as after a crash. */
         log_event(LOG_WARNING, "storage.volume.end", LOG_U64("volume", vol->id));
     }

@@ -6,7 +6,11 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "store/internal.h"
+
+enum { DAMAGED_MS = 600 * 1000 }; /* then it is tried again: some disks recover */
 
 struct store_body {
     _Atomic uint32_t refs;
@@ -48,6 +52,33 @@ uint64_t store_body_size(const struct store_body *b)
     return b->size;
 }
 
+/* Remembered, so that who asks again is told before a length is promised. */
+static void note_damaged(struct store_body *b, const struct fail *why)
+{
+    struct store *st = b->store;
+    struct fail known;
+
+    if (why == NULL || why->reason != FAIL_DAMAGED || !store_body_intact(b, &known))
+        return;
+    log_event(LOG_ERROR, "store.damaged", LOG_HEX("record", b->ref), LOG_FAIL(why),
+              LOG_CSTR("do", "posthorn check names what is damaged; a backup has it (posthorn restore)"));
+    unsigned at = atomic_fetch_add(&st->damaged_count, 1) % STORE_DAMAGED;
+    atomic_store(&st->damaged_at[at], clock_mono_ms());
+    atomic_store(&st->damaged[at], b->ref);
+}
+
+bool store_body_intact(const struct store_body *b, struct fail *why)
+{
+    const struct store *st = b->store;
+    unsigned count = atomic_load_explicit(&st->damaged_count, memory_order_relaxed);
+
+    for (unsigned i = 0; i < count && i < STORE_DAMAGED; i++) {
+        if (atomic_load(&st->damaged[i]) == b->ref && clock_mono_ms() - atomic_load(&st->damaged_at[i]) < DAMAGED_MS)
+            return fail_internal(why, FAIL_PERM, FAIL_DAMAGED, "", "record %llx was found damaged", (unsigned long long)b->ref);
+    }
+    return true;
+}
+
 bool store_body_read(struct store_body *b, uint64_t offset, void *out, size_t n, struct fail *why)
 {
     char *to = out;
@@ -63,7 +94,10 @@ bool store_body_read(struct store_body *b, uint64_t offset, void *out, size_t n,
         n -= head;
         offset += head;
     }
-    return n == 0 || volume_read(b->store->volumes, b->ref, offset - b->prefix_len, to, n, why);
+    if (n == 0 || volume_read(b->store->volumes, b->ref, offset - b->prefix_len, to, n, why))
+        return true;
+    note_damaged(b, why);
+    return false;
 }
 
 bool store_has_space(struct store *st, uint64_t bytes, struct fail *why)

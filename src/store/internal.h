@@ -102,8 +102,13 @@ struct account {
     _Atomic int64_t used_ms; /* also read without it */
 };
 
+enum { STORE_DAMAGED = 64 };
+
 struct store {
     char *dir;
+    _Atomic uint64_t damaged[STORE_DAMAGED]; /* records that could not be read (body.c), the latest */
+    _Atomic int64_t damaged_at[STORE_DAMAGED];   /* clock_mono_ms */
+    _Atomic unsigned damaged_count;
     struct volumes *volumes;
     struct store_limits limits;
     const struct text_source *text_source; /* NULL: HTML is looked at as it is */

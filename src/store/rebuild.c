@@ -180,7 +180,7 @@ static bool copy_file(const char *from, const char *to, struct fail *why)
         if (!io_write_all(out, slice_make(piece, (size_t)n), why))
             return false;
     }
-    if (n < 0 || fsync(out) != 0)
+    if (n < 0 || io_fsync(out) != 0)
         return fail_errno(why, errno, "%s to %s", from, to);
     return true;
 }

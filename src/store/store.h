@@ -340,6 +340,8 @@ struct store_body *store_body_open(struct store *st, uint64_t ref, struct slice 
 struct store_body *store_body_ref(struct store_body *b);
 void store_body_release(struct store_body **b);
 uint64_t store_body_size(const struct store_body *b);
+/* false, FAIL_DAMAGED: a read in the last ten minutes has found it damaged.  To be asked before an answer promises its length. */
+bool store_body_intact(const struct store_body *b, struct fail *why);
 bool store_body_read(struct store_body *b, uint64_t offset, void *out, size_t n, struct fail *why);
 struct store *account_store(struct account *a);
 

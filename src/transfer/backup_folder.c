@@ -232,7 +232,7 @@ bool backup_copy_bytes(int in, int out, uint64_t bytes, uint64_t *copied, char d
     if (!copy_pieces(in, out, bytes, copied, &state, moved, why))
         return false;
     digest_text(&state, digest);
-    if (out >= 0 && (ftruncate(out, (off_t)*copied) != 0 || (*copied >= SYNC_ALONE && fsync(out) != 0)))
+    if (out >= 0 && (ftruncate(out, (off_t)*copied) != 0 || (*copied >= SYNC_ALONE && io_fsync(out) != 0)))
         return fail_errno(why, errno, "write");
     return true;
 }
@@ -288,7 +288,7 @@ bool backup_file_copy(const struct backup_folder *f, const struct backup_file *f
 
     if (out < 0 || fchmod(out, mode) != 0)
         return fail_errno(why, errno, "%s", path);
-    if (check_copy(f, file, out, moved, why) && (fsync(out) == 0 || fail_errno(why, errno, "%s", path)))
+    if (check_copy(f, file, out, moved, why) && (io_fsync(out) == 0 || fail_errno(why, errno, "%s", path)))
         return true;
     (void)unlink(path);
     return false;

@@ -158,7 +158,7 @@ static bool drop_older(const struct backup_writer *w, unsigned keep, struct fail
     for (size_t i = keep; i < count; i++)
         if (unlinkat(w->folder->fd, backup_list_name(numbers[i]).text, 0) != 0)
             return fail_errno(why, errno, "%s/%s", w->folder->path, backup_list_name(numbers[i]).text);
-    return count <= keep || fsync(w->folder->fd) == 0 || fail_errno(why, errno, "%s", w->folder->path);
+    return count <= keep || io_fsync(w->folder->fd) == 0 || fail_errno(why, errno, "%s", w->folder->path);
 }
 
 static int by_name(const void *a, const void *b)

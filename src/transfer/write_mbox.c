@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/io.h"
 #include "message/header.h"
 #include "transfer/from_line.h"
 #include "transfer/writer_internal.h"
@@ -295,7 +296,7 @@ bool mbox_end(struct writer *w, struct fail *why)
     else
         add_base(&text, b);
     if ((b->base_at != 0 && fseeko(b->file, (off_t)b->base_at, SEEK_SET) != 0) || fwrite(text.data, 1, text.len, b->file) != text.len ||
-        fflush(b->file) != 0 || fsync(fileno(b->file)) != 0)
+        fflush(b->file) != 0 || io_fsync(fileno(b->file)) != 0)
         ok = fail_errno(why, errno, "writing");
     buf_finish(&text);
     return ok;

@@ -41,6 +41,7 @@ CASES = [
     ("account-sync-often", "sync EIO 0 20 mail.db-wal", 2000, "some"),
     ("account-write-once", "write EIO 0 1 mail.db-wal", 2000, "some"),
     ("account-full", "write ENOSPC 0 0 mail.db-wal", 2000, "some"),
+    ("node-full", "write ENOSPC 0 0 node.db-wal", 2000, "all"),
     ("index-full", "write ENOSPC 0 0 index.db", 2000, "all"),
     ("index-broken", "write EIO 0 0 index.db", 2000, "all"),
     ("index-none-new", "open ENOSPC 0 0 index.db", 2000, "all"),

@@ -23,6 +23,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -366,16 +367,29 @@ int epoll_wait(int fd, struct epoll_event *events, int most, int timeout)
     return interrupted() ? -1 : real(fd, events, most, timeout);
 }
 
+/* Linux interrupts no fsync of a local file, and SQLite would not ask again: what is tried is our own. */
+static bool is_database(int fd)
+{
+    char link[40], path[4096];
+    int before = errno;
+
+    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, sizeof path - 1);
+    errno = before;
+    path[n > 0 ? n : 0] = '\0';
+    return strstr(path, ".db") != NULL;
+}
+
 int fdatasync(int fd)
 {
     REAL(fdatasync);
-    return interrupted() ? -1 : real(fd);
+    return !is_database(fd) && interrupted() ? -1 : real(fd);
 }
 
 int fsync(int fd)
 {
     REAL(fsync);
-    return interrupted() ? -1 : real(fd);
+    return !is_database(fd) && interrupted() ? -1 : real(fd);
 }
 
 /* Programs built without 64 in the names (SQLite's package may be) come by these. */
