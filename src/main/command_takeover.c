@@ -11,13 +11,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "auth/control.h"
-#include "base/map.h"
 #include "base/scoped.h"
 #include "main/ask.h"
 #include "main/config.h"
 #include "main/moving.h"
-#include "main/reach.h"
+#include "main/takeover_box.h"
 #include "main/takeover_config.h"
 #include "transfer/dovecot.h"
 #include "transfer/files.h"
@@ -25,47 +23,6 @@
 #include "transfer/mbox_source.h"
 
 enum { ARENA_MOST = 1 << 30, NAMES_MOST = 64 << 20, INCLUDES_MOST = 10 };
-
-struct list {
-    struct slice *items;
-    size_t count, room;
-};
-
-struct person {
-    struct dovecot_user user;
-    struct slice address;
-    uint64_t id;
-};
-
-struct alias {
-    struct slice address, members; /* separated by blanks */
-};
-
-struct grant {
-    struct slice address, sender; /* sender: an address, or "@domain" */
-};
-
-struct note {
-    const char *what, *reason;
-};
-
-struct box {
-    struct cli *cli;
-    const char *root;
-    struct arena arena;
-    struct postfix *postfix;
-    struct dovecot *dovecot;
-    struct slice local, wanted; /* local: where names without a domain are; wanted: --domain, empty: all */
-    struct list domains;
-    struct buf names;
-    struct person *people;
-    struct map addresses; /* theirs, in small letters */
-    struct alias *aliases;
-    struct grant *grants;
-    struct note *notes;
-    size_t people_count, people_room, alias_count, alias_room, grant_count, grant_room, note_count, note_room;
-    unsigned made, kept; /* hashes set, and left because the account was used */
-};
 
 /* Room for one more at the end of an array that lives in the arena. */
 static void *one_more(struct box *b, void *items, size_t count, size_t *room, size_t size)
@@ -91,7 +48,7 @@ static void note(void *ctx, const char *what, const char *reason)
     b->notes[b->note_count++] = (struct note){arena_cstr(&b->arena, slice_of(what)), arena_cstr(&b->arena, slice_of(reason))};
 }
 
-static void note_slice(struct box *b, struct slice what, const char *reason)
+void takeover_note(struct box *b, struct slice what, const char *reason)
 {
     note(b, arena_cstr(&b->arena, what), reason);
 }
@@ -133,7 +90,7 @@ static void add_name(void *ctx, struct slice key, struct slice value)
 
     (void)value;
     if (slice_starts(key, SLICE("@")))
-        note_slice(b, key, "is a mailbox for a whole domain: posthorn alias add @DOMAIN ACCOUNT does the same");
+        takeover_note(b, key, "is a mailbox for a whole domain: posthorn alias add @DOMAIN ACCOUNT does the same");
     else if (slice_find_char(key, '@') < key.len)
         buf_add(&b->names, key), buf_add_char(&b->names, ' ');
 }
@@ -176,11 +133,11 @@ static void add_person(void *ctx, const struct dovecot_user *u)
 
     if (slice_find_char(address, '@') == address.len || !has(&b->domains, domain_of(address))) {
         if (is_wanted(b->wanted, domain_of(address)) || slice_find_char(address, '@') == address.len)
-            note_slice(b, address, "has no domain that Postfix receives mail for");
+            takeover_note(b, address, "has no domain that Postfix receives mail for");
         return;
     }
     if (is_person(b, address)) {
-        note_slice(b, address, "is there twice, as a name with its domain and as one without: the first counts");
+        takeover_note(b, address, "is there twice, as a name with its domain and as one without: the first counts");
         return;
     }
     char *key = small(address);
@@ -189,7 +146,7 @@ static void add_person(void *ctx, const struct dovecot_user *u)
     b->people = one_more(b, b->people, b->people_count, &b->people_room, sizeof *b->people);
     b->people[b->people_count++] = (struct person){.user = *u, .address = address};
     if (u->hash.len == 0)
-        note_slice(b, address, "has no password that could be read: posthorn account passwd sets one");
+        takeover_note(b, address, "has no password that could be read: posthorn account passwd sets one");
 }
 
 static void add_members(struct box *b, struct slice address, struct slice value, unsigned depth, struct buf *members);
@@ -202,7 +159,7 @@ static void include_members(struct box *b, struct slice address, struct slice pa
     bool there = false, fit = slice_starts(path, SLICE("/")) && depth < INCLUDES_MOST;
 
     if (!fit || !box_file(b->root, path, &b->arena, &text, &there, &why) || !there)
-        note_slice(b, arena_printf(&b->arena, PRIslice ": :include:" PRIslice, SLICE_ARG(address), SLICE_ARG(path)),
+        takeover_note(b, arena_printf(&b->arena, PRIslice ": :include:" PRIslice, SLICE_ARG(address), SLICE_ARG(path)),
                    !fit ? "is no whole path, or included too deep" : why.text[0] != '\0' ? why.text : "is not there: its members are missing");
     while (text.len > 0) {
         struct slice line = slice_trim(slice_cut(&text, '\n'));
@@ -220,7 +177,7 @@ static void add_members(struct box *b, struct slice address, struct slice value,
         if (slice_starts_nocase(member, include))
             include_members(b, address, slice_from(member, include.len), depth, members);
         else if (strchr("|/:\"@", member.ptr[0]) != NULL)
-            note_slice(b, arena_printf(&b->arena, PRIslice ": " PRIslice, SLICE_ARG(address), SLICE_ARG(w)),
+            takeover_note(b, arena_printf(&b->arena, PRIslice ": " PRIslice, SLICE_ARG(address), SLICE_ARG(w)),
                        w.ptr[0] == '@' ? "leads to a whole domain: make an alias for each address" : "is no address: commands and files are not carried");
         else
             buf_addf(members, "%s" PRIslice, members->len > 0 ? " " : "", SLICE_ARG(with_domain(b, member)));
@@ -250,13 +207,13 @@ static void add_alias(void *ctx, struct slice key, struct slice value)
         return;
     if (!has(&b->domains, domain_of(address))) {
         if (is_wanted(b->wanted, domain_of(address)))
-            note_slice(b, address, "is an alias of a domain that Postfix does not receive mail for");
+            takeover_note(b, address, "is an alias of a domain that Postfix does not receive mail for");
         return;
     }
     if (!take_members(b, address, value, &a) || slice_eq_nocase(a.members, address))
         return;
     if (is_person(b, address)) {
-        note_slice(b, address, "has an account and leads elsewhere too: its owner's Sieve script, or an account of another name, does that");
+        takeover_note(b, address, "has an account and leads elsewhere too: its owner's Sieve script, or an account of another name, does that");
         return;
     }
     b->aliases = one_more(b, b->aliases, b->alias_count, &b->alias_room, sizeof *b->aliases);
@@ -284,7 +241,7 @@ static void add_grants(void *ctx, struct slice key, struct slice value)
             continue;
         if (!is_person(b, login)) {
             if (is_wanted(b->wanted, domain_of(login)))
-                note_slice(b, arena_printf(&b->arena, "smtpd_sender_login_maps: " PRIslice, SLICE_ARG(sender)),
+                takeover_note(b, arena_printf(&b->arena, "smtpd_sender_login_maps: " PRIslice, SLICE_ARG(sender)),
                            arena_cstr(&b->arena, arena_printf(&b->arena, "may be sent as by " PRIslice ", who has no account", SLICE_ARG(w))));
             continue;
         }
@@ -414,163 +371,7 @@ static void print_plan(const struct box *b)
         printf("    %s: %s\n", b->notes[i].what, b->notes[i].reason);
 }
 
-/* ---- doing it ---- */
-
-static json_t *text_json(struct slice s)
-{
-    return json_stringn(s.ptr, s.len);
-}
-
-static bool request(struct reach *r, json_t *what, json_t **result, struct fail *why)
-{
-    json_t *answer = NULL;
-    bool ok = what != NULL ? reach_ask(r, what, &answer, why)
-                           : fail_set(why, FAIL_PERM, FAIL_INVALID, "a name that is no UTF-8");
-
-    if (ok && result != NULL)
-        *result = answer;
-    else
-        json_decref(answer);
-    return ok;
-}
-
-static bool used_one(void *ctx, const struct auth_credential *k)
-{
-    if (k->last_used > 0)
-        (void)idmap_put(ctx, k->account, ctx);
-    return true;
-}
-
-/* An account that was used here keeps the password it has. */
-static void set_hash(struct box *b, struct reach *r, const struct person *p, const struct idmap *used)
-{
-    struct fail why;
-
-    if (p->user.hash.len == 0)
-        return;
-    if (idmap_get(used, p->id) != NULL)
-        b->kept++;
-    else if (auth_control_set_hash(r->auth, p->id, p->address, p->user.hash, &why))
-        b->made++;
-    else
-        note_slice(b, p->address, arena_cstr(&b->arena, arena_printf(&b->arena, "comes without its password: %s", why.text)));
-}
-
-static void make_account(struct box *b, struct reach *r, struct person *p, const struct idmap *used)
-{
-    json_t *account = NULL;
-    struct fail why;
-
-    if (!request(r, json_pack("{s:s, s:o}", "do", "account.find", "address", text_json(p->address)), &account, &why) &&
-        !request(r, json_pack("{s:s, s:o}", "do", "account.add", "address", text_json(p->address)), &account, &why)) {
-        note_slice(b, p->address, why.text);
-        return;
-    }
-    p->id = (uint64_t)json_integer_value(json_object_get(account, "id"));
-    json_decref(account);
-    set_hash(b, r, p, used);
-    if (p->user.quota > 0 && !request(r, json_pack("{s:s, s:o, s:I}", "do", "account.quota", "address", text_json(p->address), "storage",
-                                                   (json_int_t)p->user.quota), NULL, &why))
-        note_slice(b, p->address, why.text);
-}
-
-static bool json_is(const json_t *value, struct slice text)
-{
-    return slice_eq_nocase(slice_make(json_string_value(value), json_string_length(value)), text);
-}
-
-static bool alias_is_there(const json_t *aliases, struct slice address, struct slice member)
-{
-    const json_t *row, *one;
-    size_t i, k;
-
-    json_array_foreach (aliases, i, row)
-        if (json_is(json_object_get(row, "address"), address))
-            json_array_foreach (json_object_get(row, "members"), k, one)
-                if (json_is(one, member))
-                    return true;
-    return false;
-}
-
-static void make_alias(struct box *b, struct reach *r, const struct alias *a, const json_t *there)
-{
-    struct slice rest = a->members;
-    struct fail why;
-
-    for (struct slice w = postfix_word(&rest); w.len > 0; w = postfix_word(&rest))
-        if (!alias_is_there(there, a->address, w) &&
-            !request(r, json_pack("{s:s, s:o, s:[o]}", "do", "alias.add", "address", text_json(a->address), "members", text_json(w)), NULL, &why))
-            note_slice(b, a->address, why.text);
-}
-
-static bool grant_is_there(struct reach *r, const struct grant *g)
-{
-    json_t *result = NULL;
-    const json_t *one;
-    struct fail why;
-    bool there = false;
-    size_t i;
-
-    if (request(r, json_pack("{s:s, s:o}", "do", "account.sender_list", "address", text_json(g->address)), &result, &why))
-        json_array_foreach (json_object_get(result, "senders"), i, one)
-            there = there || json_is(one, g->sender);
-    json_decref(result);
-    return there;
-}
-
-static void make_grant(struct box *b, struct reach *r, const struct grant *g)
-{
-    struct fail why;
-
-    if (!grant_is_there(r, g) &&
-        !request(r, json_pack("{s:s, s:o, s:o}", "do", "account.sender_add", "address", text_json(g->address), "sender", text_json(g->sender)),
-                 NULL, &why))
-        note_slice(b, arena_printf(&b->arena, "smtpd_sender_login_maps: " PRIslice, SLICE_ARG(g->sender)), why.text);
-}
-
-static bool make_domains(const struct box *b, struct reach *r, struct fail *why)
-{
-    json_t *result = NULL;
-    const json_t *one;
-    size_t k;
-    bool ok = request(r, json_pack("{s:s}", "do", "domain.list"), &result, why);
-
-    for (size_t i = 0; i < b->domains.count && ok; i++) {
-        bool there = false;
-        json_array_foreach (json_object_get(result, "domains"), k, one)
-            there = there || json_is(one, b->domains.items[i]);
-        ok = there || request(r, json_pack("{s:s, s:o}", "do", "domain.add", "domain", text_json(b->domains.items[i])), NULL, why);
-    }
-    json_decref(result);
-    return ok;
-}
-
-static bool make_all(struct box *b, struct fail *why)
-{
-    struct config *config = NULL;
-    struct reach r;
-    struct idmap used;
-    json_t *aliases = NULL;
-
-    if (!cli_config(b->cli, &config))
-        return fail_set(why, FAIL_PERM, FAIL_OTHER, "no config");
-    idmap_init(&used);
-    reach_init(&r, config);
-    bool ok = reach_auth(&r, why) && auth_control_list(r.auth, used_one, &used, why);
-    ok = ok && make_domains(b, &r, why);
-    for (size_t i = 0; i < b->people_count && ok; i++)
-        make_account(b, &r, &b->people[i], &used);
-    ok = ok && request(&r, json_pack("{s:s}", "do", "alias.list"), &aliases, why);
-    for (size_t i = 0; i < b->alias_count && ok; i++)
-        make_alias(b, &r, &b->aliases[i], json_object_get(aliases, "aliases"));
-    for (size_t i = 0; i < b->grant_count && ok; i++)
-        make_grant(b, &r, &b->grants[i]);
-    json_decref(aliases);
-    idmap_finish(&used);
-    reach_finish(&r);
-    config_destroy(&config);
-    return ok;
-}
+/* ---- mail ---- */
 
 /* What cannot be opened is there: reading it says why. */
 static bool is_there(const struct box *b, const char *path)
@@ -661,7 +462,7 @@ static int takeover(struct box *b)
         return cli_failed(b->cli, &why);
     }
     (void)fflush(stdout);
-    if (!make_all(b, &why))
+    if (!takeover_make(b, &why))
         return cli_failed(b->cli, &why);
     if (!b->cli->json)
         printf("accounts and aliases are there; %u passwords taken over, %u kept because the account is in use here\n", b->made, b->kept);
