@@ -25,6 +25,7 @@ def walk(c, server):
     synchronised(t, "u59@example.test")
     watched(t, "u51@example.test")
     deleted_mailbox(t, "u52@example.test")
+    unshared(t, "u60@example.test")
     moved(t, "u53@example.test")
     full(t, "u54@example.test")
     restore(t, "u55@example.test")
@@ -163,6 +164,22 @@ def deleted_mailbox(t, address):
     c.ok("subscribed", b"Work/Done" in b"".join(m.lsub()[1]))
     c.same("the rest", t.json("undelete", address)["messages"], 1)
     c.same("where it was", subjects(m, "Work"), ["a"])
+    m.logout()
+
+
+def unshared(t, address):
+    """What comes back is not shared as the level above is."""
+    c, m = t.c, t.login(address)
+    m.create("Team")
+    m.setacl("Team", "anyone", "lr")
+    m.create("Team/Private")
+    m.deleteacl("Team/Private", "anyone")
+    t.fill(m, "Team/Private", "secret")
+    m.delete("Team/Private")
+    c.same("of a private mailbox in a shared one", t.json("undelete", address, "--mailbox", "Team/Private")["messages"], 1)
+    c.ok("it is private again", b"anyone" not in m.getacl("Team/Private")[1][0] and b"anyone" in m.getacl("Team")[1][0])
+    m.delete("Team/Private")
+    m.delete("Team")
     m.logout()
 
 
