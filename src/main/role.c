@@ -373,7 +373,7 @@ int role_main(int argc, char **argv)
     struct fail       why;
 
     if (!take_words(argc, argv, &start, listeners)) {
-        fprintf(stderr, "posthorn: --role is for the supervisor's use only\n");
+        (void)fprintf(stderr, "posthorn: --role is for the supervisor's use only\n");
         return 2;
     }
     /* The supervisor stops us in order; a Ctrl-C meant for it reaches the whole foreground group. */

@@ -153,9 +153,10 @@ struct slice ipc_get_line(struct ipc_reader *r, size_t most)
 {
     struct slice s = ipc_get_bytes(r);
 
-    if (!ipc_is_line(s, most))
-        r->failed = true;
-    return r->failed ? (struct slice){0} : s;
+    if (ipc_is_line(s, most))
+        return s;
+    r->failed = true;
+    return (struct slice){0};
 }
 
 bool ipc_at_end(const struct ipc_reader *r)
