@@ -377,6 +377,11 @@ static bool do_annotation(struct act *t)
     return annotation_set(t->a, 0, &one, 1, NULL, &t->why);
 }
 
+static bool is_for_both(uint64_t number)
+{
+    return number % 2 == 0;
+}
+
 /* One to three messages, each to one or both of the actor's accounts. */
 static bool do_deliver(struct act *t)
 {
@@ -385,8 +390,8 @@ static bool do_deliver(struct act *t)
     for (uint64_t i = 0; i < 2; i++)
         begin(t->actor->first + i, "deliver", NOTE_LOOSE);
     for (uint64_t left = 1 + rng_below(t->rng, 3); ok && left > 0; left--) {
-        bool both = rng_below(t->rng, 2) == 0;
         uint64_t number = t->actor->next++;
+        bool both = is_for_both(number);
         struct route_target targets[2];
         for (uint64_t i = 0; i < 2; i++)
             targets[i] = (struct route_target){.local = true, .account = both ? t->actor->first + i : t->id, .address = SLICE("u@x.test")};
@@ -681,6 +686,47 @@ static bool check_account(struct world *w, uint64_t id, const struct promise *p)
     return ok;
 }
 
+static bool is_delivering(const struct promise *p)
+{
+    return p->begun != NULL && !p->done && slice_eq(slice_make(p->begun->payload, p->begun->bytes), SLICE("deliver"));
+}
+
+/* What came to one of two accounts in the deliveries that were under way came to the other: all recipients or none. */
+static bool check_one_of_two(const struct buf *now, const struct buf *other, const struct promise *p)
+{
+    bool ok = true;
+
+    for (size_t at = 0; at + 2 < now->len; at++) {
+        if ((at > 0 && now->data[at - 1] != '\n') || now->data[at] != 'm' || now->data[at + 1] != ' ')
+            continue;
+        uint64_t number = strtoull(now->data + at + 2, NULL, 10);
+        if (!is_for_both(number) || (p->before != NULL && has_message(p->before->payload, p->before->bytes, number)) ||
+            has_message(other->data, other->len, number))
+            continue;
+        printf("message %llu came to one of its two recipients\n", (unsigned long long)number);
+        ok = false;
+    }
+    return ok;
+}
+
+static bool check_both(struct world *w, uint64_t first, const struct promise *promises)
+{
+    struct buf now[2];
+    bool ok = true;
+
+    if (!is_delivering(&promises[first]) || !is_delivering(&promises[first + 1]))
+        return true;
+    for (unsigned i = 0; i < 2; i++) {
+        buf_init(&now[i], SIZE_MAX / 2);
+        ok = show(w, first + i, false, &now[i]) && ok;
+    }
+    for (unsigned i = 0; ok && i < 2; i++)
+        ok = check_one_of_two(&now[i], &now[1 - i], &promises[first + i]);
+    buf_finish(&now[0]);
+    buf_finish(&now[1]);
+    return ok;
+}
+
 /* It can be used: one more message, with a UID that nobody was given. */
 static bool check_use(struct world *w, uint64_t id)
 {
@@ -722,6 +768,8 @@ static bool check(const char *dir, const struct promise *promises, const struct 
         printf("deliveries do not settle\n");
     for (uint64_t id = 1; id <= ACCOUNTS; id++)
         ok = check_account(&w, id, &promises[id]) && ok;
+    for (uint64_t first = 1; first < ACCOUNTS; first += 2)
+        ok = check_both(&w, first, promises) && ok;
     for (uint64_t id = 1; use && id <= ACCOUNTS; id++)
         ok = check_use(&w, id) && ok;
     if (!store_check(w.store, finding, NULL, NULL, &totals, &why) || totals.problems > 0) {
