@@ -150,6 +150,7 @@ static void test_slow_reader(struct fixture *f)
 }
 
 /* 50 MB of one letter from 50 KB: only ever as much as the limit on input, and the line is too long. */
+/* limit: what COMPRESS=DEFLATE inflates at one time */
 static void test_bomb(struct fixture *f)
 {
     static char zeros[100000];

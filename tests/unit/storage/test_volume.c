@@ -200,6 +200,7 @@ static struct seen scan(struct volumes *v, volume_ref from, uint64_t *damaged)
     return s;
 }
 
+/* limit: a frame of a stored message, unpacked by zstd */
 /* Any flipped bit in a record, its padding and its end included, is noticed. */
 static void test_bit_flips(void)
 {
