@@ -15,8 +15,8 @@
 
 enum {
     OVER_WAITING_MOST = 8192, /* nobody asks: then nothing more is tried in this way */
-    OVER_BATCH = 64,
-    OVER_GATHER_MS = 5,
+    OVER_BATCH = 128,
+    OVER_GATHER_MS = 10,
     OVER_WAIT_MS = 1000,
 };
 

@@ -15,7 +15,6 @@ enum { FIRST_RECIPIENTS = 4 };
 static bool is_our_postmaster(const struct smtp_session *s, const struct smtp_path *path)
 {
     struct slice literal = path->domain;
-    const struct sockaddr_storage local = conn_local(s->conn);
     struct net_block block;
 
     if (literal.len < 3 || literal.ptr[0] != '[' || !slice_eq_nocase(path->local, SLICE("postmaster")))
@@ -23,6 +22,7 @@ static bool is_our_postmaster(const struct smtp_session *s, const struct smtp_pa
     literal = slice_sub(literal, 1, literal.len - 2);
     if (slice_starts_nocase(literal, SLICE("IPv6:")))
         literal = slice_from(literal, 5);
+    const struct sockaddr_storage local = conn_local(s->conn); /* asks the kernel: not for every recipient */
     return net_block_parse(literal, &block, NULL) && net_block_contains(&block, &local);
 }
 

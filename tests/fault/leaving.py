@@ -29,7 +29,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from post import HOST, PROGRAM, Lost, Server, free_port_base  # noqa: E402
 
 SENDERS, PUT_OFF = 4, 8  # one of so many messages is put off once
-ON_ITS_WAY = 20 + 64  # at one kill: sessions to one destination, and what nobody was told of
+ON_ITS_WAY = 20 + 128  # at one kill: sessions to one destination, and what nobody was told of
 NUMBER = re.compile(rb"^X-Number: (\d+)\r$", re.M)
 
 
