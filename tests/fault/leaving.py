@@ -102,10 +102,22 @@ class Leaving(Server):
                     f'route "all" {{\n    hosts = {{"{HOST}:{sink}"}}\n    tls = none\n}}\n')
 
     def serve(self):
+        """Until it says that it is ready: a role that dies before that ends all of it, and is meant to."""
+        path = os.path.join(self.folder, "notify")
+        if os.path.exists(path):
+            os.unlink(path)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:
+            notified.bind(path)
+            notified.settimeout(120)
+            self.launch(dict(self.env, NOTIFY_SOCKET=path))
+            while b"READY=1" not in notified.recv(4096):
+                pass
+
+    def launch(self, env):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [self.program, "serve", "--config", os.path.join(self.folder, "posthorn.conf")], stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=log, env=self.env, start_new_session=True)
+                stdout=subprocess.PIPE, stderr=log, env=env, start_new_session=True)
 
     def role(self, name):
         """Its process; None while there is none."""
@@ -192,7 +204,7 @@ def wait_for_more(senders, least=20, seconds=60):
         return sum(len(s.acknowledged) for s in senders)
 
     target, deadline = count() + least, time.monotonic() + seconds
-    while count() < target and time.monotonic() < deadline:
+    while count() < target and time.monotonic() < deadline and senders[0].server.process.poll() is None:
         time.sleep(0.01)
 
 
