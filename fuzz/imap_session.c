@@ -33,6 +33,39 @@ static const char *const texts[] = {
     "\r\n",
 };
 
+/* The reader of answers knows right ones from wrong ones. */
+static void check_the_checker(void)
+{
+    static const struct { const char *said; bool right; } cases[] = {
+        {"a OK done\r\n", true}, {"a OK\r\n", false}, {"a OK done\n", false}, {"a+ OK done\r\n", false}, {" OK done\r\n", false},
+        {"a OK [UIDNEXT 0] x\r\n", false}, {"a OK [UIDNEXT 1] x\r\n", true}, {"a OK [UIDNEXT 1]\r\n", false}, {"a NO [ODD] x\r\n", false},
+        {"* 1 EXISTS\r\n* 1 FETCH (UID 2)\r\n", true}, {"* 1 EXISTS\r\n* 2 FETCH (UID 2)\r\n", false}, {"* 0 EXPUNGE\r\n", false},
+        {"* 1 EXISTS\r\n* 1 EXPUNGE\r\n* 1 EXPUNGE\r\n", false}, {"* 1 FETCH (UID 2 )\r\n", false}, {"* 1 FETCH ()\r\n", false},
+        {"* 1 FETCH (BODY[] {3}\r\nabc)\r\n", true}, {"* 1 FETCH (BODY[] {4}\r\nabc)\r\n", false}, {"* 1 FETCH (BODY[MIME] NIL)\r\n", false},
+        {"* 1 FETCH (BODY[1.MIME]<0> \"\")\r\n", true}, {"* 1 FETCH (BODY[] {1}\r\n\xff)\r\n", true},
+        {"* 1 FETCH (ENVELOPE (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL))\r\n", true},
+        {"* 1 FETCH (ENVELOPE (NIL NIL () NIL NIL NIL NIL NIL NIL NIL))\r\n", false},
+        {"* 1 FETCH (BODY (\"text\" \"plain\" NIL NIL NIL \"7bit\" 0 0))\r\n", true},
+        {"* 1 FETCH (BODY (\"text\" \"plain\" NIL NIL NIL \"7bit\" 0))\r\n* 1 FETCH (BODY (\"text\" \"plain\" () NIL NIL \"7bit\" 0 0))\r\n", false},
+        {"* 1 FETCH (INTERNALDATE \" 1-Jan-2026 00:00:00 +0000\")\r\n", true}, {"* 1 FETCH (INTERNALDATE \"1-Jan-2026 00:00:00 +0000\")\r\n", false},
+        {"* LIST (\\Noselect) \"/\" \"a\"\r\n", true}, {"* LIST () / a\r\n", false}, {"* LIST () \"/\" \"\xc3\xa4\"\r\n", false},
+        {"* ENABLED UTF8=ACCEPT\r\n* LIST () \"/\" \"\xc3\xa4\"\r\n", true}, {"* SEARCH 1 2 (MODSEQ 3)\r\n", true}, {"* SEARCH 0\r\n", false},
+        {"* ESEARCH (TAG \"a\") UID ALL 1:2,4\r\n", true}, {"* ESEARCH (TAG \"a\") ALL\r\n", false}, {"* THREAD (1 2 (3)(4))\r\n", true},
+        {"* THREAD (1 2 (3))\r\n", false}, {"* FLAGS (\\Seen \\*)\r\n", false}, {"* OK [PERMANENTFLAGS (\\Seen \\*)] x\r\n", true},
+        {"* VANISHED (EARLIER) 1:5\r\n", true}, {"* VANISHED 1:*\r\n", false}, {"+ \r\n", true}, {"+\r\n", false},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char said[400];
+        struct imap_grammar g = {0};
+        (void)snprintf(said, sizeof said, "* OK ready\r\n%s", cases[i].said);
+        imap_grammar_check(&g, slice_of(said));
+        if ((g.broken == NULL) != cases[i].right)
+            fprintf(stderr, "%s: %s\n", cases[i].said, g.broken != NULL ? g.broken : "it was not noticed");
+        FUZZ_CHECK((g.broken == NULL) == cases[i].right);
+    }
+}
+
 static uint64_t modseq_of(struct account *a)
 {
     struct account_usage usage;
@@ -71,6 +104,8 @@ static void prepare(struct store *st)
     for (size_t i = 0; i < ARRAY_LEN(accounts); i++) {
         struct account *a;
         struct fail why;
+        if (accounts[i].id == 0)
+            check_the_checker();
         if (accounts[i].id != 0) {
             room_must(store_account(st, accounts[i].id, &a, &why), "account", &why);
             bool same = modseq_of(a) == accounts[i].modseq;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/body.h"
+#include "base/budget.h"
 #include "directory/directory.h"
 #include "fuzz.h"
 #include "policy/login.h"
@@ -27,6 +28,7 @@ struct conn {
     bool started_tls, compresses, tick, broken;
     unsigned turns, tick_seconds;
     _Atomic bool woken; /* by threads of the store too */
+    struct budget budget;
 };
 
 struct slice conn_input(struct conn *c) { return slice_sub(c->in, 0, c->there); }
@@ -46,6 +48,8 @@ bool conn_peer_is_loopback(const struct conn *c) { return c->way.local; }
 bool conn_turn_over(struct conn *c) { return ++c->turns % 7 == 0; }
 void conn_wake_after(struct conn *c, unsigned ms) { (void)ms; c->woken = true; }
 void conn_set_account(struct conn *c, uint64_t id) { (void)c; (void)id; }
+bool conn_account_is_full(const struct conn *c) { (void)c; return false; }
+struct budget *conn_budget(struct conn *c) { return &c->budget; }
 void conn_set_label(struct conn *c, struct slice who) { (void)c; (void)who; }
 void conn_set_phase(struct conn *c, enum conn_phase phase, uint64_t n) { (void)c; (void)phase; (void)n; }
 void conn_set_ticks(struct conn *c, unsigned seconds) { c->tick_seconds = seconds; }
@@ -204,6 +208,7 @@ struct session_end session_play(const struct conn_protocol *protocol, void *serv
             protocol->last_words(session, CONN_CLOSE_DEADLINE);
         take_output(&c, said);
         protocol->close(session, CONN_CLOSE_EOF);
+        FUZZ_CHECK(c.budget.used == 0); /* all is given back */
     }
     buf_finish(&c.out);
     return end;
@@ -227,7 +232,7 @@ struct slice auth_mechanisms(const struct auth_client *a, bool binding)
 }
 
 bool login_allowed(const struct login_service *s, bool tls, bool loopback) { return s->allow_plaintext || tls || loopback; }
-bool login_stands(const struct login *l, struct fail *why) { (void)l; (void)why; return true; }
+bool login_stands(const struct login *l, const struct conn *c, struct fail *why) { (void)l; (void)c; (void)why; return true; }
 
 struct auth_context login_context(const struct conn *c, struct slice service, struct login_client *out)
 {
