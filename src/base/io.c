@@ -158,7 +158,7 @@ static bool sync_name(const char *path, struct fail *why)
 
     if (fd < 0)
         return errno == EACCES || errno == EPERM || fail_errno(why, errno, "folder %s", parent);
-    return fsync(fd) == 0 || errno == EINVAL || errno == EROFS || fail_errno(why, errno, "folder %s", parent);
+    return io_fsync(fd) == 0 || errno == EINVAL || errno == EROFS || fail_errno(why, errno, "folder %s", parent);
 }
 
 /* One folder; it was there already: fine. */
