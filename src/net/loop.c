@@ -109,6 +109,7 @@ void loop_run(void *net, unsigned number)
     struct worker *w = &n->worker[number];
     bool queue_first = true;
 
+    w->charged_us = clock_thread_us();
     while (workers_admit(n->workers)) {
         struct conn *c = queue_first ? queue_take(n) : NULL;
         if (c != NULL) {

@@ -182,6 +182,7 @@ struct worker {
     char       *record;  /* for stream.c; NULL until needed */
     char       *packed;  /* for compress.c, and these; NULL until needed */
     struct z_stream_s *deflater, *inflater;
+    int64_t     charged_us; /* of its thread's clock: until then somebody has been charged for it (slow.c) */
 };
 
 struct listener {
@@ -280,8 +281,11 @@ void slow_stop(struct slow *s);
 void slow_destroy(struct slow **s);
 /* Whose time it uses: its account's; before login its address's. */
 void slow_set_bucket(struct conn *c);
-/* The connection has used its worker's processor since `*mark_us` (of clock_thread_us()), which moves on. */
-void slow_charge(const struct conn *c, int64_t *mark_us);
+/*
+ * The connection has used its worker's processor since the last time that somebody was charged.  What the worker did
+ * between two turns is the second one's: it is little, and a look at the thread's clock is a system call.
+ */
+void slow_charge(const struct conn *c, struct worker *w);
 /* By a worker that has just become the owner: runs the connection, or lets a slow worker do it. */
 void slow_run_or_defer(struct worker *w, struct conn *c);
 /* By the owner, when the turn is over: true if it now waits for a slow worker. */

@@ -61,7 +61,7 @@ static uint32_t level(uint64_t bucket, uint32_t now_ms)
     return out < in ? (uint32_t)(in - out) : 0;
 }
 
-void slow_charge(const struct conn *c, int64_t *mark_us)
+void slow_charge(const struct conn *c, struct worker *w)
 {
     _Atomic uint64_t *bucket = &c->net->slow->buckets[c->bucket];
     uint64_t old = atomic_load_explicit(bucket, memory_order_relaxed), new;
@@ -71,10 +71,10 @@ void slow_charge(const struct conn *c, int64_t *mark_us)
     do {
         /* Another worker's look at the clock may have been a little later. */
         uint32_t at = (int32_t)(now_ms - (uint32_t)(old >> 32)) > 0 ? now_ms : (uint32_t)(old >> 32);
-        uint64_t sum = level(old, at) + (uint64_t)(now - *mark_us);
+        uint64_t sum = level(old, at) + (uint64_t)(now - w->charged_us);
         new = (uint64_t)at << 32 | (sum < MOST_US ? sum : MOST_US);
     } while (!atomic_compare_exchange_weak_explicit(bucket, &old, new, memory_order_relaxed, memory_order_relaxed));
-    *mark_us = now;
+    w->charged_us = now;
 }
 
 static bool is_full(const struct conn *c)
@@ -142,6 +142,7 @@ static void run(void *slow, unsigned number)
      * of giving it back, and all others wait with him.
      */
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
+    w->charged_us = clock_thread_us();
     while (workers_admit(s->workers)) {
         struct conn *c = take(s);
         if (c != NULL)

@@ -369,8 +369,6 @@ static bool arm(struct conn *c)
 
 void conn_run(struct worker *w, struct conn *c)
 {
-    int64_t mark = clock_thread_us();
-
     c->worker = w;
     c->turn_began = c->now = clock_mono_ms();
     c->turn_commands = 0;
@@ -380,6 +378,7 @@ void conn_run(struct worker *w, struct conn *c)
         if (next == NEXT_PARK && !arm(c))
             next = gone(c, CONN_CLOSE_ERROR);
         if (next == NEXT_GONE) {
+            slow_charge(c, w);
             conn_finish(c);
             return;
         }
@@ -387,7 +386,7 @@ void conn_run(struct worker *w, struct conn *c)
         if (next == NEXT_PARK)
             compress_park(c, w);
         c->worker = NULL;
-        slow_charge(c, &mark);
+        slow_charge(c, w);
         if (!crowd_charge(c) && next == NEXT_PARK) {
             c->worker = w;
             (void)gone(c, CONN_CLOSE_CROWDED);
