@@ -155,7 +155,7 @@ class Office:
 
     def begin(self):
         self.server.start()
-        self.host.set("serve", "hurry", 200)  # it forgives a role after ten seconds: here after a twentieth
+        self.host.set("serve", "hurry", 5000)  # it forgives a role after ten seconds: here after two thousandths
         imap = self.server.imap(1)
         for _ in range(3):
             imap.append("Archive", "", HTML.encode())
