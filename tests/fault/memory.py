@@ -71,6 +71,8 @@ class Office:
                         if not more:
                             raise Lost("closed")
                         text += more
+                        if b"\na NO" in text:
+                            raise Refused(text[text.index(b"\na NO") + 3:].decode().strip())
             except OSError as why:
                 raise Lost(str(why)) from why
 
