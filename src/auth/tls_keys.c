@@ -235,7 +235,8 @@ static bool sign(EVP_PKEY *key, const char *digest, int padding, struct slice in
         ok = EVP_PKEY_CTX_set_rsa_padding(ctx, padding) == 1;
     if (ok && padding == RSA_PKCS1_PSS_PADDING)
         ok = EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, RSA_PSS_SALTLEN_DIGEST) == 1;
-    ok = ok && EVP_DigestSign(md, (unsigned char *)room, &len, (const unsigned char *)input.ptr, input.len) == 1;
+    ok = ok && EVP_DigestSign(md, (unsigned char *)room, &len, (const unsigned char *)input.ptr, input.len) == 1 &&
+         len <= TLS_SIGNATURE_MAX; /* without memory OpenSSL 3.0 says 1, and a length of -1 */
     if (ok)
         buf_grew(out, len);
     EVP_MD_CTX_free(md);
