@@ -62,6 +62,7 @@ __attribute__((constructor)) static void begin(int argc, char **argv)
         (void)close(fd);
     if (rows != MAP_FAILED)
         mine = (struct row *)rows + at;
+    atomic_store(&mine->memory, 0); /* what failed was the process before; libconfuse, reading the config, may crash of it */
 }
 
 /* ---- memory ---- */
