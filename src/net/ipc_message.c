@@ -237,9 +237,7 @@ static void put_descriptor(struct msghdr *message, void *control, size_t size, i
     memset(control, 0, size);
     message->msg_control = control;
     message->msg_controllen = size;
-    struct cmsghdr *c = CMSG_FIRSTHDR(message);
-    if (c == NULL)
-        bug("no room for a descriptor in %zu bytes", size);
+    struct cmsghdr *c = control; /* the first, CMSG_FIRSTHDR() */
     c->cmsg_level = SOL_SOCKET;
     c->cmsg_type = SCM_RIGHTS;
     c->cmsg_len = CMSG_LEN(sizeof(fd));
