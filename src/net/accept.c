@@ -74,15 +74,11 @@ void accept_resume(struct net *n)
     }
 }
 
-/* -1: nobody there, or paused.  The listener's lock is held. */
+/* Into the place that it has; -1: nobody there, or paused.  The listener's lock is held. */
 static int accept_client(struct net *n, struct listener *l, struct sockaddr_storage *peer)
 {
     socklen_t len = sizeof(*peer);
 
-    if (n->open >= n->limits.connections_max) {
-        pause_listener(n, l, "as many connections as allowed");
-        return -1;
-    }
     int fd = accept4(l->row.fd, (struct sockaddr *)peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM))
         pause_listener(n, l, errno == EMFILE || errno == ENFILE ? "no file descriptors" : "no memory");
@@ -96,17 +92,20 @@ void accept_one(struct worker *w, uint64_t index)
     struct net *n = w->net;
     struct listener *l = n->listeners;
     struct sockaddr_storage peer = {0};
+    struct conn *c = NULL;
     int fd = -1;
 
     while (l->index != index)
         l = l->next;
     (void)pthread_mutex_lock(&l->lock);
-    if (l->open)
+    /* The place comes first: whom there is none for waits in the kernel's queue, and is not sent away. */
+    if (l->open && (c = slot_take(n)) == NULL)
+        pause_listener(n, l, "as many connections as allowed");
+    if (c != NULL)
         fd = accept_client(n, l, &peer);
     (void)pthread_mutex_unlock(&l->lock);
-    if (fd < 0)
-        return;
-    struct conn *c = conn_create(n, fd, &l->row, &peer);
-    if (c != NULL)
+    if (c != NULL && fd < 0)
+        slot_give_back(c);
+    else if (c != NULL && (c = conn_create(c, fd, &l->row, &peer)) != NULL)
         slow_run_or_defer(w, c);
 }

@@ -76,15 +76,11 @@ static void list(struct conn *c)
     (void)pthread_mutex_unlock(&c->net->lock);
 }
 
-struct conn *conn_create(struct net *n, int fd, const struct net_listener *row,
+struct conn *conn_create(struct conn *c, int fd, const struct net_listener *row,
                          const struct sockaddr_storage *peer)
 {
-    struct conn *c = slot_take(n);
+    struct net *n = c->net;
 
-    if (c == NULL) {
-        (void)close(fd);
-        return NULL;
-    }
     c->fd = fd;
     c->row = row;
     conn_set_peer(c, peer);

@@ -299,8 +299,8 @@ void accept_resume(struct net *n); /* some place has become free: listeners that
 
 /* ---- life.c ---- */
 
-/* Makes a connection of `fd`, which it takes over.  RUNNING and the caller's; NULL: refused. */
-struct conn *conn_create(struct net *n, int fd, const struct net_listener *row, const struct sockaddr_storage *peer);
+/* Makes a connection of `fd`, which it takes over, in the place that slot_take() gave.  RUNNING and the caller's; NULL: refused. */
+struct conn *conn_create(struct conn *c, int fd, const struct net_listener *row, const struct sockaddr_storage *peer);
 /* May this be logged of the client? */
 bool conn_may_log(const struct conn *c, enum hush_kind kind);
 void life_tell_hushed(struct net *n); /* what was not */

@@ -157,7 +157,11 @@ bool net_adopt(struct net *n, int fd, const struct net_listener *row, struct fai
         peer.ss_family = AF_UNIX;
     struct net_listener *copy = xmalloc(sizeof(*copy));
     *copy = *row;
-    struct conn *c = conn_create(n, fd, copy, &peer);
+    struct conn *c = slot_take(n);
+    if (c == NULL)
+        (void)close(fd);
+    else
+        c = conn_create(c, fd, copy, &peer);
     if (c == NULL) {
         free(copy);
         return fail_set(why, FAIL_TEMP, FAIL_LIMIT, "no more connections");

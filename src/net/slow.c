@@ -5,8 +5,8 @@
  * time is counted, of each account and, before login, of each address (of a connection where that is loopback),
  * in buckets that leak a fifth of a core.  While one is full, what its connections want is done by other workers,
  * as many, but of lower priority; so are TLS handshakes, which cost as much as many commands and which anybody can
- * ask for.  While there are no others this costs a handing over, some microseconds: priority counts only where
- * processors are short.
+ * ask for.  Priority counts only where processors are short; but a handing over costs as much as a small command,
+ * so that a single one that is full, while another worker waits for events, is run by whoever got its event.
  *
  * Time that is waited (a sync, a lock, another process) does not count: it is the thread's clock that is read.
  * Buckets are found by a keyed hash and have no names: now and then two share one, and nobody can arrange it.
@@ -35,6 +35,7 @@ struct slow {
     pthread_cond_t come;
     struct conn *first, **end;
     bool stopping;
+    _Atomic unsigned busy; /* full ones that are run or wait for it */
     _Atomic uint64_t buckets[BUCKETS]; /* us, and in the high half when that was: ms */
 };
 
@@ -92,6 +93,7 @@ static void push(struct slow *s, struct conn *c)
 {
     conn_queue(c);
     c->next = NULL;
+    atomic_fetch_add_explicit(&s->busy, 1, memory_order_relaxed);
     (void)pthread_mutex_lock(&s->lock);
     *s->end = c;
     s->end = &c->next;
@@ -109,8 +111,19 @@ bool slow_takes(struct conn *c)
 
 void slow_run_or_defer(struct worker *w, struct conn *c)
 {
-    if (!slow_takes(c))
+    struct net  *n = w->net;
+    struct slow *s = n->slow;
+    unsigned     none = 0;
+
+    if (!is_full(c)) {
         conn_run(w, c);
+    } else if (atomic_load_explicit(&n->waiting, memory_order_relaxed) > 0 &&
+               atomic_compare_exchange_strong_explicit(&s->busy, &none, 1, memory_order_relaxed, memory_order_relaxed)) {
+        conn_run(w, c);
+        atomic_fetch_sub_explicit(&s->busy, 1, memory_order_relaxed);
+    } else {
+        push(s, c);
+    }
 }
 
 /* Waits for one, now the caller's; NULL: it is the end. */
@@ -145,8 +158,10 @@ static void run(void *slow, unsigned number)
     w->charged_us = clock_thread_us();
     while (workers_admit(s->workers)) {
         struct conn *c = take(s);
-        if (c != NULL)
+        if (c != NULL) {
             conn_run(w, c);
+            atomic_fetch_sub_explicit(&s->busy, 1, memory_order_relaxed);
+        }
     }
     worker_finish(w);
 }
